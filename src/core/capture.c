@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "core/capture.h"
+#include "core/pipes.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+/* Step 2 from any point of it: the `left` last bytes before target are still in T. A pipe whose
+ * writer set O_DIRECT gives one packet a read and drops what does not fit, so each read has room
+ * for all that is left. */
+static int copy_out(struct capture *c, struct capture_stream *s, uint64_t target, uint64_t left)
+{
+	while (left > 0) {
+		struct iovec view[2];
+		int pieces = ring_pieces(&s->ring, target - left, left, view);
+		ssize_t n = readv(c->pipe_r, view, pieces);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n < 0 ? -errno : -EIO;
+		left -= (uint64_t)n;
+	}
+	return 0;
+}
+
+static void finish(struct capture *c, struct capture_stream *s, uint64_t target, uint64_t when)
+{
+	word_store(&s->words->head, target);
+	index_commit(s->index, s->stream, target, when);
+	word_store(&c->daemon->move_phase, PHASE_IDLE);
+}
+
+ssize_t capture_step(struct capture *c, struct capture_stream *s, size_t max, uint64_t when)
+{
+	struct control_daemon *d = c->daemon;
+	uint64_t target;
+	ssize_t n;
+	int r;
+
+	word_store(&d->move_where, (uint64_t)s->slot * STREAMS_MAX + s->stream);
+	word_store(&d->move_phase, PHASE_MOVING);
+	do
+		n = splice(s->fd, NULL, c->pipe_w, NULL, max, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+	while (n < 0 && errno == EINTR);
+	if (n <= 0) {
+		r = n < 0 ? -errno : 0;
+		word_store(&d->move_phase, PHASE_IDLE);
+		return r;
+	}
+	target = word_load(&s->words->head) + (uint64_t)n;
+	word_store(&d->move_target, target);
+	word_store(&d->move_phase, PHASE_COPYING);
+	r = copy_out(c, s, target, (uint64_t)n);
+	if (r < 0)
+		return r; /* COPYING stands: capture_recover can go on from here */
+	finish(c, s, target, when);
+	return n;
+}
+
+bool capture_pending(const struct capture *c, unsigned *ret_slot, unsigned *ret_stream)
+{
+	uint64_t where = word_load(&c->daemon->move_where);
+
+	if (word_load(&c->daemon->move_phase) == PHASE_IDLE)
+		return false;
+	*ret_slot = where / STREAMS_MAX;
+	*ret_stream = where % STREAMS_MAX;
+	return true;
+}
+
+static uint64_t give_up(struct capture *c, struct capture_stream *s)
+{
+	uint64_t k = pipe_empty(c->pipe_r);
+
+	if (s)
+		word_store(&s->words->lost, word_load(&s->words->lost) + k);
+	word_store(&c->daemon->move_phase, PHASE_IDLE);
+	return k;
+}
+
+uint64_t capture_recover(struct capture *c, struct capture_stream *s, uint64_t when)
+{
+	struct control_daemon *d = c->daemon;
+	uint64_t phase = word_load(&d->move_phase), k = pipe_fill(c->pipe_r), head, target;
+
+	if (phase == PHASE_IDLE)
+		return k > 0 ? give_up(c, s) : 0;
+	if (!s)
+		return give_up(c, NULL);
+	head = word_load(&s->words->head);
+	if (phase == PHASE_MOVING) {
+		if (k == 0) {
+			word_store(&d->move_phase, PHASE_IDLE);
+			return 0;
+		}
+		word_store(&d->move_target, head + k);
+		word_store(&d->move_phase, PHASE_COPYING);
+	}
+	target = word_load(&d->move_target);
+	if (target < head || k > target - head || target - head > s->ring.size)
+		return give_up(c, s);
+	if (copy_out(c, s, target, k) < 0)
+		return give_up(c, s);
+	finish(c, s, target, when);
+	return 0;
+}

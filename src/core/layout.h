@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* layout.h - where things lie in a session's memory.
+ *
+ * One memfd a session, held by the keeper and mapped by the engine:
+ *
+ *   metadata | index ring | stdin ring | output ring 0 | output ring 1
+ *
+ * Sizes come from the slot record and never change. Pages cost memory only once written. The
+ * metadata is the session's spawn request as JSON, `size` bytes behind a u64 that holds `size`;
+ * it is written before the slot becomes LIVE and is immutable after that. */
+#pragma once
+#include "core/control.h"
+#include <stddef.h>
+
+#define LAYOUT_PAGE	4096ULL
+#define RING_SIZE_MIN	4096ULL
+#define RING_SIZE_MAX	(1ULL << 30)
+#define RING_SIZE_OUT	(1ULL << 20) /* default backlog of a stream */
+#define RING_SIZE_IN	(64ULL << 10)
+#define INDEX_SIZE_MIN	4096ULL
+#define META_SIZE_MAX	(8ULL << 20)
+
+struct layout {
+	uint64_t meta, index, in, out[STREAMS_MAX];
+	uint64_t size;
+};
+
+/* Derives the layout from the sizes in the record. -EINVAL when a size is out of its range: a
+ * record that an engine would have to distrust. */
+int layout_of(const struct control_slot *slot, struct layout *ret);
+
+/* Bytes of the index ring that goes with output rings of `out_total` bytes: one 16-byte record per
+ * 128 bytes of output, so that times are known for all retained bytes unless the output comes in
+ * many pieces smaller than that. A power of two. */
+uint64_t layout_index_size(uint64_t out_total);

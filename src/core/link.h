@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* link.h - the private protocol between keeper and engine.
+ *
+ * One SOCK_SEQPACKET message is one struct link_message with up to N_LINK_FDS descriptors. What is
+ * true stands in control memory; a message only says "look at this slot", so that losing one with
+ * a dead peer loses nothing. Either side may be replaced: then the new one pulls the slots from
+ * the other, one at a time (descriptors in flight count against RLIMIT_NOFILE). */
+#pragma once
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#define LINK_VERSION 1U
+
+enum link_type {
+	LINK_HELLO = 1,	 /* new side -> old: slot = LINK_VERSION */
+	LINK_WELCOME,	 /* old -> new: the daemon's descriptors, `fds` = set of enum link_daemon_fd */
+	LINK_PULL,	 /* new -> old: give me slot */
+	LINK_SLOT,	 /* old -> new: its descriptors, `fds` = set of enum slot_fd; none: not held */
+	LINK_READY,	 /* new -> old: all is loaded */
+	LINK_SPAWN,	 /* engine -> keeper: hold and start slot; `fds` = set of enum slot_fd */
+	LINK_CHANGED,	 /* keeper -> engine: look at slot's words; may carry SLOT_FD_PID */
+	LINK_STOP,	 /* engine -> keeper: a stop request stands in slot's words */
+	LINK_SIGNAL,	 /* engine -> keeper: send signal `arg` to the leader's process group */
+	LINK_SIGNALLED,	 /* keeper -> engine: `arg` = errno of that */
+	LINK_CLOSE,	 /* engine -> keeper: close the descriptors in the set `arg` */
+	LINK_RELEASE,	 /* engine -> keeper: forget slot */
+	LINK_OPEN_GATE,	 /* engine -> keeper: let the gated child of slot go on */
+	LINK_PING,	 /* keeper -> engine */
+	LINK_PONG,	 /* engine -> keeper */
+	LINK_QUIT,	 /* either way: `arg` = enum quit_mode */
+	N_LINK_TYPES,
+};
+
+enum quit_mode {
+	QUIT_NOT,
+	QUIT_STOP, /* end all sessions, then keeper and engine */
+	QUIT_KEEP, /* the engine leaves, the keeper stays with the sessions */
+};
+
+/* The descriptors of a slot; the order in a message is this order. */
+enum slot_fd {
+	SLOT_FD_MEMORY, /* the session's memfd, layout.h */
+	SLOT_FD_IN,	/* write end of stdin */
+	SLOT_FD_OUT,	/* read end of stdout (or the pty's master) */
+	SLOT_FD_ERR,	/* read end of stderr */
+	SLOT_FD_PID,	/* pidfd of the leader */
+	N_SLOT_FDS,
+	/* Only in LINK_SPAWN, for the child: */
+	SLOT_FD_CHILD_IN = N_SLOT_FDS,
+	SLOT_FD_CHILD_OUT,
+	SLOT_FD_CHILD_ERR,
+	SLOT_FD_SPEC,
+	SLOT_FD_CGROUP,
+	N_LINK_FDS,
+};
+
+enum link_daemon_fd {
+	DAEMON_FD_CONTROL,
+	DAEMON_FD_LISTEN,
+	DAEMON_FD_LOCK,
+	DAEMON_FD_TRANSFER_R,
+	DAEMON_FD_TRANSFER_W,
+	DAEMON_FD_FEED_R,
+	DAEMON_FD_FEED_W,
+	DAEMON_FD_CGROUP, /* directory of the sessions' cgroups; may be absent */
+	N_DAEMON_FDS,
+};
+
+struct link_message {
+	uint32_t type;
+	uint32_t slot;
+	uint64_t arg;
+	uint32_t fds; /* bit n: descriptor n of its enum is attached */
+	uint32_t zero;
+};
+
+/* Sends `m` with the descriptors of `table` that `m->fds` names. 0; -EAGAIN when the peer's queue is
+ * full, -EPIPE when it is gone. */
+int link_send(int sock, const struct link_message *m, const int table[N_LINK_FDS]);
+
+/* Receives one message; absent descriptors are -1 in `table`. Returns 1, 0 at end of file, -EAGAIN, or
+ * -EBADMSG for a message of the wrong size or with the wrong number of descriptors (all closed). */
+int link_receive(int sock, struct link_message *ret, int table[N_LINK_FDS]);
+
+/* Closes all descriptors in the table. */
+void link_close_fds(int table[N_LINK_FDS]);

@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "core/spawn.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <sched.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#define CHILD_STACK (256 * 1024)
+
+/* All that runs in the child works on this and on its own stack: it shares its maker's memory, so it
+ * must not allocate, lock or leave anything behind. */
+struct child {
+	struct control_slot *slot;
+	const struct spec_view *view;
+	struct spawn_fds fds;
+};
+
+const char *spawn_step_name(enum spawn_step step)
+{
+	static const char *const names[N_SPAWN_STEPS] = {
+		[STEP_NONE] = "start",	   [STEP_CLONE] = "clone",
+		[STEP_SESSION] = "setsid", [STEP_CGROUP] = "join cgroup",
+		[STEP_LIMITS] = "setrlimit", [STEP_NICE] = "setpriority",
+		[STEP_TERMINAL] = "set controlling terminal",
+		[STEP_FDS] = "set up stdin, stdout and stderr",
+		[STEP_CHDIR] = "chdir",	   [STEP_GATE] = "wait at the gate",
+		[STEP_EXEC] = "execve",
+	};
+
+	return step < N_SPAWN_STEPS ? names[step] : "unknown step";
+}
+
+/* Default dispositions for all signals; SIGKILL, SIGSTOP and libc's own refuse, rightly. */
+static void reset_signals(void)
+{
+	struct sigaction sa = { .sa_handler = SIG_DFL };
+
+	for (int s = 1; s < NSIG; s++)
+		sigaction(s, &sa, NULL);
+}
+
+static int join_cgroup(const struct child *c)
+{
+	if (c->fds.cgroup >= 0 && write(c->fds.cgroup, "0", 1) < 0)
+		return -errno;
+	return 0;
+}
+
+static int set_limits(const struct child *c)
+{
+	const struct spec_header *h = c->view->header;
+
+	for (int i = 0; i < (int)SPEC_LIMITS && i < RLIM_NLIMITS; i++) {
+		struct rlimit now, want = { h->limits[i].soft, h->limits[i].hard };
+
+		if (!(h->limits_set & 1U << i) || i == RLIMIT_LOCKS)
+			continue;
+		/* A hard limit above the daemon's own cannot be given back to it. */
+		if (setrlimit((__rlimit_resource_t)i, &want) == 0)
+			continue;
+		if (errno != EPERM || getrlimit((__rlimit_resource_t)i, &now) < 0)
+			return -errno;
+		want.rlim_max = now.rlim_max;
+		if (want.rlim_cur > now.rlim_max)
+			want.rlim_cur = now.rlim_max;
+		if (setrlimit((__rlimit_resource_t)i, &want) < 0)
+			return -errno;
+	}
+	if (h->mark != 0) {
+		struct rlimit mark = { h->mark, h->mark };
+
+		if (setrlimit(RLIMIT_LOCKS, &mark) < 0)
+			return -errno;
+	}
+	return 0;
+}
+
+static int set_nice(const struct child *c)
+{
+	const struct spec_header *h = c->view->header;
+
+	if (h->nice == SPEC_NO_NICE)
+		return 0;
+	/* Only a privileged user may lower it below the daemon's; the child then keeps the daemon's. */
+	if (setpriority(PRIO_PROCESS, 0, h->nice) < 0 && errno != EACCES && errno != EPERM)
+		return -errno;
+	return 0;
+}
+
+static int set_terminal(const struct child *c)
+{
+	if (!(c->view->header->flags & SPEC_TERMINAL))
+		return 0;
+	return ioctl(c->fds.in, TIOCSCTTY, 0) < 0 ? -errno : 0;
+}
+
+static int set_fds(const struct child *c)
+{
+	int from[3] = { c->fds.in, c->fds.out, c->fds.err };
+	int gate = c->fds.gate;
+
+	/* First away from 0..2, so that no dup2 closes what a later one needs. */
+	for (int i = 0; i < 3; i++) {
+		if (from[i] < 0)
+			from[i] = open("/dev/null", (i == 0 ? O_RDONLY : O_WRONLY) | O_CLOEXEC);
+		if (from[i] >= 0 && from[i] < 3)
+			from[i] = fcntl(from[i], F_DUPFD_CLOEXEC, 3);
+		if (from[i] < 0)
+			return -errno;
+	}
+	for (int i = 0; i < 3; i++)
+		if (dup2(from[i], i) < 0)
+			return -errno;
+	/* All of reeve's descriptors are CLOEXEC; this also covers what a library forgot. The gate
+	 * must live until execve closes it. */
+	if (gate >= 3) {
+		if (gate > 3)
+			close_range(3, (unsigned)gate - 1, CLOSE_RANGE_CLOEXEC);
+		close_range((unsigned)gate + 1, ~0U, CLOSE_RANGE_CLOEXEC);
+	} else {
+		close_range(3, ~0U, CLOSE_RANGE_CLOEXEC);
+	}
+	return 0;
+}
+
+static int change_directory(const struct child *c)
+{
+	const struct spec_header *h = c->view->header;
+
+	if (h->umask != SPEC_NO_UMASK)
+		umask((mode_t)h->umask);
+	return chdir(c->view->cwd) < 0 ? -errno : 0;
+}
+
+static int wait_at_gate(const struct child *c)
+{
+	char byte;
+	ssize_t n;
+
+	if (c->fds.gate < 0)
+		return 0;
+	do
+		n = read(c->fds.gate, &byte, 1);
+	while (n < 0 && errno == EINTR);
+	if (n == 0)
+		return -ECANCELED; /* the keeper is gone or gave up */
+	return n < 0 ? -errno : 0;
+}
+
+/* execve, and like execvp a file without `#!` goes to the shell. Returns -errno. */
+static int exec_file(const struct child *c, const char *path)
+{
+	char **argv = c->view->argv;
+
+	execve(path, argv, c->view->envp);
+	if (errno != ENOEXEC)
+		return -errno;
+	/* The spare place before argv; what stands there is this child's own business: its maker
+	 * waits, and closes the view next. */
+	argv[-1] = (char *)"sh";
+	argv[0] = (char *)path;
+	execve("/bin/sh", argv - 1, c->view->envp);
+	return -errno;
+}
+
+static const char *path_of(char *const *envp)
+{
+	for (; *envp; envp++)
+		if (strncmp(*envp, "PATH=", 5) == 0)
+			return *envp + 5;
+	return "/usr/local/bin:/usr/bin:/bin"; /* as execvp(3), the current directory left out */
+}
+
+/* Searches the child's own PATH as execvp(3) does. */
+static int exec_command(const struct child *c)
+{
+	const char *name = c->view->argv[0], *path = path_of(c->view->envp);
+	size_t n = strlen(name);
+	char file[PATH_MAX];
+	bool denied = false;
+	int r = -ENOENT;
+
+	if (n == 0)
+		return -ENOENT;
+	if (strchr(name, '/'))
+		return exec_file(c, name);
+	for (;;) {
+		size_t dir = strcspn(path, ":");
+
+		if (dir + n + 2 <= sizeof(file)) {
+			char *at = mempcpy(file, path, dir);
+
+			if (dir > 0)
+				*at++ = '/';
+			memcpy(at, name, n + 1);
+			r = exec_file(c, file);
+			if (r == -EACCES)
+				denied = true;
+			else if (r != -ENOENT && r != -ENOTDIR && r != -ESTALE && r != -ENODEV &&
+				 r != -ETIMEDOUT)
+				return r;
+		}
+		if (path[dir] == 0)
+			return denied ? -EACCES : -ENOENT;
+		path += dir + 1;
+	}
+}
+
+static int new_session(const struct child *c)
+{
+	(void)c;
+	return setsid() < 0 ? -errno : 0;
+}
+
+static int run_command(const struct child *c)
+{
+	sigset_t none;
+
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	return exec_command(c);
+}
+
+static const struct {
+	enum spawn_step step;
+	int (*run)(const struct child *c);
+} steps[] = {
+	{ STEP_SESSION, new_session },	{ STEP_CGROUP, join_cgroup },
+	{ STEP_LIMITS, set_limits },	{ STEP_NICE, set_nice },
+	{ STEP_TERMINAL, set_terminal }, { STEP_FDS, set_fds },
+	{ STEP_CHDIR, change_directory }, { STEP_GATE, wait_at_gate },
+	{ STEP_EXEC, run_command },
+};
+
+static int child_main(void *argument)
+{
+	struct child *c = argument;
+
+	reset_signals();
+	for (size_t i = 0; i < ARRAY_SIZE(steps); i++) {
+		int r;
+
+		word_store(&c->slot->step, steps[i].step);
+		r = steps[i].run(c);
+		if (r < 0) {
+			word_store(&c->slot->fail, (uint64_t)-r);
+			break;
+		}
+	}
+	_exit(127);
+}
+
+int spawn_child(struct control_slot *slot, const struct spec_view *view,
+		const struct spawn_fds *fds)
+{
+	struct child c = { .slot = slot, .view = view, .fds = *fds };
+	int flags = CLONE_PARENT | CLONE_PARENT_SETTID | SIGCHLD, r = 0;
+	sigset_t all, old;
+	char *stack;
+
+	stack = mmap(NULL, CHILD_STACK, PROT_READ | PROT_WRITE,
+		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+	if (stack == MAP_FAILED)
+		return -errno;
+	if (fds->gate < 0)
+		flags |= CLONE_VM | CLONE_VFORK;
+	sigfillset(&all);
+	sigprocmask(SIG_BLOCK, &all, &old);
+	word_store(&slot->step, STEP_CLONE);
+	if (clone(child_main, stack + CHILD_STACK, flags, &c, (pid_t *)&slot->pid) < 0)
+		r = -errno;
+	sigprocmask(SIG_SETMASK, &old, NULL);
+	munmap(stack, CHILD_STACK);
+	return r;
+}

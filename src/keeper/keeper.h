@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* keeper.h - the process that owns what must not die: slots, control memory, the socket, the children.
+ *
+ * One thread, plain poll, nothing that blocks, no allocation after start. It never reads the
+ * listening socket: while no engine runs, clients wait in its backlog. */
+#pragma once
+#include "core/control.h"
+#include "core/link.h"
+#include "core/spawn.h"
+#include "core/tree.h"
+#include <stdbool.h>
+#include <sys/types.h>
+
+#define KEEPER_JOBS	64U   /* spawns the engine may have in flight */
+#define PING_MS		5000U /* an engine that says nothing for so long is asked */
+#define PONG_MS		10000U /* and killed when it has not answered after this */
+#define PID_TABLE   (2 * CONTROL_SLOTS)
+#define SPAWN_MS	2000U /* a spawn step that takes longer hangs */
+
+struct holding {
+	uint32_t held;	/* bit n: fds[n] is open */
+	bool dirty;	/* the engine has yet to be told of a change */
+	bool send_pid;	/* with the pidfd */
+	bool watched;	/* leader ended, tree not known to be gone */
+	bool stopping;
+	bool adopted;	/* its leader is not our child */
+	uint64_t ended_seen; /* monotonic ms when an adopted leader was first seen ended */
+	int fds[N_SLOT_FDS];
+};
+
+struct engine_process {
+	pid_t pid;	/* 0 when none */
+	int pidfd, sock;
+	bool child;	/* ours to reap; false for one that outlived the keeper before */
+	bool ready;
+	bool hung;	/* killed because it did not answer */
+	uint64_t started, heard, pinged; /* monotonic ms; pinged 0: no answer is awaited */
+	uint64_t start_at; /* when to start the next; 0: none is wanted */
+	unsigned early_deaths;
+};
+
+struct spawn_job {
+	unsigned slot;	/* 0: free place */
+	uint32_t held;
+	int fds[N_LINK_FDS]; /* the child's ends, spec, cgroup */
+	int gate_r, gate_w;
+	bool sent, gate_open;
+	uint64_t order;
+	uint64_t orphaned; /* monotonic ms when its spawner ended under it, 0 for not */
+};
+
+struct spawner_process {
+	pid_t pid;
+	int sock;
+	uint64_t busy_since; /* monotonic ms of the oldest unanswered request, 0 for none */
+};
+
+struct pid_entry {
+	int pid; /* 0: free */
+	unsigned slot;
+};
+
+struct keeper {
+	const char *dir, *engine_path;
+	int lock_fd, signal_fd;
+	int daemon_fds[N_DAEMON_FDS];
+	void *memory;
+	struct control_daemon *daemon;
+	struct engine_process engine;
+	struct spawner_process spawner;
+	struct spawn_job jobs[KEEPER_JOBS];
+	uint64_t next_order;
+	enum quit_mode quitting;
+	uint64_t quit_deadline;
+	bool parked;
+	bool done;
+	bool adopted;	    /* children are not ours: exits come by pidfd */
+	bool peek_children; /* the kernel lists our children */
+	unsigned n_watched, n_stopping, n_dirty;
+	unsigned top_slot;  /* highest slot ever held */
+	uint64_t next_scan, scan_cost; /* monotonic ms */
+	struct holding slots[CONTROL_SLOTS];
+	struct pid_entry pids[PID_TABLE];
+};
+
+static inline struct control_slot *keeper_slot(struct keeper *k, unsigned i)
+{
+	return control_slot(k->memory, i);
+}
+
+/* --- slots.c -------------------------------------------------------------------------------- */
+bool slot_holds(const struct keeper *k, unsigned slot, enum slot_fd fd);
+void slot_take_fds(struct keeper *k, unsigned slot, int table[N_LINK_FDS]);
+void slot_close_fds(struct keeper *k, unsigned slot, uint32_t set);
+void slot_release(struct keeper *k, unsigned slot);
+/* Tells the engine, now or when it can take it, that the slot's words have changed. */
+void slot_changed(struct keeper *k, unsigned slot);
+void slots_flush(struct keeper *k);
+/* The slot whose leader is `pid`; 0 when none. */
+unsigned slot_of_pid(const struct keeper *k, pid_t pid);
+void slot_note_pid(struct keeper *k, unsigned slot, pid_t pid);
+void slot_forget_pid(struct keeper *k, pid_t pid);
+struct tree slot_tree(struct keeper *k, unsigned slot);
+
+/* --- engine.c ------------------------------------------------------------------------------- */
+/* Starts an engine when one is wanted and due. */
+void engine_start_due(struct keeper *k);
+/* Reads and obeys its messages. */
+void engine_readable(struct keeper *k);
+/* It died: settles what it was loading and plans the next. `crashed`: by itself, not by SIGKILL. */
+void engine_died(struct keeper *k, bool crashed);
+/* Heartbeat; kills a hung one. */
+void engine_check(struct keeper *k, uint64_t now);
+int engine_send(struct keeper *k, const struct link_message *m, const int table[N_LINK_FDS]);
+
+/* --- spawning.c ----------------------------------------------------------------------------- */
+int spawner_start(struct keeper *k);
+/* Takes over the descriptors in `table`; false when all places are taken. */
+bool spawning_begin(struct keeper *k, unsigned slot, int table[N_LINK_FDS]);
+void spawning_readable(struct keeper *k);
+void spawning_check(struct keeper *k, uint64_t now);
+/* ms until spawning_check has something to look at; -1 for never. */
+int spawning_timeout(const struct keeper *k);
+/* A child ended that may be one just being spawned. */
+void spawning_child_ended(struct keeper *k, unsigned slot);
+void spawning_open_gate(struct keeper *k, unsigned slot);
+void spawning_gate_event(struct keeper *k, struct spawn_job *job);
+/* The spawner process ended (by itself or killed). */
+void spawner_died(struct keeper *k);
+/* After an adoption: settles spawns that the keeper before had begun. */
+void spawning_adopt(struct keeper *k, unsigned slot);
+
+/* --- reap.c --------------------------------------------------------------------------------- */
+void reap_children(struct keeper *k);
+/* For an adopted leader, whose parent is not this keeper: its pidfd says that it ended. */
+void reap_adopted(struct keeper *k, uint64_t now);
+
+/* --- stopper.c ------------------------------------------------------------------------------ */
+void stopper_begin(struct keeper *k, unsigned slot);
+/* Goes on with what a keeper before had begun. */
+void stopper_adopt(struct keeper *k, unsigned slot);
+/* The daemon ends: SIGKILL for what is left of the tree. Returns whether something is. */
+bool stopper_kill_now(struct keeper *k, unsigned slot);
+/* Does what is due: signals, kill rounds, looking whether trees are gone. */
+void stopper_run(struct keeper *k, uint64_t boottime);
+/* ms until stopper_run has something to do; -1 for never. */
+int stopper_timeout(const struct keeper *k, uint64_t boottime);
+/* A process ended that was no leader: a tree may be gone. */
+void stopper_look(struct keeper *k);
+/* The leader has ended: is anything of its tree left? */
+void stopper_leader_ended(struct keeper *k, unsigned slot);
+
+/* --- spawner.c ------------------------------------------------------------------------------ */
+struct spawner_request {
+	uint32_t slot;
+	uint32_t fds; /* bits of SLOT_FD_CHILD_* .. SLOT_FD_CGROUP, and bit N_LINK_FDS for the gate */
+};
+
+struct spawner_reply {
+	uint32_t slot;
+	int32_t result; /* 0 or the negative errno of clone */
+};
+
+/* The spawner's main loop; does not return. */
+_Noreturn void spawner_main(int sock, void *memory);

@@ -1,0 +1,396 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "keeper/setup.h"
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "core/cgroup.h"
+#include "core/pipes.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define LOG_MAX	 (16 * MiB)
+#define BACKLOG	 4096
+#define ADOPT_MS 10000
+
+static int join(const struct keeper *k, const char *name, char path[PATH_MAX])
+{
+	int n = snprintf(path, PATH_MAX, "%s/%s", k->dir, name);
+
+	return n < PATH_MAX ? 0 : -ENAMETOOLONG;
+}
+
+/* Appends to reeve.log, which becomes stderr of keeper, spawner and engine. */
+static int open_log(struct keeper *k, const struct setup_options *o, struct error *e)
+{
+	char path[PATH_MAX], old[PATH_MAX];
+	struct stat st;
+	int fd;
+
+	log_set(2, log_level_from_env(LEVEL_INFO), "reeve-keeper");
+	if (o->foreground)
+		return 0;
+	if (join(k, "reeve.log", path) < 0 || join(k, "reeve.log.1", old) < 0)
+		return error_set(e, ERROR_INVALID_ARGUMENT, "directory name %s is too long", k->dir);
+	if (stat(path, &st) == 0 && st.st_size > (off_t)LOG_MAX)
+		rename(path, old);
+	fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return error_set_errno(e, ERROR_INTERNAL, errno, "open %s", path);
+	dup2(fd, 2);
+	close(fd);
+	return 0;
+}
+
+static int take_lock(struct keeper *k, struct error *e)
+{
+	_cleanup_(closep) int fd = -1;
+	char path[PATH_MAX], text[64] = "";
+
+	if (join(k, "lock", path) < 0)
+		return error_set(e, ERROR_INVALID_ARGUMENT, "directory name %s is too long", k->dir);
+	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0)
+		return error_set_errno(e, ERROR_INTERNAL, errno, "open %s", path);
+	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+		if (errno != EWOULDBLOCK)
+			return error_set_errno(e, ERROR_INTERNAL, errno, "lock %s", path);
+		if (pread(fd, text, sizeof(text) - 1, 0) < 0)
+			text[0] = 0;
+		return error_set(e, ERROR_ALREADY_EXISTS, "already running (PID %d)", atoi(text));
+	}
+	k->daemon_fds[DAEMON_FD_LOCK] = take_fd(&fd);
+	return 0;
+}
+
+void setup_write_lock(struct keeper *k)
+{
+	struct proc_stat st = { 0 };
+	char text[64];
+	int n, fd = k->daemon_fds[DAEMON_FD_LOCK];
+
+	if (proc_stat_read(getpid(), &st) < 0)
+		log_warn("cannot read own start time");
+	n = snprintf(text, sizeof(text), "%d %llu%s\n", (int)getpid(), (unsigned long long)st.start,
+		     k->parked ? " parked" : "");
+	if (pwrite(fd, text, (size_t)n, 0) != n || ftruncate(fd, n) < 0)
+		log_warn("cannot write the lock file: %s", strerror(errno));
+}
+
+static int open_signals(struct keeper *k, struct error *e)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGCHLD);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	k->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (k->signal_fd < 0)
+		return error_set_errno(e, ERROR_INTERNAL, errno, "signalfd");
+	/* Orphans of the sessions become ours, so that their ends are seen. */
+	if (prctl(PR_SET_CHILD_SUBREAPER, 1) < 0)
+		return error_set_errno(e, ERROR_INTERNAL, errno, "become a subreaper");
+	prctl(PR_SET_NAME, "reeve-keeper");
+	return 0;
+}
+
+static int map_control(struct keeper *k, struct error *e)
+{
+	k->memory = mmap(NULL, CONTROL_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED,
+			 k->daemon_fds[DAEMON_FD_CONTROL], 0);
+	if (k->memory == MAP_FAILED)
+		return error_set_errno(e, ERROR_EXHAUSTED, errno, "map control memory");
+	k->daemon = control_daemon(k->memory);
+	return 0;
+}
+
+static int make_control(struct keeper *k, uint64_t nofile, struct error *e)
+{
+	struct control_daemon *d;
+	int r, fd = fd_memfd("reeve-control", CONTROL_SIZE);
+
+	if (fd < 0)
+		return error_set_errno(e, ERROR_EXHAUSTED, fd, "control memory");
+	k->daemon_fds[DAEMON_FD_CONTROL] = fd;
+	r = map_control(k, e);
+	if (r < 0)
+		return r;
+	d = k->daemon;
+	word_store(&d->version, CONTROL_VERSION);
+	word_store(&d->slots, CONTROL_SLOTS);
+	word_store(&d->epoch, clock_realtime_ms());
+	word_store(&d->started, clock_realtime_ms());
+	word_store(&d->nofile_soft, nofile);
+	word_store(&d->magic, CONTROL_MAGIC);
+	return 0;
+}
+
+static int make_pipes(struct keeper *k, struct error *e)
+{
+	int pair[2], r = pipe_make(pair, 1, 1, 0);
+
+	if (r >= 0) {
+		k->daemon_fds[DAEMON_FD_TRANSFER_R] = pair[0];
+		k->daemon_fds[DAEMON_FD_TRANSFER_W] = pair[1];
+		r = pipe_make(pair, 1, 1, 0);
+	}
+	if (r < 0)
+		return error_set_errno(e, ERROR_EXHAUSTED, r, "make the private pipes");
+	k->daemon_fds[DAEMON_FD_FEED_R] = pair[0];
+	k->daemon_fds[DAEMON_FD_FEED_W] = pair[1];
+	return 0;
+}
+
+static int make_socket(struct keeper *k, struct error *e)
+{
+	struct sockaddr_un sa = { .sun_family = AF_UNIX };
+	_cleanup_(closep) int fd = -1;
+	mode_t mask;
+	int r;
+
+	if (snprintf(sa.sun_path, sizeof(sa.sun_path), "%s/api.sock", k->dir) >=
+	    (int)sizeof(sa.sun_path))
+		return error_set(e, ERROR_INVALID_ARGUMENT,
+				 "socket path %s/api.sock is longer than 107 bytes; "
+				 "set REEVE_DIR to a shorter directory",
+				 k->dir);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return error_set_errno(e, ERROR_EXHAUSTED, errno, "make the socket");
+	unlink(sa.sun_path); /* we hold the lock: whoever made it is dead */
+	mask = umask(0177);
+	r = bind(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0 || listen(fd, BACKLOG) < 0 ? -errno : 0;
+	umask(mask);
+	if (r < 0)
+		return error_set_errno(e, ERROR_INTERNAL, r, "bind %s", sa.sun_path);
+	k->daemon_fds[DAEMON_FD_LISTEN] = take_fd(&fd);
+	return 0;
+}
+
+/* A short name that differs between the daemons of one user. */
+static void cgroup_tag(const struct keeper *k, char tag[32])
+{
+	uint64_t h = 14695981039346656037ULL;
+
+	for (const char *p = k->dir; *p; p++)
+		h = (h ^ (uint8_t)*p) * 1099511628211ULL;
+	snprintf(tag, 32, "%u-%08x", (unsigned)getuid(), (unsigned)(h ^ h >> 32));
+}
+
+static void find_cgroup(struct keeper *k)
+{
+	struct error e = { 0 };
+	char tag[32];
+
+	cgroup_tag(k, tag);
+	if (cgroup_open(tag, &k->daemon_fds[DAEMON_FD_CGROUP], &e) < 0) {
+		k->daemon_fds[DAEMON_FD_CGROUP] = -1;
+		log_info("sessions have no cgroup of their own: %s", e.message);
+	}
+}
+
+static int one_child(pid_t pid, void *userdata)
+{
+	(void)pid;
+	(void)userdata;
+	return 0;
+}
+
+/* The engine's program: given, or beside this one. */
+static int find_engine(struct keeper *k, const struct setup_options *o, struct error *e)
+{
+	static char path[PATH_MAX + 16];
+	ssize_t n;
+	char *slash;
+
+	if (o->engine) {
+		k->engine_path = o->engine;
+		return 0;
+	}
+	n = readlink("/proc/self/exe", path, PATH_MAX - 1);
+	if (n < 0)
+		return error_set_errno(e, ERROR_INTERNAL, errno, "read /proc/self/exe");
+	path[n] = 0;
+	slash = strrchr(path, '/');
+	strcpy(slash ? slash + 1 : path, "reeved");
+	k->engine_path = path;
+	if (access(path, X_OK) < 0)
+		return error_set_errno(e, ERROR_INTERNAL, errno, "engine %s", path);
+	return 0;
+}
+
+static int setup_fresh(struct keeper *k, const struct setup_options *o, struct error *e)
+{
+	struct rlimit limit = { 0 };
+	int r;
+
+	getrlimit(RLIMIT_NOFILE, &limit);
+	fd_raise_nofile(NULL);
+	r = take_lock(k, e);
+	if (r >= 0)
+		r = open_log(k, o, e);
+	if (r >= 0)
+		r = make_control(k, limit.rlim_cur, e);
+	if (r >= 0)
+		r = make_pipes(k, e);
+	if (r >= 0)
+		r = make_socket(k, e);
+	if (r < 0)
+		return r;
+	setup_write_lock(k);
+	find_cgroup(k);
+	k->engine.start_at = clock_monotonic_ms();
+	log_info("started in %s, version " REEVE_VERSION, k->dir);
+	return 0;
+}
+
+/* --- adoption: the engine lives, the keeper before is dead ----------------------------------------- */
+
+/* Waits for the engine's next message of the wanted type. */
+static int await(struct keeper *k, uint32_t type, struct link_message *m, int table[N_LINK_FDS])
+{
+	for (;;) {
+		struct pollfd p = { .fd = k->engine.sock, .events = POLLIN };
+		int r;
+
+		if (poll(&p, 1, ADOPT_MS) <= 0)
+			return -ETIMEDOUT;
+		r = link_receive(k->engine.sock, m, table);
+		if (r == -EAGAIN)
+			continue;
+		if (r <= 0)
+			return r < 0 ? r : -EPIPE;
+		if (m->type == type)
+			return 0;
+		link_close_fds(table);
+	}
+}
+
+static void adopt_slot(struct keeper *k, unsigned slot)
+{
+	struct control_slot *s = keeper_slot(k, slot);
+	struct holding *h = &k->slots[slot];
+
+	spawning_adopt(k, slot);
+	if (word_load(&s->spawn) != SPAWN_STARTED)
+		return;
+	if (!word_load(&s->exit.ready)) {
+		h->adopted = true;
+		k->adopted = true;
+	}
+	stopper_adopt(k, slot);
+}
+
+static int adopt_slots(struct keeper *k)
+{
+	for (unsigned i = 1; i < CONTROL_SLOTS; i++) {
+		struct link_message m = { .type = LINK_PULL, .slot = i };
+		int table[N_LINK_FDS], r;
+
+		if (word_load(&keeper_slot(k, i)->state) != SLOT_LIVE)
+			continue;
+		r = engine_send(k, &m, NULL);
+		if (r >= 0)
+			r = await(k, LINK_SLOT, &m, table);
+		if (r < 0)
+			return r;
+		slot_take_fds(k, i, table);
+		link_close_fds(table);
+	}
+	/* The engine's socket may bring news of slots only now. */
+	for (unsigned i = 1; i < CONTROL_SLOTS; i++)
+		if (word_load(&keeper_slot(k, i)->state) == SLOT_LIVE)
+			adopt_slot(k, i);
+	return 0;
+}
+
+static int setup_adopt(struct keeper *k, const struct setup_options *o, struct error *e)
+{
+	struct link_message m = { .type = LINK_HELLO, .slot = LINK_VERSION };
+	struct ucred peer = { 0 };
+	socklen_t size = sizeof(peer);
+	int table[N_LINK_FDS], r;
+
+	log_set(2, log_level_from_env(LEVEL_INFO), "reeve-keeper");
+	k->engine.sock = o->adopt_fd;
+	fcntl(o->adopt_fd, F_SETFD, FD_CLOEXEC);
+	fd_set_nonblock(o->adopt_fd, true);
+	if (getsockopt(o->adopt_fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0)
+		return error_set_errno(e, ERROR_INTERNAL, errno, "adopt: ask for the engine's pid");
+	k->engine.pid = peer.pid;
+	k->engine.pidfd = (int)syscall(SYS_pidfd_open, peer.pid, 0);
+	k->engine.heard = clock_monotonic_ms();
+	k->engine.ready = true;
+	r = engine_send(k, &m, NULL);
+	if (r >= 0)
+		r = await(k, LINK_WELCOME, &m, table);
+	if (r < 0)
+		return error_set_errno(e, ERROR_INTERNAL, r, "adopt: the engine's descriptors");
+	for (unsigned i = 0; i < N_DAEMON_FDS; i++)
+		k->daemon_fds[i] = take_fd(&table[i]);
+	link_close_fds(table);
+	r = map_control(k, e);
+	if (r < 0)
+		return r;
+	word_store(&k->daemon->keeper_pid, (uint64_t)getpid());
+	setup_write_lock(k);
+	r = adopt_slots(k);
+	if (r < 0)
+		return error_set_errno(e, ERROR_INTERNAL, r, "adopt the slots");
+	m = (struct link_message){ .type = LINK_READY };
+	engine_send(k, &m, NULL);
+	log_info("took over the sessions of a keeper that died");
+	return 0;
+}
+
+int setup(struct keeper *k, const struct setup_options *o, struct error *e)
+{
+	int r;
+
+	k->dir = o->dir;
+	for (unsigned i = 0; i < N_DAEMON_FDS; i++)
+		k->daemon_fds[i] = -1;
+	k->engine.sock = k->engine.pidfd = k->spawner.sock = -1;
+	r = find_engine(k, o, e);
+	if (r >= 0)
+		r = open_signals(k, e);
+	k->peek_children = r >= 0 && proc_each_child(one_child, NULL) >= 0;
+	if (r >= 0)
+		r = o->adopt_fd >= 0 ? setup_adopt(k, o, e) : setup_fresh(k, o, e);
+	if (r < 0)
+		return r;
+	word_store(&k->daemon->keeper_pid, (uint64_t)getpid());
+	r = spawner_start(k);
+	if (r < 0)
+		return error_set_errno(e, ERROR_EXHAUSTED, r, "start the spawner");
+	return 0;
+}
+
+void setup_leave(struct keeper *k)
+{
+	char path[PATH_MAX];
+
+	if (k->daemon_fds[DAEMON_FD_CGROUP] >= 0)
+		cgroup_close_down(k->daemon_fds[DAEMON_FD_CGROUP]);
+	if (join(k, "api.sock", path) == 0)
+		unlink(path);
+	log_info("stopped");
+}

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* setup.h - how a keeper comes to be: with everything new, or with what an engine hands back. */
+#pragma once
+#include "keeper/keeper.h"
+
+struct setup_options {
+	const char *dir, *engine;
+	int adopt_fd;	 /* socket to the engine that outlived the keeper before; -1 for a fresh start */
+	bool foreground; /* log to stderr too */
+};
+
+/* ERROR_ALREADY_EXISTS when another daemon holds the lock. */
+int setup(struct keeper *k, const struct setup_options *o, struct error *e);
+
+/* Writes `PID STARTTIME` (and ` parked`) into the lock file. */
+void setup_write_lock(struct keeper *k);
+
+/* Removes socket and cgroups; the lock goes with the process. */
+void setup_leave(struct keeper *k);
