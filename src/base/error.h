@@ -36,12 +36,13 @@ struct error {
 
 /* Fills `e` (NULL is allowed) and returns -EINVAL-like errno that belongs to the code, so that
  * a function can end with `return error_set(e, ERROR_NOT_FOUND, "...")`. The message is cut at a
- * character boundary when it is too long. */
+ * character boundary when it is too long; control characters and bytes that are not UTF-8 become
+ * `?`. */
 int error_set(struct error *e, enum error_code code, const char *format, ...) _printf_(3, 4);
 
 /* The same with the text of an errno behind it: `step: No such file or directory`. `errnum` is
- * positive or negative. EMFILE, ENFILE, ENOSPC, ENOMEM and EDQUOT become ERROR_EXHAUSTED whatever
- * `code` says. */
+ * positive or negative; returned is the negative one. EMFILE, ENFILE, ENOSPC, ENOMEM and EDQUOT
+ * become ERROR_EXHAUSTED whatever `code` says. */
 int error_set_errno(struct error *e, enum error_code code, int errnum, const char *format, ...)
 	_printf_(4, 5);
 

@@ -58,7 +58,8 @@ struct json_map {
 	size_t n;
 };
 
-/* One row; a table ends with a NULL name. `min` and `max` both 0: no limit but the ones above.
+/* One row; a table ends with a NULL name. Without `max` the limits above hold, or none; an I64 has
+ * its limits when one of them is not 0.
  *
  *	{ "rows", FIELD_U64, offsetof(struct body, rows), .min = 1, .max = 1000 },
  */

@@ -17,9 +17,10 @@ struct stop_plan {
 	unsigned n_steps; /* at least 1; the last one is SIGKILL and waits for nothing */
 };
 
-/* "TERM 5s KILL": signals, each with its wait behind it (none: 0). A missing KILL at the end is
- * added, after STOP_GRACE_MS when the signal before it has no wait. -EINVAL: not of this form, or
- * something behind KILL. -E2BIG: more than STOP_STEPS_MAX steps. -ERANGE: a wait is too long. */
+/* "TERM 5s KILL": signals by name, each with its wait behind it (none: 0). A missing KILL at the
+ * end is added, after STOP_GRACE_MS when the signal before it has no wait. -EINVAL: not of this
+ * form, or something behind KILL. -E2BIG: more than STOP_STEPS_MAX steps. -ERANGE: a wait is too
+ * long. */
 int parse_stop_plan(const char *text, struct stop_plan *ret);
 
 /* `signal`, `grace_ms`, SIGKILL; SIGKILL alone when that is the signal. -EINVAL for no signal. */
