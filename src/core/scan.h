@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* scan.h - one look at all processes: who belongs to which tree. Of use to tree.c alone. */
+#pragma once
+#include "core/tree.h"
+
+/* A process that /proc showed. */
+struct scan_entry {
+	pid_t pid;
+	pid_t parent;  /* 0 until it is needed */
+	uint32_t tree; /* SCAN_*, or the index of its tree */
+};
+
+#define SCAN_FREE    UINT32_MAX       /* of no tree so far */
+#define SCAN_BARRIER (UINT32_MAX - 1) /* of none, nor what descends from it */
+#define SCAN_DEAD    (UINT32_MAX - 2)
+
+struct scan {
+	const struct tree *trees;
+	size_t n_trees;
+	const struct tree_filter *filter;
+	tree_fn found; /* called as soon as a member is found, NULL for none */
+	void *userdata;
+
+	struct scan_entry *entries; /* by pid, ascending */
+	size_t n_entries, max_entries;
+	struct tree_member *members; /* a parent before its descendants */
+	size_t n_members, max_members;
+	pid_t self;
+	bool doubtful; /* a process may have slipped by */
+};
+
+void scan_init(struct scan *s, const struct tree *trees, size_t n,
+	       const struct tree_filter *filter);
+void scan_done(struct scan *s);
+
+/* Looks, replacing what was found before. Returns what `found` returned when that was not 0. */
+int scan_look(struct scan *s);
+
+/* Whether the member is one still, of a process that cannot be replaced by another meanwhile: one
+ * whose pidfd is open, and is found alive by the next use of it. */
+bool scan_confirm(const struct scan *s, const struct tree_member *m);
