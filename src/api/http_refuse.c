@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "api/http_internal.h"
+#include "base/fd.h"
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#define SWEEP_MS  20U
+#define LINGER_MS 1000U
+#define READS_MAX 16U /* of one connection in one sweep */
+
+/* Throws away what the client sends. False: there will be no more of it. */
+static bool drain(int fd)
+{
+	char bin[16 * KiB];
+
+	for (unsigned i = 0; i < READS_MAX; i++) {
+		ssize_t n = recv(fd, bin, sizeof(bin), MSG_DONTWAIT);
+
+		if (n < 0)
+			return errno == EAGAIN || errno == EINTR;
+		if (n == 0)
+			return false;
+	}
+	return true;
+}
+
+/* Unread input would turn the close into an error at the other end. */
+static void let_go(int fd)
+{
+	drain(fd);
+	fd_close(fd);
+}
+
+static void sweep(uv_timer_t *timer)
+{
+	struct refuser *f = container_of(timer, struct refuser, timer);
+	uint64_t now = uv_now(timer->loop);
+
+	for (unsigned i = 0; i < f->n;) {
+		if (drain(f->waiting[i].fd) && now < f->waiting[i].until) {
+			i++;
+		} else {
+			fd_close(f->waiting[i].fd);
+			f->n--;
+			memmove(f->waiting + i, f->waiting + i + 1,
+				(f->n - i) * sizeof(f->waiting[0]));
+		}
+	}
+	if (!f->n)
+		uv_timer_stop(timer);
+}
+
+void refuser_init(struct refuser *f, uv_loop_t *loop)
+{
+	f->n = 0;
+	uv_timer_init(loop, &f->timer);
+}
+
+void refuser_done(struct refuser *f)
+{
+	while (f->n)
+		let_go(f->waiting[--f->n].fd);
+}
+
+static void linger(struct refuser *f, int fd)
+{
+	uv_loop_t *loop = f->timer.loop;
+
+	if (f->n == REFUSED_MAX) {
+		let_go(f->waiting[0].fd);
+		f->n--;
+		memmove(f->waiting, f->waiting + 1, f->n * sizeof(f->waiting[0]));
+	}
+	f->waiting[f->n].fd = fd;
+	f->waiting[f->n].until = uv_now(loop) + LINGER_MS;
+	f->n++;
+	if (f->n == 1)
+		uv_timer_start(&f->timer, sweep, SWEEP_MS, SWEEP_MS);
+}
+
+void refuser_take(struct refuser *f, int fd, int status, const struct error *e, const char *header)
+{
+	_cleanup_(freep) char *text = error_text(e, NULL);
+	char head[256];
+	struct iovec parts[2] = { { .iov_base = head }, { .iov_base = text } };
+	struct msghdr message = { .msg_iov = parts, .msg_iovlen = 2 };
+
+	if (!text) {
+		fd_close(fd);
+		return;
+	}
+	parts[1].iov_len = strlen(text);
+	parts[0].iov_len = (size_t)snprintf(head, sizeof(head),
+					    "HTTP/1.1 %d %s\r\nContent-Type: application/json\r\n"
+					    "Content-Length: %zu\r\n%sConnection: close\r\n\r\n",
+					    status, MHD_get_reason_phrase_for((unsigned)status),
+					    parts[1].iov_len, header);
+	sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+	shutdown(fd, SHUT_WR);
+	linger(f, fd);
+}

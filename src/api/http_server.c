@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "api/http_internal.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/epoll.h>
+
+#define WATCH_BATCH 64
+
+static const struct http_limits defaults = {
+	.connections = 1000,
+	.reserved = 8,
+	.idle_seconds = 60,
+	.header_bytes = 32 * KiB,
+};
+
+/* --- running libmicrohttpd ------------------------------------------------------------------ */
+
+static void on_timeout(uv_timer_t *timer);
+static void on_idle(uv_idle_t *idle);
+
+void server_schedule(struct http_server *s)
+{
+	if (!s->closing)
+		uv_idle_start(&s->idle, on_idle);
+}
+
+/* The timer is left alone while it fires early enough: with activity deadlines only move away. */
+static void arm_timeout(struct http_server *s)
+{
+	MHD_UNSIGNED_LONG_LONG ms;
+	uint64_t due;
+
+	if (MHD_get_timeout(s->daemon, &ms) != MHD_YES)
+		return;
+	if (ms == 0) {
+		server_schedule(s);
+		return;
+	}
+	due = uv_now(s->loop) + ms;
+	if (uv_is_active((uv_handle_t *)&s->timeout) && s->timeout_due <= due)
+		return;
+	s->timeout_due = due;
+	uv_timer_start(&s->timeout, on_timeout, ms, 0);
+}
+
+static void run(struct http_server *s)
+{
+	MHD_run(s->daemon);
+	arm_timeout(s);
+}
+
+static void on_timeout(uv_timer_t *timer)
+{
+	run(container_of(timer, struct http_server, timeout));
+}
+
+static void on_idle(uv_idle_t *idle)
+{
+	uv_idle_stop(idle);
+	run(container_of(idle, struct http_server, idle));
+}
+
+static void on_daemon_ready(uv_poll_t *poll, int status _unused_, int events _unused_)
+{
+	run(container_of(poll, struct http_server, daemon_poll));
+}
+
+/* --- connections ---------------------------------------------------------------------------- */
+
+/* A hang-up is reported for every descriptor of an epoll set, and only for the whole socket: a
+ * client that has merely ended its own half still waits for the answer. Edge-triggered, it is
+ * reported once, so the descriptor can stay in the set while libmicrohttpd reads from it. */
+void connection_watch(struct connection *c)
+{
+	struct epoll_event event = { .events = EPOLLET, .data.ptr = c };
+
+	if (c->watched)
+		return;
+	if (epoll_ctl(c->server->watch_fd, EPOLL_CTL_ADD, c->fd, &event) < 0)
+		log_warn("cannot see whether a client goes away: %s", strerror(errno));
+	else
+		c->watched = true;
+}
+
+static void on_hangup(uv_poll_t *poll, int status _unused_, int events _unused_)
+{
+	struct http_server *s = container_of(poll, struct http_server, watch_poll);
+	struct epoll_event batch[WATCH_BATCH];
+	int n = epoll_wait(s->watch_fd, batch, WATCH_BATCH, 0);
+
+	/* Nothing is freed in here: requests and connections end in MHD_run alone. */
+	for (int i = 0; i < n; i++) {
+		struct connection *c = batch[i].data.ptr;
+
+		c->gone = true;
+		if (c->request)
+			request_cancel(c->request);
+	}
+}
+
+static void connection_opened(struct http_server *s, struct MHD_Connection *mhd, void **context)
+{
+	struct connection *c = take(s->arriving);
+
+	*context = c;
+	c->mhd = mhd;
+	c->next = s->connections;
+	if (c->next)
+		c->next->prev = c;
+	s->connections = c;
+	s->n_connections++;
+}
+
+static void connection_closed(struct http_server *s, struct connection *c)
+{
+	c->request = request_unref(c->request);
+	if (c->watched)
+		epoll_ctl(s->watch_fd, EPOLL_CTL_DEL, c->fd, NULL);
+	if (c->next)
+		c->next->prev = c->prev;
+	if (c->prev)
+		c->prev->next = c->next;
+	else
+		s->connections = c->next;
+	s->n_connections--;
+	free(c);
+}
+
+static void on_connection(void *server, struct MHD_Connection *mhd, void **context,
+			  enum MHD_ConnectionNotificationCode what)
+{
+	if (what == MHD_CONNECTION_NOTIFY_STARTED)
+		connection_opened(server, mhd, context);
+	else
+		connection_closed(server, *context);
+}
+
+/* --- life ----------------------------------------------------------------------------------- */
+
+/* Paths and queries are decoded in route.c: libmicrohttpd would pass over what is wrong. */
+static size_t leave_escaped(void *context _unused_, struct MHD_Connection *mhd _unused_, char *text)
+{
+	return strlen(text);
+}
+
+/* libmicrohttpd 0.9.75 answers a malformed Content-Length by itself, with two heads before one
+ * body, and asks nobody. It does log it first. */
+static void on_log(void *server, const char *format, va_list ap _unused_)
+{
+	struct http_server *s = server;
+
+	if (!strstr(format, MHD_HTTP_HEADER_CONTENT_LENGTH))
+		return;
+	for (struct connection *c = s->connections; c; c = c->next)
+		if (c->request)
+			request_check_length(c->request);
+}
+
+static void limits_set(struct http_limits *limits, const struct http_limits *given)
+{
+	*limits = given ? *given : defaults;
+	if (!limits->connections)
+		limits->connections = defaults.connections;
+	if (!limits->idle_seconds)
+		limits->idle_seconds = defaults.idle_seconds;
+	if (!limits->header_bytes)
+		limits->header_bytes = defaults.header_bytes;
+}
+
+static int start_daemon(struct http_server *s, struct error *e)
+{
+	s->daemon = MHD_start_daemon(
+		MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME |
+			MHD_ALLOW_UPGRADE | MHD_USE_TURBO | MHD_USE_ERROR_LOG,
+		0, NULL, NULL, request_on_data, s, /* the tail are pairs of option and value */
+		MHD_OPTION_EXTERNAL_LOGGER, on_log, s, MHD_OPTION_CONNECTION_LIMIT,
+		s->limits.connections + s->limits.reserved + 1, MHD_OPTION_CONNECTION_TIMEOUT,
+		s->limits.idle_seconds, MHD_OPTION_CONNECTION_MEMORY_LIMIT, s->limits.header_bytes,
+		MHD_OPTION_URI_LOG_CALLBACK, request_on_uri, s, MHD_OPTION_UNESCAPE_CALLBACK,
+		leave_escaped, NULL, MHD_OPTION_NOTIFY_COMPLETED, request_on_completed, s,
+		MHD_OPTION_NOTIFY_CONNECTION, on_connection, s, MHD_OPTION_END);
+	if (!s->daemon)
+		return error_set_errno(e, ERROR_INTERNAL, errno, "HTTP server: start");
+	return 0;
+}
+
+static void handle_add(struct http_server *s, void *handle)
+{
+	((uv_handle_t *)handle)->data = s;
+	s->handles[s->n_handles++] = handle;
+}
+
+static int start_poll(struct http_server *s, uv_poll_t *poll, int fd, uv_poll_cb cb,
+		      struct error *e)
+{
+	int r = uv_poll_init(s->loop, poll, fd);
+
+	if (r >= 0) {
+		handle_add(s, poll);
+		r = uv_poll_start(poll, UV_READABLE, cb);
+	}
+	return r < 0 ? error_set_errno(e, ERROR_INTERNAL, r, "HTTP server: poll") : 0;
+}
+
+static int start_handles(struct http_server *s, struct error *e)
+{
+	const union MHD_DaemonInfo *info = MHD_get_daemon_info(s->daemon, MHD_DAEMON_INFO_EPOLL_FD);
+	int r;
+
+	uv_idle_init(s->loop, &s->idle);
+	handle_add(s, &s->idle);
+	uv_timer_init(s->loop, &s->timeout);
+	handle_add(s, &s->timeout);
+	uv_timer_init(s->loop, &s->pause);
+	handle_add(s, &s->pause);
+	refuser_init(&s->refuser, s->loop);
+	handle_add(s, &s->refuser.timer);
+	r = start_poll(s, &s->daemon_poll, info->epoll_fd, on_daemon_ready, e);
+	if (r >= 0)
+		r = start_poll(s, &s->watch_poll, s->watch_fd, on_hangup, e);
+	if (r >= 0)
+		r = start_poll(s, &s->listen_poll, s->listen_fd, server_accept_ready, e);
+	return r;
+}
+
+static void http_server_unrefp(struct http_server **s)
+{
+	*s = http_server_unref(*s);
+}
+
+int http_server_new(struct http_server **ret, uv_loop_t *loop, int listen_fd,
+		    const struct route *routes, const struct http_limits *limits, void *context,
+		    struct error *e)
+{
+	_cleanup_(http_server_unrefp) struct http_server *s = calloc(1, sizeof(*s));
+	int r;
+
+	if (!s)
+		return error_set_errno(e, ERROR_INTERNAL, ENOMEM, "HTTP server");
+	s->loop = loop;
+	s->listen_fd = listen_fd;
+	s->routes = routes;
+	s->context = context;
+	limits_set(&s->limits, limits);
+	s->watch_fd = epoll_create1(EPOLL_CLOEXEC);
+	s->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	if (s->watch_fd < 0 || s->spare_fd < 0)
+		return error_set_errno(e, ERROR_INTERNAL, errno, "HTTP server: descriptors");
+	r = start_daemon(s, e);
+	if (r >= 0)
+		r = start_handles(s, e);
+	if (r < 0)
+		return r;
+	*ret = take(s);
+	return 0;
+}
+
+void http_server_quiesce(struct http_server *s)
+{
+	s->quiesced = true;
+	uv_poll_stop(&s->listen_poll);
+	uv_timer_stop(&s->pause);
+}
+
+unsigned http_server_connections(const struct http_server *s)
+{
+	return s->n_connections;
+}
+
+static void on_handle_closed(uv_handle_t *handle)
+{
+	struct http_server *s = handle->data;
+
+	if (--s->n_handles == 0)
+		free(s);
+}
+
+struct http_server *http_server_unref(struct http_server *s)
+{
+	unsigned n;
+
+	if (!s)
+		return NULL;
+	n = s->n_handles;
+	s->closing = true;
+	for (unsigned i = 0; i < n; i++)
+		uv_close(s->handles[i], on_handle_closed);
+	/* libmicrohttpd must not stop while it has suspended connections. */
+	for (struct connection *c = s->connections; c; c = c->next)
+		if (c->request)
+			request_cancel(c->request);
+	if (s->daemon)
+		MHD_stop_daemon(s->daemon);
+	refuser_done(&s->refuser);
+	fd_close(s->spare_fd);
+	fd_close(s->watch_fd);
+	if (!n)
+		free(s);
+	return NULL;
+}
