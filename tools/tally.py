@@ -2,17 +2,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """tally.py DIR: adds up what the test runners of tools/test.sh left in DIR.
 
-NAME.status holds a runner's exit status, NAME.xml its JUnit report. Closes with the line
+NAME.status holds a runner's exit status, NAME.xml its JUnit report, NAME.json what Meson says of each
+test program: the report does not show that one crashed or hung. Closes with the line
 `N passed, N failed`; the exit status is 0 only when tests ran and none failed.
 """
 
+import json
 import pathlib
 import sys
 import xml.etree.ElementTree as ElementTree
 
 
 def count(report):
-    """Returns (passed, failed, skipped) of a JUnit report, and the names of what failed."""
+    """Returns how many passed and were skipped in a JUnit report, and the names of what failed."""
     passed = skipped = 0
     bad = []
     for case in ElementTree.parse(report).iter("testcase"):
@@ -25,12 +27,24 @@ def count(report):
     return passed, skipped, bad
 
 
+def broken(programs, bad):
+    """Names the test programs that did not end well though none of their tests in `bad` failed."""
+    for line in programs.read_text().splitlines():
+        program = json.loads(line)
+        name = program["name"].rpartition(" / ")[2]
+        if program["result"] not in ("OK", "SKIP") and not any(f".{name}::" in b for b in bad):
+            yield f'{program["name"]}: {program["result"]}'
+
+
 def main(directory):
     total_passed = total_failed = 0
     for status_file in sorted(directory.glob("*.status"), key=lambda f: f.stat().st_mtime_ns):
         status = int(status_file.read_text())
         report = status_file.with_suffix(".xml")
         passed, skipped, bad = count(report) if report.exists() else (0, 0, [])
+        programs = status_file.with_suffix(".json")
+        if programs.exists():
+            bad += list(broken(programs, bad))
         if status != 0 and not bad:
             bad = [f"exit status {status}"]
         print(f"{status_file.stem:32} {passed:5} passed {len(bad):4} failed {skipped:4} skipped")

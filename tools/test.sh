@@ -35,11 +35,12 @@ steady() {
 }
 
 unit() { # NAME DIR
-	rm -f "$2/meson-logs/testlog.junit.xml"
+	rm -f "$2"/meson-logs/testlog.j*
 	steady timeout "$LIMIT" meson test -C "$2" --no-rebuild --suite unit --print-errorlogs \
 		--num-processes "$JOBS" --timeout-multiplier 3 --quiet
 	unit_status=$?
 	cp "$2/meson-logs/testlog.junit.xml" "$RESULTS/$1.xml"
+	cp "$2/meson-logs/testlog.json" "$RESULTS/$1.json"
 	return $unit_status
 }
 
