@@ -284,6 +284,16 @@ int scan_look(struct scan *s)
 	return 0;
 }
 
+unsigned scan_count(const struct scan *s, size_t tree)
+{
+	unsigned count = 0;
+	size_t i;
+
+	for (i = 0; i < s->n_members; i++)
+		count += s->members[i].tree == tree;
+	return count;
+}
+
 static bool bears_mark(const struct tree *t, pid_t pid)
 {
 	uint64_t mark;

@@ -36,6 +36,9 @@ void scan_done(struct scan *s);
 /* Looks, replacing what was found before. Returns what `found` returned when that was not 0. */
 int scan_look(struct scan *s);
 
+/* How many members of that tree were found. */
+unsigned scan_count(const struct scan *s, size_t tree);
+
 /* Whether the member is one still, of a process that cannot be replaced by another meanwhile: one
  * whose pidfd is open, and is found alive by the next use of it. */
 bool scan_confirm(const struct scan *s, const struct tree_member *m);

@@ -21,43 +21,35 @@ static void clear(struct tree_result *results, size_t n)
 		results[i] = (struct tree_result){ 0 };
 }
 
-static void note_alive(const struct scan *s, struct tree_result *results)
-{
-	size_t i;
-
-	for (i = 0; i < s->n_trees; i++)
-		results[i].alive = 0;
-	for (i = 0; i < s->n_members; i++)
-		results[s->members[i].tree].alive++;
-}
-
 /* A tree without members may not be gone when a process could not be looked at. */
-static bool in_doubt(const struct scan *s, const struct tree_result *results)
+static bool in_doubt(const struct scan *s)
 {
 	size_t i;
 
 	for (i = 0; s->doubtful && i < s->n_trees; i++) {
-		if (results[i].alive == 0)
+		if (scan_count(s, i) == 0)
 			return true;
 	}
 	return false;
 }
 
 int tree_alive(const struct tree *trees, size_t n, const struct tree_filter *filter,
-	       struct tree_result *results)
+	       unsigned *ret_alive)
 {
 	_cleanup_(scan_done) struct scan s = { 0 };
 	int looks, r;
+	size_t i;
 
-	clear(results, n);
 	scan_init(&s, trees, n, filter);
 	for (looks = 0; looks < LOOKS_MAX; looks++) {
 		r = scan_look(&s);
 		if (r < 0)
 			return r;
-		note_alive(&s, results);
-		if (!in_doubt(&s, results))
-			return 0;
+		if (in_doubt(&s))
+			continue;
+		for (i = 0; i < n; i++)
+			ret_alive[i] = scan_count(&s, i);
+		return 0;
 	}
 	return -EAGAIN;
 }
@@ -82,6 +74,7 @@ int tree_populated(const struct tree *t, bool *ret)
 		return -EOPNOTSUPP;
 	return cgroup_leaf_populated(t->cgroup_dir, t->cgroup_leaf, ret);
 }
+
 /* Whether the whole process has ended: a zombie takes signals as if it lived. */
 static bool has_ended(int pidfd)
 {
@@ -130,7 +123,8 @@ int tree_signal(const struct tree *trees, size_t n, const struct tree_filter *fi
 	r = scan_look(&s);
 	if (r < 0)
 		return r;
-	note_alive(&s, results);
+	for (i = 0; i < n; i++)
+		results[i].alive = scan_count(&s, i);
 	/* Descendants first: their way up must still stand when they are looked at again. */
 	for (i = s.n_members; i-- > 0;) {
 		r = deliver(&s, &s.members[i], signal, wake);
@@ -259,14 +253,14 @@ int tree_kill_step(struct tree *trees, size_t n, const struct tree_filter *filte
 	r = stop_all(&kill, n);
 	if (r < 0)
 		return r;
-	note_alive(s, results);
 	for (i = s->n_members; i-- > 0;) {
 		r = kill_member(&kill, &s->members[i]);
 		if (r < 0)
 			return r;
 	}
-	r = in_doubt(s, results);
+	r = in_doubt(s);
 	for (i = 0; i < n; i++) {
+		results[i].alive = scan_count(s, i);
 		if (trees[i].running > 0 && trees[i].patience < PATIENCE)
 			trees[i].patience++;
 		if (results[i].alive > results[i].refused)

@@ -27,8 +27,8 @@ struct tree {
 	uint32_t cgroup_leaf; /* 0 for none */
 	pid_t leader;         /* a child of the caller that was not reaped; 0 for none */
 
-	/* Of tree_kill_step() from call to call, 0 at first. */
-	unsigned patience, running;
+	unsigned patience; /* of tree_kill_step(): 0 at first, kept from call to call */
+	unsigned running;  /* of one call */
 	bool contained;
 };
 
@@ -45,7 +45,7 @@ struct tree_member {
 	pid_t pid;
 	unsigned how; /* set of enum tree_how */
 	char state;   /* see struct proc_stat */
-	bool exiting; /* has begun to end on its own: no signal changes how */
+	bool exiting; /* has begun to end: no signal changes how */
 };
 
 /* Which marks belong to sessions of their own. A process with such a mark, and what descends from
@@ -72,11 +72,11 @@ typedef int (*tree_fn)(const struct tree_member *m, void *userdata);
 int tree_each(const struct tree *trees, size_t n, const struct tree_filter *filter, tree_fn fn,
 	      void *userdata);
 
-/* Counts the members of each tree into `results[n].alive`: 0 means that the tree is gone. Looks
- * again when a process ended under its eyes, so that it could not be told whose it was; -EAGAIN
- * when that happened again and again. */
+/* Counts the members of each tree into `ret_alive[n]`: 0 means that the tree is gone. Looks again
+ * when a process ended under its eyes, so that it could not be told whose it was; -EAGAIN when that
+ * happened again and again. */
 int tree_alive(const struct tree *trees, size_t n, const struct tree_filter *filter,
-	       struct tree_result *results);
+	       unsigned *ret_alive);
 
 /* The cheap look: whether the tree's cgroup holds a process. What has moved elsewhere is not seen,
  * so that false is not yet the end of the tree. -EOPNOTSUPP without a cgroup. */
