@@ -258,13 +258,13 @@ static int read_enum(const struct place *at, const json_t *value, void *member)
 {
 	_cleanup_(buffer_done) struct buffer all;
 
+	buffer_init(&all, ERROR_MESSAGE_MAX);
 	for (const struct json_name *n = at->field->names; json_is_string(value) && n->name; n++)
 		if (strlen(n->name) == json_string_length(value) &&
 		    !strcmp(n->name, json_string_value(value))) {
 			memcpy(member, &n->value, sizeof(n->value));
 			return 0;
 		}
-	buffer_init(&all, ERROR_MESSAGE_MAX);
 	for (const struct json_name *n = at->field->names; n->name; n++)
 		buffer_printf(&all, "%s\"%s\"", n == at->field->names ? "one of " : ", ", n->name);
 	return expected(at, buffer_text(&all));
