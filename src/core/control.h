@@ -80,13 +80,13 @@ struct control_daemon {
 	struct word seq;	/* E: last registry event number */
 	struct word nofile_soft; /* K: the soft RLIMIT_NOFILE before the daemon raised its own */
 	struct word started;	/* K: realtime ms when the daemon was started */
+	struct word settled;	/* E: 1 after the sessions of a daemon before were dealt with */
 };
 
 enum slot_state {
 	SLOT_FREE,
-	SLOT_RESERVED, /* being filled by the engine, unknown to the keeper: worthless after a crash */
-	SLOT_LIVE,     /* the keeper was (or is about to be) told: holds or held a process */
-	SLOT_LEAVING,  /* being removed: keeper and engine close what they hold, then FREE */
+	SLOT_LIVE,    /* complete; the keeper was (or is about to be) told: holds or held a process */
+	SLOT_LEAVING, /* being removed: keeper and engine close what they hold, then FREE */
 };
 
 enum slot_kind {
@@ -144,7 +144,10 @@ struct control_stop {
 	struct word step;      /* K: steps whose signal was marked as sent; set before sending */
 	struct word deadline;  /* K: CLOCK_BOOTTIME ms of the next step */
 	struct word signalled; /* K: set of enum stop_mark */
-	struct word spare[4];
+	struct word finished;  /* K: the request whose plan was carried out to its end */
+	struct word refused;   /* K: members that could not be signalled: another user's */
+	struct word refused_pid; /* K: one of them */
+	struct word spare[2];
 };
 
 enum stop_mark {
@@ -209,6 +212,7 @@ struct control_slot {
 	struct word exit_seen;	/* E: 1 after the exit was published */
 	struct word timeout_at; /* E: CLOCK_BOOTTIME ms of --timeout, 0 for none */
 	struct word ended_at;	/* E: realtime ms when exit was published or spawn failed */
+	struct word lost;	 /* E: enum cause of a session whose daemon died as a whole, 0 for none */
 	struct word asked_kill; /* E: the last signal sent on request (kill), 0 for none */
 
 	struct word load_deaths; /* K: engines that died while loading this slot */

@@ -16,7 +16,7 @@
 #define RING_SIZE_MIN	4096ULL
 #define RING_SIZE_MAX	(1ULL << 30)
 #define RING_SIZE_OUT	(1ULL << 20) /* default backlog of a stream */
-#define RING_SIZE_IN	(64ULL << 10)
+#define RING_SIZE_IN	(128ULL << 10) /* twice what a client may send ahead */
 #define INDEX_SIZE_MIN	4096ULL
 #define META_SIZE_MAX	(8ULL << 20)
 

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* keeper.h - the process that owns what must not die: slots, control memory, the socket, the children.
  *
- * One thread, plain poll, nothing that blocks, no allocation after start. It never reads the
- * listening socket: while no engine runs, clients wait in its backlog. */
+ * One thread, plain poll, nothing that blocks; memory is only allocated while trees are looked at,
+ * and doing without it is survived. It never reads the listening socket: while no engine runs,
+ * clients wait in its backlog. */
 #pragma once
 #include "core/control.h"
 #include "core/link.h"
+#include "core/proc.h"
 #include "core/spawn.h"
 #include "core/tree.h"
 #include <stdbool.h>
@@ -22,7 +24,9 @@ struct holding {
 	bool dirty;	/* the engine has yet to be told of a change */
 	bool send_pid;	/* with the pidfd */
 	bool watched;	/* leader ended, tree not known to be gone */
-	bool stopping;
+	bool stopping;	/* a stop request is being carried out */
+	bool killing;	/* and it has come to SIGKILL */
+	unsigned patience; /* of tree_kill_step */
 	bool adopted;	/* its leader is not our child */
 	uint64_t ended_seen; /* monotonic ms when an adopted leader was first seen ended */
 	int fds[N_SLOT_FDS];
@@ -78,7 +82,9 @@ struct keeper {
 	bool peek_children; /* the kernel lists our children */
 	unsigned n_watched, n_stopping, n_dirty;
 	unsigned top_slot;  /* highest slot ever held */
-	uint64_t next_scan, scan_cost; /* monotonic ms */
+	uint64_t look_at;   /* CLOCK_BOOTTIME ms of the next look at trees; 0: none is planned */
+	bool look_anyway;   /* some watched tree has parents that are not ours, or cannot be listed */
+	unsigned look_pause; /* ms between looks, grows while nothing changes */
 	struct holding slots[CONTROL_SLOTS];
 	struct pid_entry pids[PID_TABLE];
 };

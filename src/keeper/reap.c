@@ -72,7 +72,7 @@ static void reap(struct keeper *k, const siginfo_t *si, const struct rusage *ru)
 		slot = slot_in_spawn(k, pid);
 	if (slot != 0) {
 		spawning_child_ended(k, slot);
-		store_exit(keeper_slot(k, slot), exit_pack(si->si_code, si->si_status), ru);
+		store_exit(keeper_slot(k, slot), exitinfo_pack(si->si_code, si->si_status), ru);
 	}
 	waitid(P_PID, (id_t)pid, &(siginfo_t){ 0 }, WEXITED | WNOHANG);
 	if (slot != 0) {
@@ -110,6 +110,20 @@ static bool has_ended(int pidfd)
 	return poll(&p, 1, 0) == 1;
 }
 
+/* What the zombie's stat says, provided that the pid was still the same process's afterwards. */
+static int zombie_status(pid_t pid, int pidfd, uint64_t *ret)
+{
+	uint64_t status;
+	int r = exitinfo_from_zombie(pid, &status);
+
+	if (r < 0)
+		return r;
+	if (syscall(SYS_pidfd_send_signal, pidfd, 0, NULL, 0) < 0 && errno == ESRCH)
+		return -ESRCH;
+	*ret = status;
+	return 0;
+}
+
 static void reap_adopted_slot(struct keeper *k, unsigned slot, uint64_t now)
 {
 	struct control_slot *s = keeper_slot(k, slot);
@@ -122,14 +136,14 @@ static void reap_adopted_slot(struct keeper *k, unsigned slot, uint64_t now)
 		if (h->ended_seen == 0)
 			h->ended_seen = now;
 		/* The zombie first, while it is there; then what the kernel keeps with the pidfd. */
-		if (exit_from_zombie(slot_pid(s), h->fds[SLOT_FD_PID], &status) < 0 &&
-		    exit_from_pidfd(h->fds[SLOT_FD_PID], &status) < 0) {
+		if (zombie_status(slot_pid(s), h->fds[SLOT_FD_PID], &status) < 0 &&
+		    exitinfo_from_pidfd(h->fds[SLOT_FD_PID], &status) < 0) {
 			if (now - h->ended_seen < UNKNOWN_AFTER_MS)
 				return;
-			status = EXIT_UNKNOWN;
+			status = EXIT_WORD_UNKNOWN;
 		}
 	} else {
-		status = EXIT_UNKNOWN;
+		status = EXIT_WORD_UNKNOWN;
 	}
 	store_exit(s, status, NULL);
 	leader_ended(k, slot);
@@ -137,11 +151,16 @@ static void reap_adopted_slot(struct keeper *k, unsigned slot, uint64_t now)
 
 void reap_adopted(struct keeper *k, uint64_t now)
 {
+	bool left = false;
+
 	for (unsigned i = 1; i <= k->top_slot; i++) {
 		struct control_slot *s = keeper_slot(k, i);
 
-		if (k->slots[i].adopted && word_load(&s->spawn) == SPAWN_STARTED &&
-		    !word_load(&s->exit.ready))
+		if (!k->slots[i].adopted || word_load(&s->spawn) != SPAWN_STARTED)
+			continue;
+		if (!word_load(&s->exit.ready))
 			reap_adopted_slot(k, i, now);
+		left |= !word_load(&s->exit.ready);
 	}
+	k->adopted = left;
 }

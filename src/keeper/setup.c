@@ -372,6 +372,7 @@ int setup(struct keeper *k, const struct setup_options *o, struct error *e)
 	r = find_engine(k, o, e);
 	if (r >= 0)
 		r = open_signals(k, e);
+	k->look_anyway = o->adopt_fd >= 0;
 	k->peek_children = r >= 0 && proc_each_child(one_child, NULL) >= 0;
 	if (r >= 0)
 		r = o->adopt_fd >= 0 ? setup_adopt(k, o, e) : setup_fresh(k, o, e);

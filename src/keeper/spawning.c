@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -82,6 +83,7 @@ static void job_started(struct keeper *k, struct spawn_job *job)
 	struct holding *h = &k->slots[slot];
 
 	job_done(job);
+	slot_note_pid(k, slot, slot_pid(s));
 	if (!slot_holds(k, slot, SLOT_FD_PID)) {
 		/* Only this process reaps it, so the pid is still its own. */
 		int fd = (int)syscall(SYS_pidfd_open, slot_pid(s), 0);
@@ -127,7 +129,7 @@ static void send_next(struct keeper *k)
 	r = fd_send(k->spawner.sock, &rq, sizeof(rq), fds, n);
 	if (r < 0) {
 		/* The spawner is gone, and its end is about to be noticed: the job stays. */
-		log_warn("spawner: %s", strerrorname_np(-r));
+		log_warn("spawner: %s", strerror(-r));
 		return;
 	}
 	job->sent = true;
@@ -175,6 +177,7 @@ static void settle(struct keeper *k, struct spawn_job *job, int result)
 		job_failed(k, job);
 	} else if (job->gate_w >= 0) {
 		job->gate_r = fd_close(job->gate_r);
+		slot_note_pid(k, job->slot, slot_pid(s));
 		word_store(&s->spawn, SPAWN_GATED);
 		slot_changed(k, job->slot);
 	} else {
@@ -214,7 +217,7 @@ void spawning_open_gate(struct keeper *k, unsigned slot)
 		return;
 	job->gate_open = true;
 	if (write(job->gate_w, "g", 1) < 0)
-		log_warn("gate of slot %u: %s", slot, strerrorname_np(errno));
+		log_warn("gate of slot %u: %s", slot, strerror(errno));
 }
 
 /* Nobody can read the gate any more: the child exec'd or ended. */
@@ -298,7 +301,7 @@ static void replace_spawner(struct keeper *k)
 	k->spawner.busy_since = 0;
 	r = spawner_start(k);
 	if (r < 0)
-		log_error("cannot start a spawner: %s", strerrorname_np(-r));
+		log_error("cannot start a spawner: %s", strerror(-r));
 	send_next(k);
 }
 

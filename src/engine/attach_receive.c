@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* attach_receive.c - what an attached client says: input by offset, acknowledgements, signals. */
+#include "engine/attachment_private.h"
+#include <errno.h>
+#include <string.h>
+
+static void on_ack(struct attachment *a, const struct frame *f)
+{
+	unsigned stream = f->stream == FRAME_STDERR ? STREAM_ERR : STREAM_OUT;
+	struct control_stream *w = &a->session->words->streams[stream];
+
+	if (!a->controlling || !a->want[stream] || f->offset > a->cursors[stream].offset ||
+	    f->offset <= word_load(&w->acked))
+		return;
+	word_store(&w->acked, f->offset);
+	output_resume(a->session);
+}
+
+static int protocol_error(struct attachment *a, unsigned status, const char *text)
+{
+	struct frame f = { .type = FRAME_ERROR,
+			   .status = (uint16_t)status,
+			   .data = (const uint8_t *)text,
+			   .size = (uint32_t)strlen(text) };
+
+	attach_push(a, &f);
+	a->ending = true;
+	return -EPROTO;
+}
+
+/* Bytes for which the ring has no room wait here, and nothing more is read behind them. */
+static int keep_input(struct attachment *a, uint64_t offset, const uint8_t *data, size_t n)
+{
+	if (buffer_append(&a->input, data, n) < 0)
+		return protocol_error(a, 409, "more input than may be out");
+	a->input_offset = offset;
+	a->stuck = true;
+	return 0;
+}
+
+static int on_input(struct attachment *a, const struct frame *f)
+{
+	struct error err = { 0 };
+	uint64_t accepted, end = f->offset + f->size;
+	int r;
+
+	if (!a->controlling)
+		return protocol_error(a, 403, "a read-only client cannot type");
+	r = input_take(a->session, f->offset, f->data, f->size, &accepted, &err);
+	if (r < 0 && err.code == ERROR_STDIN_CLOSED)
+		return 0; /* the child reads no more; what it did not take is no error of the client's */
+	if (r < 0)
+		return protocol_error(a, 409, err.message);
+	if (accepted < end)
+		return keep_input(a, accepted, f->data + (f->size - (end - accepted)),
+				  (size_t)(end - accepted));
+	attach_push_accepted(a);
+	return 0;
+}
+
+static int on_frame(struct attachment *a, const struct frame *f)
+{
+	switch (f->type) {
+	case FRAME_INPUT:
+		return on_input(a, f);
+	case FRAME_EOF:
+		if (a->controlling)
+			input_close(a->session);
+		return 0;
+	case FRAME_SIGNAL:
+		if (!a->controlling)
+			return protocol_error(a, 403, "a read-only client cannot send signals");
+		session_signal(a->session, f->signal);
+		return 0;
+	case FRAME_ACK:
+		on_ack(a, f);
+		return 0;
+	case FRAME_DETACH:
+		attachment_end(a, FRAME_DETACHED);
+		return 0;
+	default:
+		return 0; /* RESIZE: a pipe session has no window */
+	}
+}
+
+void attach_take_bytes(struct attachment *a, const uint8_t *data, size_t n)
+{
+	while (n > 0 && a->session && !a->ending && !a->finished) {
+		struct frame f;
+		int r;
+
+		if (a->stuck) {
+			if (buffer_append(&a->unread, data, n) < 0)
+				protocol_error(a, 409, "more input than may be out");
+			return;
+		}
+		r = frame_decode(&a->decoder, &data, &n, &f);
+		if (r < 0)
+			protocol_error(a, 400, "not a frame of reeve-attach/1");
+		if (r <= 0)
+			return;
+		on_frame(a, &f);
+	}
+}
+
+void attach_unstick(struct attachment *a)
+{
+	struct buffer input = a->input, unread = a->unread;
+	struct frame f = { .type = FRAME_INPUT, .stream = FRAME_STDIN };
+
+	if (!a->stuck || !a->session)
+		return;
+	a->stuck = false;
+	buffer_init(&a->input, input.max);
+	buffer_init(&a->unread, unread.max);
+	f.offset = a->input_offset;
+	f.data = (const uint8_t *)input.data;
+	f.size = (uint32_t)input.size;
+	on_input(a, &f);
+	attach_take_bytes(a, (const uint8_t *)unread.data, unread.size);
+	buffer_done(&input);
+	buffer_done(&unread);
+}

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* attachment_private.h - shared by attachment.c, attach_send.c and attach_receive.c. */
+#pragma once
+#include "base/buffer.h"
+#include "engine/attachment.h"
+
+struct attachment {
+	struct session *session; /* NULL after it was removed */
+	struct listener listener;
+	int fd;
+	uv_poll_t poll;
+	int events;
+	enum attach_mode mode;
+	bool controlling, ending, finished;
+	bool exit_sent;
+	bool stuck; /* input waits for the child: nothing more is read */
+	struct cursor cursors[STREAMS_MAX];
+	bool want[STREAMS_MAX];
+	uint64_t accepted_told;
+	struct frame_decoder decoder;
+	struct buffer input;	 /* INPUT bytes that the stdin ring had no room for, */
+	uint64_t input_offset;	 /* from this offset, */
+	struct buffer unread;	 /* and what came behind them */
+	struct buffer out;	 /* encoded frames that wait to be sent */
+	unsigned body_stream;	 /* behind `out`: this many bytes of that stream's ring, */
+	uint64_t body_left;	 /* sent from the ring itself (block cursor: it cannot be overwritten) */
+	void (*closed)(void *data);
+	void *data;
+};
+
+/* --- attach_send.c --- */
+
+/* Sends what there is to say until the socket is full; ends the attachment when it is over. */
+void attach_pump(struct attachment *a);
+/* Queues a frame. A client that lets its queue overflow is given up. */
+void attach_push(struct attachment *a, const struct frame *f);
+void attach_push_start(struct attachment *a);
+void attach_push_accepted(struct attachment *a);
+/* Copies the rest of a half-sent OUTPUT into the queue. */
+void attach_complete_body(struct attachment *a);
+
+/* --- attach_receive.c --- */
+
+/* Decodes and obeys. */
+void attach_take_bytes(struct attachment *a, const uint8_t *data, size_t n);
+/* Goes on with input that waited for room. */
+void attach_unstick(struct attachment *a);
+
+/* --- attachment.c --- */
+
+void attach_set_events(struct attachment *a, int events);
+void attach_finish(struct attachment *a);

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* engine.h - the replaceable part of the daemon: one thread, one event loop.
+ *
+ * It holds nothing that cannot be rebuilt from the slots. */
+#pragma once
+#include "base/error.h"
+#include "core/capture.h"
+#include "core/control.h"
+#include "core/feed.h"
+#include "core/link.h"
+#include <uv.h>
+
+#define ENGINE_SPAWNS_MAX 64U /* in flight at the keeper, as its KEEPER_JOBS */
+#define CGROUP_POOL	  8U
+
+struct session;
+struct http_server;
+
+struct link {
+	int sock; /* -1 while there is no keeper */
+	uv_poll_t poll;
+	pid_t keeper;
+	bool polling;
+};
+
+struct cgroup_pool {
+	uint32_t leaves[CGROUP_POOL];
+	unsigned n;
+	uv_idle_t refill;
+	uint32_t *doomed; /* leaves that could not be removed yet */
+	unsigned n_doomed, max_doomed;
+	uv_timer_t sweep;
+};
+
+struct roster {
+	int fd; /* -1 for none */
+};
+
+struct engine {
+	uv_loop_t loop;
+	const char *dir;
+	char *keeper_path;
+	struct link link;
+	void *memory;
+	struct control_daemon *daemon;
+	int daemon_fds[N_DAEMON_FDS];
+	struct capture capture;
+	struct feed feed;
+	struct session *slots[CONTROL_SLOTS]; /* by slot number; NULL: none */
+	struct session *first, *last;	      /* by age, oldest first */
+	unsigned n_sessions, n_live;
+	unsigned spawns; /* at the keeper, not answered */
+	struct cgroup_pool cgroups;
+	struct roster roster;
+	struct http_server *http;
+	uv_timer_t housekeeping;
+	uv_signal_t sigterm;
+	enum quit_mode quitting;
+	uint64_t last_busy; /* monotonic ms when a session or a connection was last there */
+	uint32_t free_hint;
+};
+
+static inline struct control_slot *engine_slot(struct engine *e, unsigned i)
+{
+	return control_slot(e->memory, i);
+}
+
+/* --- link.c: the keeper ----------------------------------------------------------------------- */
+
+/* Says hello on `sock`, receives the daemon's descriptors and maps control memory. Blocking. */
+int link_open(struct engine *e, int sock, struct error *err);
+/* Asks for one slot's descriptors. Blocking; used before the loop runs. */
+int link_pull(struct engine *e, unsigned slot, int fds[N_SLOT_FDS]);
+/* From now on messages are handled by the loop. */
+int link_run(struct engine *e);
+/* Sends; a keeper that is gone is replaced soon after, and then looks at the words itself. */
+void link_tell(struct engine *e, enum link_type type, unsigned slot, uint64_t arg);
+int link_tell_fds(struct engine *e, const struct link_message *m, const int table[N_LINK_FDS]);
+
+/* --- main.c ------------------------------------------------------------------------------------- */
+
+/* Ends the daemon: takes no new session, ends (or keeps) those there are, leaves when done. */
+void engine_quit(struct engine *e, enum quit_mode mode);
+/* A session ended, a tree went: the end of the daemon may have come. */
+void engine_check_quit(struct engine *e);
+
+/* --- cgroups.c ---------------------------------------------------------------------------------- */
+void cgroups_init(struct engine *e);
+/* A fresh leaf and its cgroup.procs descriptor; 0 and -1 where sessions have no cgroup. */
+uint32_t cgroups_take(struct engine *e, int *ret_procs);
+/* Removes it, at once or when its last process is reaped. */
+void cgroups_drop(struct engine *e, uint32_t leaf);
+void cgroups_done(struct engine *e);
+
+/* --- roster.c: what the next daemon must know when keeper and engine die together ------------------ */
+int roster_open(struct engine *e, struct error *err);
+void roster_note(struct engine *e, const struct session *s);
+void roster_clear(struct engine *e, unsigned slot);
+/* The sessions of a daemon that died as a whole: ends what is left of them, lists them as lost. */
+void roster_recover(struct engine *e);
+uint64_t roster_next_handle(struct engine *e);

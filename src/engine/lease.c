@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* lease.c - who controls a session, and how long a lost client keeps its place. */
+#include "base/clock.h"
+#include "base/random.h"
+#include "engine/attachment.h"
+
+static bool same_token(const struct control_slot *w, const uint64_t token[2])
+{
+	return word_load(&w->token[0]) == token[0] && word_load(&w->token[1]) == token[1];
+}
+
+static bool is_held(const struct session *s)
+{
+	uint64_t lease = word_load(&s->words->lease);
+
+	if (s->controller)
+		return true;
+	return (word_load(&s->words->token[0]) | word_load(&s->words->token[1])) != 0 && lease != 0 &&
+	       clock_boottime_ms() < lease && !session_ended(s);
+}
+
+void attachment_register(struct session *s, const uint64_t token[2], enum attach_mode mode,
+			 pid_t peer)
+{
+	struct control_slot *w = s->words;
+
+	word_store(&w->attach_pid, (uint64_t)peer);
+	word_store(&w->lease, clock_boottime_ms() + ATTACH_LEASE_MS);
+	word_store(&w->attach_mode, mode);
+	word_store(&w->token[0], token[0]);
+	word_store(&w->token[1], token[1]);
+}
+
+static int check_streams(const struct session *s, const struct attach_options *o, struct error *err)
+{
+	if (o->want[STREAM_ERR] && !output_stream_exists(s, STREAM_ERR))
+		return error_set(err, ERROR_STREAM_UNAVAILABLE,
+				 "%s has no stderr of its own: it goes into %s", s->id,
+				 word_load(&s->words->kind) == KIND_PTY ? "the terminal" : "stdout");
+	return 0;
+}
+
+int attachment_prepare(struct session *s, struct attach_options *o, struct error *err)
+{
+	int r = check_streams(s, o, err);
+
+	if (r < 0)
+		return r;
+	if (o->read_only && o->mode == ATTACH_BLOCK)
+		return error_set(err, ERROR_INVALID_ARGUMENT,
+				 "mode=block needs the controlling attachment; a read-only client "
+				 "follows with mode=drop-oldest");
+	if (o->read_only)
+		return 0;
+	if (is_held(s) && !o->steal && !(o->has_token && same_token(s->words, o->token)))
+		return error_set(err, ERROR_ALREADY_ATTACHED,
+				 "%s is attached by PID %d; use --steal to take it over or "
+				 "--read-only to watch",
+				 s->id, (int)word_load(&s->words->attach_pid));
+	if (!o->has_token)
+		random_bytes(o->token, sizeof(o->token));
+	attachment_register(s, o->token, o->mode, o->peer);
+	return 0;
+}
+
+/* --- leases --------------------------------------------------------------------------------------------- */
+
+static void on_lease(uv_timer_t *timer)
+{
+	attachment_lease_check(timer->data);
+}
+
+static void arm(struct session *s, uint64_t ms)
+{
+	if (!s->lease) {
+		s->lease = calloc(1, sizeof(*s->lease));
+		if (!s->lease)
+			return;
+		uv_timer_init(&s->engine->loop, s->lease);
+		s->lease->data = s;
+		s->n_handles++;
+	}
+	uv_timer_start(s->lease, on_lease, ms, 0);
+}
+
+void attachment_lease_check(struct session *s)
+{
+	struct control_slot *w = s->words;
+	uint64_t lease = word_load(&w->lease), now = clock_boottime_ms();
+
+	if (s->controller || word_load(&w->attach_mode) != ATTACH_BLOCK || lease == 0)
+		return;
+	if (now < lease) {
+		arm(s, lease - now);
+		return;
+	}
+	word_store(&w->attach_mode, ATTACH_NONE);
+	word_store(&w->token[0], 0);
+	word_store(&w->token[1], 0);
+	output_resume(s);
+	output_check_exit(s);
+}

@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* link.c - the engine's side of the private socket, and the replacement of a keeper that died. */
+#include "base/fd.h"
+#include "base/log.h"
+#include "engine/session.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define ANSWER_MS 10000
+
+/* Waits for one message of the type; others that come before it are dropped: they only say "look",
+ * and everything is looked at after the start. */
+static int await(struct engine *e, uint32_t type, struct link_message *m, int table[N_LINK_FDS])
+{
+	for (;;) {
+		struct pollfd p = { .fd = e->link.sock, .events = POLLIN };
+		int r = poll(&p, 1, ANSWER_MS);
+
+		if (r < 0 && errno == EINTR)
+			continue;
+		if (r <= 0)
+			return -ETIMEDOUT;
+		r = link_receive(e->link.sock, m, table);
+		if (r == -EAGAIN || r == -EINTR)
+			continue;
+		if (r <= 0)
+			return r < 0 ? r : -EPIPE;
+		if (m->type == type)
+			return 0;
+		if (m->type == LINK_QUIT)
+			e->quitting = m->arg == QUIT_KEEP ? QUIT_KEEP : QUIT_STOP;
+		if (m->type == LINK_PING)
+			link_tell(e, LINK_PONG, 0, 0);
+		link_close_fds(table);
+	}
+}
+
+static int map_control(struct engine *e, struct error *err)
+{
+	e->memory = mmap(NULL, CONTROL_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED,
+			 e->daemon_fds[DAEMON_FD_CONTROL], 0);
+	if (e->memory == MAP_FAILED)
+		return error_set_errno(err, ERROR_EXHAUSTED, errno, "map control memory");
+	e->daemon = control_daemon(e->memory);
+	if (word_load(&e->daemon->magic) != CONTROL_MAGIC ||
+	    word_load(&e->daemon->version) != CONTROL_VERSION)
+		return error_set(err, ERROR_INTERNAL,
+				 "control memory is of version %llu, this engine reads %u",
+				 (unsigned long long)word_load(&e->daemon->version), CONTROL_VERSION);
+	return 0;
+}
+
+int link_open(struct engine *e, int sock, struct error *err)
+{
+	struct link_message m = { .type = LINK_HELLO, .slot = LINK_VERSION };
+	int table[N_LINK_FDS], r;
+
+	fcntl(sock, F_SETFD, FD_CLOEXEC);
+	fd_set_nonblock(sock, true);
+	e->link.sock = sock;
+	r = link_send(sock, &m, NULL);
+	if (r >= 0)
+		r = await(e, LINK_WELCOME, &m, table);
+	if (r < 0)
+		return error_set_errno(err, ERROR_INTERNAL, r, "ask the keeper for the daemon");
+	for (unsigned i = 0; i < N_DAEMON_FDS; i++)
+		e->daemon_fds[i] = take_fd(&table[i]);
+	link_close_fds(table);
+	e->link.keeper = getppid();
+	return map_control(e, err);
+}
+
+int link_pull(struct engine *e, unsigned slot, int fds[N_SLOT_FDS])
+{
+	struct link_message m = { .type = LINK_PULL, .slot = slot };
+	int table[N_LINK_FDS];
+	int r = link_send(e->link.sock, &m, NULL);
+
+	if (r >= 0)
+		r = await(e, LINK_SLOT, &m, table);
+	if (r < 0)
+		return r;
+	for (unsigned i = 0; i < N_SLOT_FDS; i++)
+		fds[i] = take_fd(&table[i]);
+	link_close_fds(table);
+	return m.slot == slot ? 0 : -EPROTO;
+}
+
+/* --- a keeper that replaces a dead one pulls everything from us --------------------------------------- */
+
+static void give_daemon(struct engine *e)
+{
+	struct link_message m = { .type = LINK_WELCOME, .slot = LINK_VERSION };
+	int table[N_LINK_FDS];
+
+	for (unsigned i = 0; i < N_DAEMON_FDS; i++) {
+		table[i] = e->daemon_fds[i];
+		if (table[i] >= 0)
+			m.fds |= 1U << i;
+	}
+	link_tell_fds(e, &m, table);
+}
+
+static void give_slot(struct engine *e, unsigned slot)
+{
+	struct link_message m = { .type = LINK_SLOT, .slot = slot };
+	struct session *s = slot < CONTROL_SLOTS ? e->slots[slot] : NULL;
+	int table[N_LINK_FDS];
+
+	for (unsigned i = 0; i < N_SLOT_FDS; i++) {
+		table[i] = s ? s->fds[i] : -1;
+		if (table[i] >= 0)
+			m.fds |= 1U << i;
+	}
+	link_tell_fds(e, &m, table);
+}
+
+static void keeper_gone(struct engine *e);
+
+static void update_slot(struct engine *e, unsigned slot, int table[N_LINK_FDS])
+{
+	struct session *s = slot < CONTROL_SLOTS ? e->slots[slot] : NULL;
+
+	if (!s)
+		return;
+	if (table[SLOT_FD_PID] >= 0) {
+		fd_close(s->fds[SLOT_FD_PID]);
+		s->fds[SLOT_FD_PID] = take_fd(&table[SLOT_FD_PID]);
+	}
+	session_update(s);
+}
+
+static void update_all(struct engine *e)
+{
+	for (unsigned i = 1; i < CONTROL_SLOTS; i++)
+		if (e->slots[i])
+			session_update(e->slots[i]);
+}
+
+static void obey(struct engine *e, const struct link_message *m, int table[N_LINK_FDS])
+{
+	switch (m->type) {
+	case LINK_CHANGED:
+		update_slot(e, m->slot, table);
+		break;
+	case LINK_PING:
+		link_tell(e, LINK_PONG, 0, 0);
+		break;
+	case LINK_QUIT:
+		engine_quit(e, m->arg == QUIT_KEEP ? QUIT_KEEP : QUIT_STOP);
+		break;
+	case LINK_HELLO:
+		give_daemon(e);
+		break;
+	case LINK_PULL:
+		give_slot(e, m->slot);
+		break;
+	case LINK_READY:
+		/* What we said to the keeper before it may never have heard. */
+		update_all(e);
+		break;
+	default:
+		break;
+	}
+}
+
+static void on_readable(uv_poll_t *poll, int status, int events)
+{
+	struct engine *e = poll->data;
+
+	(void)events;
+	for (int i = 0; i < 64 && e->link.sock >= 0; i++) {
+		struct link_message m;
+		int table[N_LINK_FDS];
+		int r = status < 0 ? -EPIPE : link_receive(e->link.sock, &m, table);
+
+		if (r == -EAGAIN || r == -EINTR)
+			return;
+		if (r <= 0) {
+			keeper_gone(e);
+			return;
+		}
+		obey(e, &m, table);
+		link_close_fds(table);
+	}
+}
+
+static int start_polling(struct engine *e)
+{
+	int r = uv_poll_init(&e->loop, &e->link.poll, e->link.sock);
+
+	if (r < 0)
+		return r;
+	e->link.poll.data = e;
+	e->link.polling = true;
+	return uv_poll_start(&e->link.poll, UV_READABLE, on_readable);
+}
+
+int link_run(struct engine *e)
+{
+	link_tell(e, LINK_READY, 0, 0);
+	return start_polling(e);
+}
+
+static int start_keeper(struct engine *e)
+{
+	int pair[2];
+	pid_t pid;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return -errno;
+	pid = fork();
+	if (pid < 0) {
+		int r = -errno;
+
+		close(pair[0]);
+		close(pair[1]);
+		return r;
+	}
+	if (pid == 0) {
+		/* Twice, so that the keeper is not the child of a process that it is to replace. */
+		if (fork() != 0)
+			_exit(0);
+		setsid();
+		if (dup2(pair[1], 3) < 0 || (pair[1] == 3 && fcntl(3, F_SETFD, 0) < 0))
+			_exit(127);
+		close_range(4, ~0U, CLOSE_RANGE_CLOEXEC);
+		execl(e->keeper_path, "reeve-keeper", "--dir", e->dir, "--adopt", "3",
+		      (char *)NULL);
+		_exit(127);
+	}
+	close(pair[1]);
+	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+		;
+	fd_set_nonblock(pair[0], true);
+	e->link.sock = pair[0];
+	return 0;
+}
+
+static void restart_closed(uv_handle_t *handle)
+{
+	struct engine *e = handle->data;
+	int r = start_keeper(e);
+
+	if (r >= 0)
+		r = start_polling(e);
+	if (r < 0) {
+		/* Without a keeper nothing is safe. The roster lets the next start clean up. */
+		log_error("cannot start a keeper: %s", strerror(-r));
+		abort();
+	}
+}
+
+static void keeper_gone(struct engine *e)
+{
+	if (e->quitting != QUIT_NOT) {
+		uv_stop(&e->loop);
+		return;
+	}
+	log_warn("the keeper is gone; starting another");
+	e->link.sock = fd_close(e->link.sock);
+	e->link.polling = false;
+	uv_poll_stop(&e->link.poll);
+	uv_close((uv_handle_t *)&e->link.poll, restart_closed);
+}
+
+/* --- sending ------------------------------------------------------------------------------------------ */
+
+int link_tell_fds(struct engine *e, const struct link_message *m, const int table[N_LINK_FDS])
+{
+	int r;
+
+	if (e->link.sock < 0)
+		return -EPIPE;
+	do {
+		r = link_send(e->link.sock, m, table);
+		if (r == -EAGAIN || r == -ETOOMANYREFS) {
+			/* The keeper never blocks: it takes this within microseconds. */
+			struct pollfd p = { .fd = e->link.sock, .events = POLLOUT };
+
+			poll(&p, 1, r == -EAGAIN ? 1000 : 1);
+		}
+	} while (r == -EAGAIN || r == -EINTR || r == -ETOOMANYREFS);
+	return r;
+}
+
+void link_tell(struct engine *e, enum link_type type, unsigned slot, uint64_t arg)
+{
+	struct link_message m = { .type = type, .slot = slot, .arg = arg };
+
+	link_tell_fds(e, &m, NULL);
+}

@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* main.c - reeved: started by the keeper, loads the slots, serves until told to leave. */
+#include "api/routes.h"
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "engine/attachment.h"
+#include "engine/session.h"
+#include <errno.h>
+#include <getopt.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#define LEAVE_MS 30 /* time for the last answers to reach their clients */
+
+/* --- loading ------------------------------------------------------------------------------------------- */
+
+static void restore_lease(struct session *s)
+{
+	struct control_slot *w = s->words;
+
+	if ((word_load(&w->token[0]) | word_load(&w->token[1])) == 0)
+		return;
+	/* Its connection went with the engine before; it has its time to come back. */
+	word_store(&w->lease, clock_boottime_ms() + ATTACH_LEASE_MS);
+	attachment_lease_check(s);
+}
+
+static int load_slot(struct engine *e, unsigned slot)
+{
+	struct control_slot *w = engine_slot(e, slot);
+	struct error err = { 0 };
+	int fds[N_SLOT_FDS], r;
+	struct session *s;
+
+	if (word_load(&w->state) == SLOT_LEAVING) {
+		slot_give_back(e, slot);
+		return 0;
+	}
+	if (word_load(&w->state) != SLOT_LIVE)
+		return 0;
+	r = link_pull(e, slot, fds);
+	if (r < 0)
+		return r;
+	if (fds[SLOT_FD_MEMORY] < 0 && !word_load(&w->quarantined)) {
+		/* The engine before died between storing the record and asking the keeper. */
+		word_store(&w->state, SLOT_FREE);
+		return 0;
+	}
+	r = session_load(e, slot, fds, &s, &err);
+	if (r < 0) {
+		log_error("%s", err.message);
+		return 0;
+	}
+	restore_lease(s);
+	s->pending_spawn = word_load(&w->spawn) < SPAWN_STARTED;
+	e->spawns += s->pending_spawn;
+	return 0;
+}
+
+static int load(struct engine *e, struct error *err)
+{
+	for (unsigned i = 1; i < CONTROL_SLOTS; i++) {
+		int r = load_slot(e, i);
+
+		if (r < 0)
+			return error_set_errno(err, ERROR_INTERNAL, r, "load slot %u", i);
+	}
+	/* What belonged to a slot that is not there, and rubbish from the middle of a step. */
+	capture_recover(&e->capture, NULL, 0);
+	feed_recover(&e->feed, NULL);
+	return 0;
+}
+
+/* --- leaving ------------------------------------------------------------------------------------------- */
+
+static void leave(uv_timer_t *timer)
+{
+	uv_stop(timer->loop);
+}
+
+static void leave_soon(struct engine *e)
+{
+	if (!uv_is_active((uv_handle_t *)&e->housekeeping))
+		uv_timer_start(&e->housekeeping, leave, LEAVE_MS, 0);
+}
+
+void engine_check_quit(struct engine *e)
+{
+	if (e->quitting == QUIT_NOT)
+		return;
+	for (struct session *s = e->first; s && e->quitting == QUIT_STOP; s = s->newer)
+		if ((session_tree_alive(s) && !word_load(&s->words->stop.refused)) || s->pending_spawn)
+			return;
+	leave_soon(e);
+}
+
+void engine_quit(struct engine *e, enum quit_mode mode)
+{
+	struct stop_plan plan;
+
+	if (e->quitting == QUIT_STOP || mode == QUIT_NOT)
+		return;
+	e->quitting = mode;
+	link_tell(e, LINK_QUIT, 0, mode);
+	for (struct session *s = e->first; s && mode == QUIT_STOP; s = s->newer) {
+		session_plan(s, &plan);
+		session_stop(s, &plan, CAUSE_STOP);
+	}
+	engine_check_quit(e);
+}
+
+static void on_sigterm(uv_signal_t *signal, int number)
+{
+	(void)number;
+	engine_quit(signal->data, QUIT_STOP);
+}
+
+/* --- start --------------------------------------------------------------------------------------------- */
+
+static int find_keeper(struct engine *e)
+{
+	char path[PATH_MAX + 16];
+	ssize_t n = readlink("/proc/self/exe", path, PATH_MAX - 1);
+	char *slash;
+
+	if (n < 0)
+		return -errno;
+	path[n] = 0;
+	slash = strrchr(path, '/');
+	strcpy(slash ? slash + 1 : path, "reeve-keeper");
+	e->keeper_path = strdup(path);
+	return e->keeper_path ? 0 : -ENOMEM;
+}
+
+static int open_daemon(struct engine *e, int sock, struct error *err)
+{
+	int r = find_keeper(e);
+
+	if (r < 0)
+		return error_set_errno(err, ERROR_INTERNAL, r, "find reeve-keeper");
+	r = uv_loop_init(&e->loop);
+	if (r < 0)
+		return error_set_errno(err, ERROR_INTERNAL, r, "make the event loop");
+	uv_timer_init(&e->loop, &e->housekeeping);
+	uv_signal_init(&e->loop, &e->sigterm);
+	e->housekeeping.data = e->sigterm.data = e;
+	r = link_open(e, sock, err);
+	if (r < 0)
+		return r;
+	e->capture = (struct capture){ .daemon = e->daemon,
+				       .pipe_r = e->daemon_fds[DAEMON_FD_TRANSFER_R],
+				       .pipe_w = e->daemon_fds[DAEMON_FD_TRANSFER_W] };
+	e->feed = (struct feed){ .daemon = e->daemon,
+				 .pipe_r = e->daemon_fds[DAEMON_FD_FEED_R],
+				 .pipe_w = e->daemon_fds[DAEMON_FD_FEED_W] };
+	return 0;
+}
+
+static int start(struct engine *e, int sock, struct error *err)
+{
+	int r = open_daemon(e, sock, err);
+
+	if (r >= 0)
+		r = roster_open(e, err);
+	if (r >= 0)
+		r = load(e, err);
+	if (r < 0)
+		return r;
+	roster_recover(e);
+	r = routes_serve(e, err);
+	if (r < 0)
+		return r;
+	r = link_run(e);
+	if (r < 0)
+		return error_set_errno(err, ERROR_INTERNAL, r, "watch the keeper");
+	uv_signal_start(&e->sigterm, on_sigterm, SIGTERM);
+	for (unsigned i = 1; i < CONTROL_SLOTS; i++)
+		if (e->slots[i])
+			session_update(e->slots[i]);
+	cgroups_init(e);
+	if (e->quitting != QUIT_NOT) {
+		enum quit_mode mode = e->quitting;
+
+		e->quitting = QUIT_NOT;
+		engine_quit(e, mode);
+	}
+	return 0;
+}
+
+static int usage(FILE *to, int status)
+{
+	fputs("Usage: reeved --dir DIR --keeper FD\n"
+	      "The engine of the reeve daemon. reeve-keeper starts it; `reeve daemon start` starts both.\n",
+	      to);
+	return status;
+}
+
+static void arm_hook(void)
+{
+	const char *n = getenv("REEVE_KILL_AT");
+
+	if (n)
+		word_hook_arm(atol(n));
+}
+
+int main(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "dir", required_argument, NULL, 'd' },
+		{ "keeper", required_argument, NULL, 'k' },
+		{ "help", no_argument, NULL, 'h' },
+		{ 0 },
+	};
+	static struct engine engine;
+	struct error err = { 0 };
+	int c, sock = -1;
+
+	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		switch (c) {
+		case 'd':
+			engine.dir = optarg;
+			break;
+		case 'k':
+			sock = atoi(optarg);
+			break;
+		case 'h':
+			return usage(stdout, 0);
+		default:
+			return usage(stderr, 2);
+		}
+	}
+	if (!engine.dir || sock < 3 || optind != argc)
+		return usage(stderr, 2);
+	log_set(2, log_level_from_env(LEVEL_INFO), "reeved");
+	signal(SIGPIPE, SIG_IGN);
+	fd_raise_nofile(NULL);
+	arm_hook();
+	if (start(&engine, sock, &err) < 0) {
+		log_error("%s", err.message);
+		return 1;
+	}
+	uv_run(&engine.loop, UV_RUN_DEFAULT);
+	routes_done(&engine);
+	cgroups_done(&engine);
+	log_info("left");
+	return 0;
+}

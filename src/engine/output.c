@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* output.c - captures what children write, holds back for block cursors, finds the leader's last byte. */
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "core/pipes.h"
+#include "engine/session.h"
+#include <errno.h>
+#include <string.h>
+
+#define CAPTURE_MAX (1024 * 1024)
+
+bool output_stream_exists(const struct session *s, unsigned stream)
+{
+	return stream < STREAMS_MAX && s->streams[stream].capture.ring.size > 0;
+}
+
+static bool blocks(const struct session *s)
+{
+	const struct control_slot *w = s->words;
+
+	return word_load(&w->attach_mode) == 2 && (word_load(&w->token[0]) | word_load(&w->token[1]));
+}
+
+uint64_t output_room(const struct session *s, unsigned stream)
+{
+	const struct ring *ring = &s->streams[stream].capture.ring;
+	uint64_t acked = word_load(&s->words->streams[stream].acked), used;
+
+	if (!blocks(s))
+		return UINT64_MAX;
+	used = ring_head(ring) - acked;
+	return used < ring->size ? ring->size - used : 0;
+}
+
+static void tell_listeners(struct session *s, unsigned stream)
+{
+	struct listener *l = s->listeners, *next;
+
+	for (; l; l = next) {
+		next = l->next;
+		if (l->output)
+			l->output(l, stream);
+	}
+}
+
+static void stream_closed(uv_handle_t *handle)
+{
+	struct stream *st = handle->data;
+	struct session *s = container_of(st - st->capture.stream, struct session, streams);
+
+	session_handle_closed(s);
+}
+
+static void end_stream(struct session *s, unsigned stream)
+{
+	struct stream *st = &s->streams[stream];
+	enum slot_fd fd = stream == STREAM_OUT ? SLOT_FD_OUT : SLOT_FD_ERR;
+
+	if (!st->open)
+		return;
+	word_store(&st->capture.words->ended, 1);
+	uv_poll_stop(&st->poll);
+	uv_close((uv_handle_t *)&st->poll, stream_closed);
+	st->open = st->polling = false;
+	s->fds[fd] = fd_close(s->fds[fd]);
+	link_tell(s->engine, LINK_CLOSE, s->slot, 1U << fd);
+}
+
+static void on_readable(uv_poll_t *poll, int status, int events);
+
+static void set_polling(struct stream *st, bool on)
+{
+	if (!st->open || st->polling == on)
+		return;
+	st->polling = on;
+	if (on)
+		uv_poll_start(&st->poll, UV_READABLE, on_readable);
+	else
+		uv_poll_stop(&st->poll);
+}
+
+/* One capture step; false when there was nothing to do. */
+static bool capture_once(struct session *s, unsigned stream)
+{
+	struct stream *st = &s->streams[stream];
+	uint64_t room = output_room(s, stream);
+	ssize_t n;
+
+	if (room == 0) {
+		set_polling(st, false);
+		return false;
+	}
+	n = capture_step(&s->engine->capture, &st->capture, room < CAPTURE_MAX ? room : CAPTURE_MAX,
+			 clock_realtime_us());
+	if (n == -EAGAIN)
+		return false;
+	if (n < 0) {
+		/* A broken pipe of our own, or a copy that stopped half-way. */
+		log_error("%s: capture of stream %u: %s", s->id, stream, strerror((int)-n));
+		if (capture_recover(&s->engine->capture, &st->capture, clock_realtime_us()) > 0)
+			log_error("%s: bytes were lost", s->id);
+	}
+	if (n <= 0)
+		end_stream(s, stream);
+	return true;
+}
+
+static void on_readable(uv_poll_t *poll, int status, int events)
+{
+	struct stream *st = poll->data;
+	unsigned stream = st->capture.stream;
+	struct session *s = container_of(st - stream, struct session, streams);
+
+	(void)status;
+	(void)events;
+	if (!capture_once(s, stream))
+		return;
+	tell_listeners(s, stream);
+	if (word_load(&s->words->exit.ready) && !session_exited(s))
+		output_check_exit(s);
+}
+
+static int open_stream(struct session *s, unsigned stream)
+{
+	struct stream *st = &s->streams[stream];
+	enum slot_fd fd = stream == STREAM_OUT ? SLOT_FD_OUT : SLOT_FD_ERR;
+	int r;
+
+	st->capture.index = &s->index;
+	st->capture.slot = s->slot;
+	st->capture.stream = stream;
+	st->capture.words = &s->words->streams[stream];
+	st->capture.ring = (struct ring){
+		.data = (uint8_t *)s->map + s->layout.out[stream],
+		.size = word_load(&s->words->out_size[stream]),
+		.head = &s->words->streams[stream].head,
+	};
+	st->capture.fd = s->fds[fd];
+	if (s->fds[fd] < 0)
+		return 0;
+	if (word_load(&st->capture.words->ended)) {
+		s->fds[fd] = fd_close(s->fds[fd]); /* known before, and not told to the keeper */
+		link_tell(s->engine, LINK_CLOSE, s->slot, 1U << fd);
+		return 0;
+	}
+	r = uv_poll_init(&s->engine->loop, &st->poll, s->fds[fd]);
+	if (r < 0)
+		return r;
+	st->poll.data = st;
+	st->open = true;
+	s->n_handles++;
+	set_polling(st, true);
+	return 0;
+}
+
+int output_open(struct session *s)
+{
+	for (unsigned i = 0; i < STREAMS_MAX; i++) {
+		int r = open_stream(s, i);
+
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+void output_close(struct session *s)
+{
+	for (unsigned i = 0; i < STREAMS_MAX; i++) {
+		struct stream *st = &s->streams[i];
+
+		if (!st->open)
+			continue;
+		st->open = st->polling = false;
+		uv_poll_stop(&st->poll);
+		uv_close((uv_handle_t *)&st->poll, stream_closed);
+	}
+}
+
+void output_resume(struct session *s)
+{
+	for (unsigned i = 0; i < STREAMS_MAX; i++)
+		if (s->streams[i].open && output_room(s, i) > 0)
+			set_polling(&s->streams[i], true);
+}
+
+/* Whether the leader's own output of this stream is in the ring. What it wrote is in the pipe by
+ * now: it is dead. Between two steps the transfer pipe is empty. */
+static bool leader_complete(struct session *s, unsigned stream)
+{
+	struct stream *st = &s->streams[stream];
+	struct control_stream *words = st->capture.words;
+
+	if (!output_stream_exists(s, stream))
+		return true;
+	if (word_load(&words->leader_end) == 0)
+		word_store(&words->leader_end, 1 + word_load(&words->head) +
+						       (st->open ? pipe_fill(st->capture.fd) : 0));
+	return !st->open || word_load(&words->head) >= word_load(&words->leader_end) - 1;
+}
+
+void output_check_exit(struct session *s)
+{
+	bool complete = true;
+
+	if (session_exited(s) || !word_load(&s->words->exit.ready))
+		return;
+	for (unsigned i = 0; i < STREAMS_MAX; i++)
+		complete &= leader_complete(s, i);
+	if (complete)
+		session_publish_exit(s);
+}

@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* session.h - one session as the engine sees it: a slot, its memory mapped, its readers. */
+#pragma once
+#include "core/exitinfo.h"
+#include "core/index.h"
+#include "core/layout.h"
+#include "engine/engine.h"
+#include <jansson.h>
+
+#define SESSION_ID_MAX	 40
+#define SESSION_NAME_MAX 64
+
+enum session_stream {
+	STREAM_OUT, /* stdout, or all of a pty */
+	STREAM_ERR,
+};
+
+/* Values of the attach frames and names of the JSON. */
+enum cause {
+	CAUSE_EXIT = 1,
+	CAUSE_SIGNAL,
+	CAUSE_STOP,
+	CAUSE_TIMEOUT,
+	CAUSE_OOM,
+	CAUSE_OWNER_GONE,
+	CAUSE_REBOOT,
+	CAUSE_LOST,
+	CAUSE_LEFTOVERS, /* only in a stop request: the command ended, its descendants are ended */
+};
+
+enum outcome {
+	OUTCOME_NATURAL = 1,
+	OUTCOME_SOFT,
+	OUTCOME_HARD,
+};
+
+enum leftovers {
+	LEFTOVERS_KILL,
+	LEFTOVERS_KEEP,
+	LEFTOVERS_FAIL,
+};
+
+/* Something that waits for news of a session. Embedded in its owner; called on the loop's thread,
+ * and may remove itself (or others) while being called. */
+struct listener {
+	struct listener *next, **back;
+	void (*output)(struct listener *l, unsigned stream); /* bytes or the end of a stream; may be NULL */
+	void (*changed)(struct listener *l);		     /* state, exit, tree, input; may be NULL */
+	void (*gone)(struct listener *l);		     /* the session is being removed */
+};
+
+struct stream {
+	struct capture_stream capture;
+	uv_poll_t poll;
+	bool open;    /* the read end is held */
+	bool polling; /* false while a block cursor holds the writer back */
+};
+
+struct session {
+	struct engine *engine;
+	struct session *newer, *older;
+	unsigned slot;
+	struct control_slot *words;
+	char id[SESSION_ID_MAX];
+	char *name;
+	char *summary;
+	struct stop_plan *plan; /* NULL: the default */
+	char **labels;		/* `key=value`, NULL-terminated, or NULL */
+	char *originator;
+	enum leftovers leftovers;
+	bool remove_at_end;
+	bool quarantined;
+	int fds[N_SLOT_FDS];
+	void *map;
+	struct layout layout;
+	struct index index;
+	struct stream streams[STREAMS_MAX];
+	struct ring in;
+	uv_poll_t in_poll;
+	bool in_open, in_polling;
+	bool pending_spawn;
+	unsigned n_handles; /* libuv handles that are still to be closed */
+	bool leaving;
+	struct attachment *controller; /* the attached controlling client; NULL */
+	struct listener *listeners;
+	uv_timer_t *timer; /* --timeout; NULL for none */
+	uv_timer_t *lease; /* of a lost block cursor; NULL for none */
+};
+
+/* --- session.c: life ------------------------------------------------------------------------------ */
+
+/* Makes the object for a slot whose record and memory are complete. Takes over `fds` (also on
+ * failure). -EINVAL with a reason when the record cannot be trusted. */
+int session_load(struct engine *e, unsigned slot, int fds[N_SLOT_FDS], struct session **ret,
+		 struct error *err);
+/* Takes it out of all lists; descriptors, memory and slot are given back once libuv lets go. */
+void session_remove(struct session *s);
+/* Lets go of the object only; slot and keeper keep what they have. */
+void session_discard(struct session *s);
+/* The keeper forgets the slot; its record is free for another. */
+void slot_give_back(struct engine *e, unsigned slot);
+/* The words have changed (the keeper said so, or a successor looks at them first). */
+void session_update(struct session *s);
+void session_listen(struct session *s, struct listener *l);
+void session_unlisten(struct listener *l);
+/* Calls `changed` of all listeners. */
+void session_notify(struct session *s);
+/* One of the session's libuv handles has closed. */
+void session_handle_closed(struct session *s);
+/* The leader's last byte is captured: from now on the exit is known to everybody. */
+void session_publish_exit(struct session *s);
+
+/* --- lookup.c ------------------------------------------------------------------------------------- */
+
+/* By exact id, handle, live name, newest ended name, unambiguous id prefix, in this order. */
+int session_find(struct engine *e, const char *key, struct session **ret, struct error *err);
+/* A live session of that name; NULL. */
+struct session *session_by_name(struct engine *e, const char *name);
+struct session *session_by_key(struct engine *e, const uint64_t hash[2]);
+
+/* --- state.c: what the words mean ------------------------------------------------------------------- */
+
+bool session_started(const struct session *s);
+bool session_failed(const struct session *s);
+/* The exit has been published: after the leader's last byte. */
+bool session_exited(const struct session *s);
+/* Spawn failed, or exited. */
+bool session_ended(const struct session *s);
+bool session_tree_alive(const struct session *s);
+bool session_stopping(const struct session *s);
+struct exitinfo session_exitinfo(const struct session *s);
+enum outcome session_outcome(const struct session *s);
+enum cause session_cause(const struct session *s);
+/* "running" and so on. */
+const char *session_status(const struct session *s);
+
+/* --- output.c --------------------------------------------------------------------------------------- */
+
+int output_open(struct session *s);
+/* Stops capturing; descriptors stay as they are. */
+void output_close(struct session *s);
+/* How many bytes may be captured now without passing a block cursor; UINT64_MAX without one. */
+uint64_t output_room(const struct session *s, unsigned stream);
+/* A block cursor has moved, or is gone: captures again if it may. */
+void output_resume(struct session *s);
+/* The leader has ended: notes where its own output ends, publishes the exit once that is captured. */
+void output_check_exit(struct session *s);
+bool output_stream_exists(const struct session *s, unsigned stream);
+
+/* --- input.c ---------------------------------------------------------------------------------------- */
+
+int input_open(struct session *s);
+void input_shut(struct session *s);
+/* Takes bytes that belong at stdin offset `at` (UINT64_MAX: at the end); what was taken before is
+ * skipped. `*ret_accepted` is the offset behind the last byte taken: less than offered when the
+ * ring is full. ERROR_STDIN_CLOSED, ERROR_WRONG_OFFSET for a gap. */
+int input_take(struct session *s, uint64_t at, const void *data, size_t n, uint64_t *ret_accepted,
+	       struct error *err);
+/* End of input behind what was taken. Idempotent. */
+void input_close(struct session *s);
+/* Gives the child what it will take. */
+void input_pump(struct session *s);
+
+/* --- stop.c ----------------------------------------------------------------------------------------- */
+
+struct stop_plan;
+/* Asks for the end of the tree. A request that is under way is replaced only by a quicker plan. */
+void session_stop(struct session *s, const struct stop_plan *plan, enum cause cause);
+/* Sends a signal to the leader's process group; the keeper answers by LINK_SIGNALLED. */
+void session_signal(struct session *s, int signal);
+void session_plan(const struct session *s, struct stop_plan *ret);
+
+/* The command has ended: does with its descendants what the session's `leftovers` says. */
+void session_check_leftovers(struct session *s);
+/* Starts the clock of --timeout. */
+void session_arm_timeout(struct session *s);
+
+/* --- meta.c: what the session was made from, as JSON in its memory ---------------------------------- */
+
+/* Reads name, summary, plan, labels and so on from the memory into the object. */
+int meta_read(struct session *s, struct error *err);
+void meta_forget(struct session *s);
+/* The whole: a new reference; NULL when it is damaged. */
+json_t *meta_load(const struct session *s);
+/* Writes `meta` into `region`; -EFBIG when it does not fit into `size`. */
+int meta_store(void *region, uint64_t size, const char *text, size_t n);

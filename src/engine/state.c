@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* state.c - what a session's words mean, in the words of the API. */
+#include "core/stopplan.h"
+#include "engine/session.h"
+#include <signal.h>
+
+bool session_started(const struct session *s)
+{
+	return word_load(&s->words->spawn) == SPAWN_STARTED;
+}
+
+bool session_failed(const struct session *s)
+{
+	return word_load(&s->words->spawn) == SPAWN_FAILED;
+}
+
+bool session_exited(const struct session *s)
+{
+	return word_load(&s->words->exit_seen) != 0;
+}
+
+bool session_ended(const struct session *s)
+{
+	return session_failed(s) || session_exited(s);
+}
+
+bool session_tree_alive(const struct session *s)
+{
+	return session_started(s) && !word_load(&s->words->tree_gone);
+}
+
+bool session_stopping(const struct session *s)
+{
+	return word_load(&s->words->stop.requested) != 0 && !session_ended(s);
+}
+
+struct exitinfo session_exitinfo(const struct session *s)
+{
+	return exitinfo_unpack(word_load(&s->words->exit.status));
+}
+
+/* Somebody asked for the end, and the leader had not ended by itself before the first signal. */
+static bool was_asked(const struct session *s)
+{
+	return word_load(&s->words->stop.requested) != 0 &&
+	       word_load(&s->words->stop.cause) != CAUSE_LEFTOVERS &&
+	       word_load(&s->words->stop.signalled) & MARK_LEADER_WAS_ALIVE;
+}
+
+/* A signal sent with `kill` ended it: nobody asked for a stop, but it was no natural end. */
+static bool was_killed(const struct session *s, const struct exitinfo *x)
+{
+	return x->signal != 0 && word_load(&s->words->asked_kill) == (uint64_t)x->signal;
+}
+
+enum outcome session_outcome(const struct session *s)
+{
+	struct exitinfo x = session_exitinfo(s);
+
+	if (was_asked(s) || word_load(&s->words->lost))
+		return word_load(&s->words->stop.signalled) & MARK_HARD  ? OUTCOME_HARD
+		       : word_load(&s->words->lost) ? OUTCOME_NATURAL
+						    : OUTCOME_SOFT;
+	if (was_killed(s, &x))
+		return x.signal == SIGKILL ? OUTCOME_HARD : OUTCOME_SOFT;
+	return OUTCOME_NATURAL;
+}
+
+enum cause session_cause(const struct session *s)
+{
+	struct exitinfo x = session_exitinfo(s);
+
+	if (word_load(&s->words->lost))
+		return (enum cause)word_load(&s->words->lost);
+	if (was_asked(s))
+		return (enum cause)word_load(&s->words->stop.cause);
+	return x.signal != 0 ? CAUSE_SIGNAL : CAUSE_EXIT;
+}
+
+const char *session_status(const struct session *s)
+{
+	if (session_failed(s))
+		return "failed";
+	if (session_exited(s))
+		return was_asked(s) ? "stopped" : "exited";
+	if (session_stopping(s))
+		return "stopping";
+	return session_started(s) ? "running" : "starting";
+}

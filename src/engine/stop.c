@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* stop.c - asks the keeper to end trees: on request, after a time, or because the command ended. */
+#include "base/clock.h"
+#include "core/stopplan.h"
+#include "engine/session.h"
+
+void session_plan(const struct session *s, struct stop_plan *ret)
+{
+	if (s->plan)
+		*ret = *s->plan;
+	else
+		parse_stop_plan("TERM 5s KILL", ret);
+}
+
+/* How long until SIGKILL; UINT64_MAX for a plan that does not end so. */
+static uint64_t plan_length(const struct control_stop *stop)
+{
+	uint64_t total = 0, n = word_load(&stop->n_steps);
+
+	for (uint64_t i = 0; i < n && i < STOP_STEPS_MAX; i++)
+		total += stop_step_unpack(word_load(&stop->steps[i])).wait_ms;
+	return total;
+}
+
+static uint64_t length_of(const struct stop_plan *plan)
+{
+	uint64_t total = 0;
+
+	for (unsigned i = 0; i < plan->n_steps; i++)
+		total += plan->steps[i].wait_ms;
+	return total;
+}
+
+void session_stop(struct session *s, const struct stop_plan *plan, enum cause cause)
+{
+	struct control_stop *stop = &s->words->stop;
+	uint64_t requested = word_load(&stop->requested);
+	bool under_way = requested > word_load(&stop->finished);
+
+	if (!session_tree_alive(s) && !s->pending_spawn)
+		return;
+	/* A second, impatient request counts; a repeated one changes nothing. */
+	if (under_way && length_of(plan) >= plan_length(stop))
+		return;
+	for (unsigned i = 0; i < plan->n_steps; i++)
+		word_store(&stop->steps[i], stop_step_pack(&plan->steps[i]));
+	word_store(&stop->n_steps, plan->n_steps);
+	if (!under_way || word_load(&stop->cause) == CAUSE_LEFTOVERS)
+		word_store(&stop->cause, cause);
+	word_store(&stop->requested, requested + 1);
+	link_tell(s->engine, LINK_STOP, s->slot, 0);
+	session_notify(s);
+}
+
+void session_signal(struct session *s, int signal)
+{
+	word_store(&s->words->asked_kill, (uint64_t)signal);
+	link_tell(s->engine, LINK_SIGNAL, s->slot, (uint64_t)signal);
+}
+
+void session_check_leftovers(struct session *s)
+{
+	struct stop_plan plan;
+
+	if (!session_tree_alive(s) || s->leftovers == LEFTOVERS_KEEP ||
+	    word_load(&s->words->stop.requested) > word_load(&s->words->stop.finished) ||
+	    word_load(&s->words->stop.refused) != 0)
+		return;
+	session_plan(s, &plan);
+	session_stop(s, &plan, CAUSE_LEFTOVERS);
+}
+
+static void on_timeout(uv_timer_t *timer)
+{
+	struct session *s = timer->data;
+	struct stop_plan plan;
+
+	session_plan(s, &plan);
+	session_stop(s, &plan, CAUSE_TIMEOUT);
+}
+
+void session_arm_timeout(struct session *s)
+{
+	uint64_t at = word_load(&s->words->timeout_at), now = clock_boottime_ms();
+
+	if (at == 0 || s->timer || session_ended(s))
+		return;
+	s->timer = calloc(1, sizeof(*s->timer));
+	if (!s->timer)
+		return;
+	uv_timer_init(&s->engine->loop, s->timer);
+	s->timer->data = s;
+	s->n_handles++;
+	uv_timer_start(s->timer, on_timeout, at > now ? at - now : 0, 0);
+}
