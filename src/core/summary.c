@@ -12,8 +12,9 @@
 #include <stdint.h>
 #include <string.h>
 
-#define REDACTED "<redacted>"
-#define ELLIPSIS "\xe2\x80\xa6"
+#define REDACTED     "<redacted>"
+#define PASSWORD_MAX 128U /* bytes of a malformed one: the search stays linear */
+#define ELLIPSIS     "\xe2\x80\xa6"
 
 static const char white[] = " \t\n\v\f\r";
 
@@ -24,8 +25,8 @@ static const struct marker {
 	const char *word;
 	const char *ordinary[6]; /* continuations that make an ordinary word of it */
 } markers[] = {
-	{ "token", { "iz", "is" } },                    /* tokenizer, tokenise */
-	{ "secret", { "ar", "e", "ion", "iv", "ly" } }, /* secretary, secrete, secretion */
+	{ "token", { "iz", "ise", "isi", "isa" } },         /* tokenizer, tokenise */
+	{ "secret", { "ary", "ari", "ion", "ive", "ly" } }, /* secretary, secretion */
 	{ "password", { "less" } },
 	{ "passwd", { NULL } },
 	{ "passphrase", { NULL } },
@@ -92,8 +93,6 @@ static const char *find_marker(const char *text, size_t n)
 			size_t size = strlen(markers[m].word);
 			const char *const *o = markers[m].ordinary;
 
-			/* Most bytes fail the first comparison, which makes long arguments cheap.
-			 */
 			if ((text[i] | 0x20) != markers[m].word[0] || n - i < size ||
 			    strncasecmp(text + i, markers[m].word, size) != 0)
 				continue;
@@ -275,7 +274,8 @@ static bool word_is_secret(struct reader *reader, const char *word)
 	return false;
 }
 
-/* A text with white space may be a shell's command line: whether any of its words is secret. */
+/* A text with white space may be a shell's command line: whether any of its words is secret. (The
+ * text as a whole was found not to be.) */
 static bool line_is_secret(const char *line)
 {
 	static const char between[] = " \t\n\v\f\r'\"`;|&()";
@@ -284,8 +284,6 @@ static bool line_is_secret(const char *line)
 	char *rest = copy, *word;
 
 	if (!copy)
-		return true;
-	if (find_marker(line, strlen(line)) || holds_header(line))
 		return true;
 	while ((word = strsep(&rest, between)))
 		if (*word && word_is_secret(&reader, word))
@@ -305,7 +303,11 @@ static const char *password_end(const char *password)
 
 	if (end || n == 0 || strspn(password, "0123456789") == n)
 		return end;
-	return memrchr(password, '@', strcspn(password, " \t\n\v\f\r'\"<>"));
+	for (n = 0; n < PASSWORD_MAX && password[n] && !strchr(" \t\n\v\f\r'\"<>", password[n]);
+	     n++)
+		if (password[n] == '@')
+			end = password + n;
+	return end;
 }
 
 /* The next `scheme://user:password@` at or behind `text`: where the user and the password begin,
