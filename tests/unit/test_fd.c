@@ -156,6 +156,17 @@ static void a_message_without_descriptors_needs_no_room_for_them(void **state)
 	assert_int_equal(fd_send(pair[1], "hello", 5, NULL, 0), -EPIPE);
 }
 
+static void a_peer_that_is_gone_is_an_error_and_no_signal(void **state)
+{
+	int pair[2];
+
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	fd_close(pair[1]);
+	assert_int_equal(fd_send(pair[0], "hello", 5, NULL, 0), -EPIPE);
+	fd_close(pair[0]);
+}
+
 static void a_message_that_does_not_fit_leaves_nothing_behind(void **state)
 {
 	int *pair = *state, sent[3] = { 0, 1, 2 }, got[3] = { -7, -7, -7 };
@@ -249,6 +260,7 @@ int main(void)
 		cmocka_unit_test(a_file_without_a_size_is_read_at_a_directory),
 		WITH_PAIR(descriptors_pass_and_are_cloexec),
 		WITH_PAIR(a_message_without_descriptors_needs_no_room_for_them),
+		cmocka_unit_test(a_peer_that_is_gone_is_an_error_and_no_signal),
 		WITH_PAIR(a_message_that_does_not_fit_leaves_nothing_behind),
 		WITH_PAIR(descriptors_beyond_the_limit_of_the_process_do_not_leak),
 		WITH_PAIR(too_many_descriptors_and_empty_messages_are_refused),

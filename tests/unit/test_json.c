@@ -62,7 +62,7 @@ static void nesting_ends_at_the_limit_before_anything_is_parsed(void **state)
 
 static void brackets_in_strings_do_not_nest(void **state)
 {
-	static const char text[] = "[\"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[\\\"[[[\",\"\\\\\",[]]";
+	static const char text[] = "[\"\\\"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[\",\"\\\\\",[]]";
 	_cleanup_(jsonp) json_t *value = NULL;
 	struct error e;
 
