@@ -55,5 +55,6 @@ enum error_code error_code_from_name(const char *name);
 /* 404 */
 int error_code_http_status(enum error_code code);
 
-/* Whether the same request may succeed later without a change (rate limits, unavailable, exhausted). */
+/* Whether the same request may succeed later without a change (rate limits, unavailable,
+ * exhausted). */
 bool error_code_retryable(enum error_code code);

@@ -206,13 +206,11 @@ static const struct credential_option *credential_letter(const char *program, ch
 	return NULL;
 }
 
-/* What a credential option in `word` means: its value in the word (secret or not), or the next
- * word's business. */
-static bool holds_credential(struct reader *reader, const char *word)
+/* `--user user:pw`, `--user=user:pw`. Returns whether the word holds the secret; when the next one
+ * does, that is noted. */
+static bool holds_long_credential(struct reader *reader, const char *word)
 {
-	const struct credential_option *o;
-
-	for (o = credential_options; reader->program && o->program; o++) {
+	for (const struct credential_option *o = credential_options; o->program; o++) {
 		size_t n = strlen(o->name);
 
 		if (o->program != reader->program || strncmp(word, o->name, n) != 0)
@@ -222,18 +220,30 @@ static bool holds_credential(struct reader *reader, const char *word)
 		if (word[n] == '=')
 			return strchr(word + n + 1, o->needs);
 	}
-	if (!reader->program || word[0] != '-' || word[1] == '-')
-		return false;
+	return false;
+}
+
+/* The same for `-u user:pw`, `-uuser:pw`, `-sSu user:pw`. */
+static bool holds_short_credential(struct reader *reader, const char *word)
+{
 	for (const char *p = word + 1; *p; p++) {
-		o = credential_letter(reader->program, *p);
-		if (o && !p[1])
-			reader->pending = o;
-		else if (o)
+		const struct credential_option *o = credential_letter(reader->program, *p);
+
+		if (o && p[1])
 			return strchr(p + 1, o->needs);
+		reader->pending = o;
 		if (strchr(curl_with_value, *p))
 			break;
 	}
 	return false;
+}
+
+static bool holds_credential(struct reader *reader, const char *word)
+{
+	if (!reader->program || word[0] != '-')
+		return false;
+	return word[1] == '-' ? holds_long_credential(reader, word)
+			      : holds_short_credential(reader, word);
 }
 
 /* Whether the word behind a secret option, or behind `Authorization:`, is its value. */
@@ -245,27 +255,31 @@ static bool is_awaited(struct reader *reader, const char *word)
 	return !(is_option(word) && !reader->after_header);
 }
 
+/* `Authorization:`, `Cookie:` or `Bearer` as a word of its own: the secret comes next. */
+static bool is_bare_header(const char *word)
+{
+	size_t n = strlen(word);
+
+	return ends_with(word, n, "authorization:") || ends_with(word, n, "bearer") ||
+	       (ends_with(word, n, ":") && holds_header(word));
+}
+
 /* Reads the next word, from which the passwords of URLs were taken out. Whether it is secret. */
 static bool word_is_secret(struct reader *reader, const char *word)
 {
 	const struct credential_option *pending = reader->pending;
-	size_t n = strlen(word);
-	bool secret = is_awaited(reader, word);
 
 	reader->pending = NULL;
-	if (secret)
-		return true;
-	if (pending && strchr(word, pending->needs))
+	if (is_awaited(reader, word) || (pending && strchr(word, pending->needs)))
 		return true;
 	if (is_secret_option(word)) {
 		reader->value_is_secret = true;
 		reader->after_header = false;
 		return !is_plain_name(word);
 	}
-	if (ends_with(word, n, "authorization:") || ends_with(word, n, "bearer") ||
-	    (n > 0 && word[n - 1] == ':' && holds_header(word)))
+	if (is_bare_header(word))
 		reader->value_is_secret = reader->after_header = true;
-	if (find_marker(word, n) || holds_header(word) || holds_secret_name(word))
+	if (find_marker(word, strlen(word)) || holds_header(word) || holds_secret_name(word))
 		return true;
 	if (!pending && holds_credential(reader, word))
 		return true;
