@@ -96,7 +96,7 @@ enum request_state {
 	REQUEST_READING,
 	REQUEST_HANDLING, /* the handler runs */
 	REQUEST_DEFERRED,
-	REQUEST_ANSWERED,  /* libmicrohttpd has the answer */
+	REQUEST_ANSWERED,
 	REQUEST_STREAMING, /* the same, and asks for more of it */
 	REQUEST_WAITING,   /* the stream has nothing to say */
 	REQUEST_UPGRADING,
@@ -117,6 +117,8 @@ struct request {
 	size_t uri_size;
 	struct target target;
 	enum request_state state;
+	int status;
+	struct MHD_Response *response; /* until libmicrohttpd asks for it */
 	bool http_1_0;
 	bool begun;     /* its head was looked at */
 	bool suspended; /* libmicrohttpd does nothing for the connection */
@@ -167,7 +169,8 @@ bool request_is_open(const struct request *rq);
 /* The idle limit does not hold for the rest of this request. */
 void request_lift_limit(struct request *rq);
 
-/* Hands the answer (stolen; NULL: no memory) to libmicrohttpd. Returns 0. */
+/* Keeps the answer (stolen; NULL: no memory) for libmicrohttpd, and has it come for it. Returns 0.
+ */
 int request_queue(struct request *rq, int status, struct MHD_Response *response,
 		  enum request_state next);
 

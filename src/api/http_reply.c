@@ -34,19 +34,17 @@ int request_add_header(struct request *rq, const char *name, const char *value)
 int request_queue(struct request *rq, int status, struct MHD_Response *response,
 		  enum request_state next)
 {
-	enum MHD_Result taken = MHD_NO;
-
+	rq->cancelled = NULL;
+	rq->state = response ? next : REQUEST_ABORTED;
+	rq->status = status;
+	rq->response = response;
 	if (response) {
 		for (unsigned i = 0; i < rq->n_headers; i++)
 			MHD_add_response_header(response, rq->headers[i].name,
 						rq->headers[i].value);
 		if (rq->connection->late && next != REQUEST_UPGRADING)
 			MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
-		taken = MHD_queue_response(rq->connection->mhd, (unsigned)status, response);
-		MHD_destroy_response(response);
 	}
-	rq->cancelled = NULL;
-	rq->state = taken == MHD_YES ? next : REQUEST_ABORTED;
 	request_resume(rq);
 	return 0;
 }

@@ -43,6 +43,8 @@ struct request *request_unref(struct request *rq)
 		free(rq->headers[i].name);
 		free(rq->headers[i].value);
 	}
+	if (rq->response)
+		MHD_destroy_response(rq->response);
 	buffer_done(&rq->body);
 	json_decref(rq->json);
 	free(rq);
@@ -308,6 +310,20 @@ static void handle(struct request *rq)
 		request_reply_error(rq, &e);
 }
 
+static enum MHD_Result deliver(struct request *rq)
+{
+	struct MHD_Response *response = take(rq->response);
+	enum MHD_Result taken =
+		MHD_queue_response(rq->connection->mhd, (unsigned)rq->status, response);
+
+	MHD_destroy_response(response);
+	return taken;
+}
+
+/* Called for the head, for each piece of the body, and then again and again until there is an
+ * answer. A deferred request is suspended only when libmicrohttpd asks for the second time: the
+ * first time it still means to read, would do so as soon as it is resumed, and close the connection
+ * when the client has sent all it had to send. */
 enum MHD_Result request_on_data(void *server _unused_, struct MHD_Connection *mhd _unused_,
 				const char *url _unused_, const char *method, const char *version,
 				const char *upload, size_t *upload_size, void **request)
@@ -320,14 +336,15 @@ enum MHD_Result request_on_data(void *server _unused_, struct MHD_Connection *mh
 		return begin(rq, method, version);
 	if (*upload_size)
 		return collect(rq, upload, upload_size);
-	if (rq->state == REQUEST_READING)
-		handle(rq);
 	if (rq->state == REQUEST_DEFERRED) {
 		request_suspend(rq);
-		return MHD_YES; /* even if it was cancelled at once: once resumed it is here again
-				 */
+		return MHD_YES;
 	}
-	return rq->state == REQUEST_ABORTED ? MHD_NO : MHD_YES;
+	if (rq->state == REQUEST_READING)
+		handle(rq);
+	if (rq->state == REQUEST_ABORTED)
+		return MHD_NO;
+	return rq->response ? deliver(rq) : MHD_YES;
 }
 
 /* --- what a handler asks -------------------------------------------------------------------- */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "api/http_internal.h"
 #include <errno.h>
+#include <string.h>
 
 #define BLOCK_SIZE (4 * KiB) /* for HTTP/1.0 only; chunks are built in the connection's memory */
 
@@ -34,6 +35,9 @@ int request_stream(struct request *rq, int status, const char *content_type, req
 		return -EALREADY;
 	response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, BLOCK_SIZE, stream_read, rq,
 						     NULL);
+	/* To a HEAD request libmicrohttpd sends the chunk that ends the body. */
+	if (response && strcmp(rq->method, MHD_HTTP_METHOD_HEAD) == 0)
+		MHD_set_response_options(response, MHD_RF_HTTP_1_0_COMPATIBLE_STRICT, MHD_RO_END);
 	if (response && content_type)
 		MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, content_type);
 	rq->pull = pull;
