@@ -77,8 +77,12 @@ int link_run(struct engine *e);
 void link_tell(struct engine *e, enum link_type type, unsigned slot, uint64_t arg);
 int link_tell_fds(struct engine *e, const struct link_message *m, const int table[N_LINK_FDS]);
 
-/* --- main.c ------------------------------------------------------------------------------------- */
+/* --- life.c ------------------------------------------------------------------------------------- */
 
+/* Takes the daemon over from the keeper at `sock` and loads all slots. */
+int engine_load(struct engine *e, int sock, struct error *err);
+/* Runs the loop until the end. */
+int engine_run(struct engine *e, struct error *err);
 /* Ends the daemon: takes no new session, ends (or keeps) those there are, leaves when done. */
 void engine_quit(struct engine *e, enum quit_mode mode);
 /* A session ended, a tree went: the end of the daemon may have come. */

@@ -116,9 +116,11 @@ static void on_readable(uv_poll_t *poll, int status, int events)
 	(void)events;
 	if (!capture_once(s, stream))
 		return;
+	session_hold(s);
 	tell_listeners(s, stream);
 	if (word_load(&s->words->exit.ready) && !session_exited(s))
 		output_check_exit(s);
+	session_let_go(s);
 }
 
 static int open_stream(struct session *s, unsigned stream)

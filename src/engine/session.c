@@ -41,6 +41,7 @@ static void call_all(struct session *s, void (*call)(struct listener *l))
 {
 	struct listener *todo = s->listeners;
 
+	session_hold(s);
 	if (todo)
 		todo->back = &todo;
 	s->listeners = NULL;
@@ -51,6 +52,7 @@ static void call_all(struct session *s, void (*call)(struct listener *l))
 		session_listen(s, l);
 		call(l);
 	}
+	session_let_go(s);
 }
 
 static void call_changed(struct listener *l)
@@ -240,6 +242,17 @@ void session_discard(struct session *s)
 	maybe_free(s);
 }
 
+void session_hold(struct session *s)
+{
+	s->busy++;
+}
+
+void session_let_go(struct session *s)
+{
+	if (--s->busy == 0 && s->remove_wanted)
+		session_remove(s);
+}
+
 void session_remove(struct session *s)
 {
 	struct engine *e = s->engine;
@@ -247,6 +260,9 @@ void session_remove(struct session *s)
 	uint32_t leaf = (uint32_t)word_load(&w->cgroup);
 	unsigned slot = s->slot;
 
+	s->remove_wanted = true;
+	if (s->busy > 0)
+		return;
 	word_store(&w->state, SLOT_LEAVING);
 	while (s->listeners)
 		call_gone(s->listeners);
@@ -316,6 +332,7 @@ void session_update(struct session *s)
 {
 	uint64_t spawn = word_load(&s->words->spawn);
 
+	session_hold(s);
 	if (spawn == SPAWN_GATED)
 		link_tell(s->engine, LINK_OPEN_GATE, s->slot, 0);
 	if (spawn == SPAWN_STARTED || spawn == SPAWN_FAILED)
@@ -333,4 +350,5 @@ void session_update(struct session *s)
 	session_notify(s);
 	if (s->remove_at_end && session_ended(s) && !session_tree_alive(s) && !s->listeners)
 		session_remove(s);
+	session_let_go(s);
 }

@@ -81,6 +81,8 @@ struct session {
 	bool pending_spawn;
 	unsigned n_handles; /* libuv handles that are still to be closed */
 	bool leaving;
+	bool remove_wanted; /* once nobody is busy with it */
+	unsigned busy;
 	struct attachment *controller; /* the attached controlling client; NULL */
 	struct listener *listeners;
 	uv_timer_t *timer; /* --timeout; NULL for none */
@@ -93,8 +95,11 @@ struct session {
  * failure). -EINVAL with a reason when the record cannot be trusted. */
 int session_load(struct engine *e, unsigned slot, int fds[N_SLOT_FDS], struct session **ret,
 		 struct error *err);
-/* Takes it out of all lists; descriptors, memory and slot are given back once libuv lets go. */
+/* Takes it out of all lists; descriptors, memory and slot are given back once libuv lets go. While
+ * somebody holds it, this happens when the last one lets go. */
 void session_remove(struct session *s);
+void session_hold(struct session *s);
+void session_let_go(struct session *s);
 /* Lets go of the object only; slot and keeper keep what they have. */
 void session_discard(struct session *s);
 /* The keeper forgets the slot; its record is free for another. */

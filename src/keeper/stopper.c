@@ -262,6 +262,7 @@ static void kill_due(struct keeper *k, uint64_t now)
 static void look(struct keeper *k)
 {
 	struct tree_filter filter = { is_mark, k };
+	unsigned alive[BATCH_MAX];
 	struct batch b = { 0 };
 
 	for (unsigned i = 1; i <= k->top_slot && b.n < BATCH_MAX; i++) {
@@ -271,10 +272,10 @@ static void look(struct keeper *k)
 		    word_load(&s->spawn) == SPAWN_STARTED)
 			batch_add(k, &b, i);
 	}
-	if (b.n == 0 || tree_alive(b.trees, b.n, &filter, b.results) < 0)
+	if (b.n == 0 || tree_alive(b.trees, b.n, &filter, alive) < 0)
 		return;
 	for (unsigned i = 0; i < b.n; i++)
-		if (b.results[i].alive == 0)
+		if (alive[i] == 0)
 			tree_is_gone(k, b.slots[i]);
 }
 

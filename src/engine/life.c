@@ -1,18 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* main.c - reeved: started by the keeper, loads the slots, serves until told to leave. */
-#include "api/routes.h"
+/* life.c - the engine from its first descriptor to its last answer. */
 #include "base/clock.h"
-#include "base/fd.h"
 #include "base/log.h"
 #include "engine/attachment.h"
 #include "engine/session.h"
+#include "core/stopplan.h"
 #include <errno.h>
-#include <getopt.h>
 #include <limits.h>
 #include <signal.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <unistd.h>
 
 #define LEAVE_MS 30 /* time for the last answers to reach their clients */
@@ -161,7 +157,7 @@ static int open_daemon(struct engine *e, int sock, struct error *err)
 	return 0;
 }
 
-static int start(struct engine *e, int sock, struct error *err)
+int engine_load(struct engine *e, int sock, struct error *err)
 {
 	int r = open_daemon(e, sock, err);
 
@@ -172,10 +168,14 @@ static int start(struct engine *e, int sock, struct error *err)
 	if (r < 0)
 		return r;
 	roster_recover(e);
-	r = routes_serve(e, err);
-	if (r < 0)
-		return r;
-	r = link_run(e);
+	return 0;
+}
+
+int engine_run(struct engine *e, struct error *err)
+{
+	enum quit_mode mode = e->quitting;
+	int r = link_run(e);
+
 	if (r < 0)
 		return error_set_errno(err, ERROR_INTERNAL, r, "watch the keeper");
 	uv_signal_start(&e->sigterm, on_sigterm, SIGTERM);
@@ -183,70 +183,9 @@ static int start(struct engine *e, int sock, struct error *err)
 		if (e->slots[i])
 			session_update(e->slots[i]);
 	cgroups_init(e);
-	if (e->quitting != QUIT_NOT) {
-		enum quit_mode mode = e->quitting;
-
-		e->quitting = QUIT_NOT;
-		engine_quit(e, mode);
-	}
-	return 0;
-}
-
-static int usage(FILE *to, int status)
-{
-	fputs("Usage: reeved --dir DIR --keeper FD\n"
-	      "The engine of the reeve daemon. reeve-keeper starts it; `reeve daemon start` starts both.\n",
-	      to);
-	return status;
-}
-
-static void arm_hook(void)
-{
-	const char *n = getenv("REEVE_KILL_AT");
-
-	if (n)
-		word_hook_arm(atol(n));
-}
-
-int main(int argc, char **argv)
-{
-	static const struct option options[] = {
-		{ "dir", required_argument, NULL, 'd' },
-		{ "keeper", required_argument, NULL, 'k' },
-		{ "help", no_argument, NULL, 'h' },
-		{ 0 },
-	};
-	static struct engine engine;
-	struct error err = { 0 };
-	int c, sock = -1;
-
-	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		switch (c) {
-		case 'd':
-			engine.dir = optarg;
-			break;
-		case 'k':
-			sock = atoi(optarg);
-			break;
-		case 'h':
-			return usage(stdout, 0);
-		default:
-			return usage(stderr, 2);
-		}
-	}
-	if (!engine.dir || sock < 3 || optind != argc)
-		return usage(stderr, 2);
-	log_set(2, log_level_from_env(LEVEL_INFO), "reeved");
-	signal(SIGPIPE, SIG_IGN);
-	fd_raise_nofile(NULL);
-	arm_hook();
-	if (start(&engine, sock, &err) < 0) {
-		log_error("%s", err.message);
-		return 1;
-	}
-	uv_run(&engine.loop, UV_RUN_DEFAULT);
-	routes_done(&engine);
-	cgroups_done(&engine);
-	log_info("left");
+	e->quitting = QUIT_NOT;
+	engine_quit(e, mode);
+	uv_run(&e->loop, UV_RUN_DEFAULT);
+	cgroups_done(e);
 	return 0;
 }

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "api/login_env.h"
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define VARIABLES_MAX 8
+
+static void add(char **list, size_t *n, const char *name, const char *value)
+{
+	if (value && *value && *n < VARIABLES_MAX && asprintf(&list[*n], "%s=%s", name, value) >= 0)
+		(*n)++;
+}
+
+char *login_env_home(void)
+{
+	const struct passwd *pw = getpwuid(getuid());
+	const char *home = pw && pw->pw_dir && pw->pw_dir[0] == '/' ? pw->pw_dir : getenv("HOME");
+
+	return strdup(home && home[0] == '/' ? home : "/");
+}
+
+char **login_env_make(void)
+{
+	char **list = calloc(VARIABLES_MAX + 1, sizeof(*list));
+	const struct passwd *pw = getpwuid(getuid());
+	char *home = login_env_home();
+	size_t n = 0;
+
+	if (!list) {
+		free(home);
+		return NULL;
+	}
+	add(list, &n, "HOME", home);
+	add(list, &n, "LOGNAME", pw ? pw->pw_name : getenv("LOGNAME"));
+	add(list, &n, "USER", pw ? pw->pw_name : getenv("USER"));
+	add(list, &n, "SHELL", pw && pw->pw_shell && *pw->pw_shell ? pw->pw_shell : "/bin/sh");
+	add(list, &n, "PATH", getuid() == 0 ? "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+					    : "/usr/local/bin:/usr/bin:/bin");
+	add(list, &n, "LANG", getenv("LANG"));
+	list[n] = NULL;
+	free(home);
+	return list;
+}

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "api/page.h"
+#include <string.h>
+
+#define STEP (1U << 20)
+
+static const struct ring *ring_of(const struct page *p, unsigned stream)
+{
+	return &p->session->streams[stream].capture.ring;
+}
+
+void page_init(struct page *p, struct session *s, const bool want[STREAMS_MAX])
+{
+	*p = (struct page){ .session = s, .record = index_tail(&s->index) };
+	for (unsigned i = 0; i < STREAMS_MAX; i++) {
+		p->want[i] = want[i] && output_stream_exists(s, i);
+		if (p->want[i])
+			p->at[i] = ring_tail(ring_of(p, i));
+	}
+}
+
+/* Goes to the next record that brings something; false when all are read. */
+static bool next_piece(struct page *p)
+{
+	const struct index *x = &p->session->index;
+	uint64_t head = word_load(x->head);
+
+	if (p->record < index_tail(x))
+		p->record = index_tail(x);
+	while (p->record < head) {
+		struct index_entry entry = index_get(x, p->record++);
+
+		if (entry.stream >= STREAMS_MAX || !p->want[entry.stream] ||
+		    entry.end <= p->at[entry.stream])
+			continue;
+		if (entry.when < p->since) {
+			p->at[entry.stream] = entry.end;
+			continue;
+		}
+		p->stream = entry.stream;
+		p->end = entry.end;
+		p->when = entry.when;
+		return true;
+	}
+	return false;
+}
+
+size_t page_peek(struct page *p, size_t max, struct iovec view[2], int *ret_pieces)
+{
+	for (;;) {
+		const struct ring *ring;
+		uint64_t tail, n;
+
+		if (p->at[p->stream] >= p->end && !next_piece(p))
+			return 0;
+		ring = ring_of(p, p->stream);
+		tail = ring_tail(ring);
+		if (p->at[p->stream] < tail) {
+			p->dropped += tail - p->at[p->stream];
+			p->at[p->stream] = tail;
+		}
+		if (p->at[p->stream] >= p->end)
+			continue;
+		n = MIN(p->end - p->at[p->stream], (uint64_t)max);
+		*ret_pieces = ring_pieces(ring, p->at[p->stream], n, view);
+		return n;
+	}
+}
+
+void page_advance(struct page *p, size_t n)
+{
+	p->at[p->stream] += n;
+}
+
+bool page_over(const struct page *p)
+{
+	for (unsigned i = 0; i < STREAMS_MAX; i++)
+		if (p->want[i] && (!word_load(&p->session->words->streams[i].ended) ||
+				   p->at[i] < ring_head(ring_of(p, i))))
+			return false;
+	return true;
+}
+
+static uint64_t count_lines(const char *data, size_t n)
+{
+	const char *end = data + n;
+	uint64_t lines = 0;
+
+	while ((data = memchr(data, '\n', (size_t)(end - data)))) {
+		lines++;
+		data++;
+	}
+	return lines;
+}
+
+void page_count(const struct page *p, uint64_t *ret_bytes, uint64_t *ret_lines)
+{
+	struct page walk = *p;
+	struct iovec view[2];
+	int pieces;
+	size_t n;
+
+	*ret_bytes = *ret_lines = 0;
+	while ((n = page_peek(&walk, STEP, view, &pieces)) > 0) {
+		*ret_bytes += n;
+		for (int i = 0; i < pieces; i++)
+			*ret_lines += count_lines(view[i].iov_base, view[i].iov_len);
+		page_advance(&walk, n);
+	}
+}
+
+void page_skip_bytes(struct page *p, uint64_t n)
+{
+	struct iovec view[2];
+	int pieces;
+
+	while (n > 0) {
+		size_t got = page_peek(p, n < STEP ? n : STEP, view, &pieces);
+
+		if (got == 0)
+			return;
+		page_advance(p, got);
+		n -= got;
+	}
+}
+
+void page_skip_lines(struct page *p, uint64_t n)
+{
+	struct iovec view[2];
+	int pieces;
+
+	while (n > 0) {
+		size_t got = page_peek(p, STEP, view, &pieces);
+		const char *nl;
+
+		if (got == 0)
+			return;
+		nl = memchr(view[0].iov_base, '\n', view[0].iov_len);
+		if (nl)
+			n--;
+		page_advance(p, nl ? (size_t)(nl + 1 - (char *)view[0].iov_base) : view[0].iov_len);
+	}
+}

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* reeved.c - the engine's program: started by the keeper, loads the slots, serves until told to
+ * leave. */
+#include "api/routes.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "engine/engine.h"
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static int usage(FILE *to, int status)
+{
+	fputs("Usage: reeved --dir DIR --keeper FD\n"
+	      "The engine of the reeve daemon. reeve-keeper starts it; `reeve daemon start` starts both.\n",
+	      to);
+	return status;
+}
+
+static void arm_hook(void)
+{
+	const char *n = getenv("REEVE_KILL_AT");
+
+	if (n)
+		word_hook_arm(atol(n));
+}
+
+int main(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "dir", required_argument, NULL, 'd' },
+		{ "keeper", required_argument, NULL, 'k' },
+		{ "help", no_argument, NULL, 'h' },
+		{ 0 },
+	};
+	static struct engine engine;
+	struct error err = { 0 };
+	int c, sock = -1;
+
+	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		switch (c) {
+		case 'd':
+			engine.dir = optarg;
+			break;
+		case 'k':
+			sock = atoi(optarg);
+			break;
+		case 'h':
+			return usage(stdout, 0);
+		default:
+			return usage(stderr, 2);
+		}
+	}
+	if (!engine.dir || sock < 3 || optind != argc)
+		return usage(stderr, 2);
+	log_set(2, log_level_from_env(LEVEL_INFO), "reeved");
+	signal(SIGPIPE, SIG_IGN);
+	fd_raise_nofile(NULL);
+	arm_hook();
+	if (engine_load(&engine, sock, &err) < 0 || routes_serve(&engine, &err) < 0 ||
+	    engine_run(&engine, &err) < 0) {
+		log_error("%s", err.message);
+		return 1;
+	}
+	routes_done(&engine);
+	log_info("left");
+	return 0;
+}

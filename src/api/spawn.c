@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* spawn.c - POST /v1/sessions: a session, once per idempotency key. */
+#include "api/render.h"
+#include "api/routes.h"
+#include "api/spawn_body.h"
+#include "base/text.h"
+#include "core/spawn.h"
+#include <errno.h>
+#include <string.h>
+
+#define KEY_MAX 256
+
+/* Waits for the keeper's word about the child. */
+struct spawning {
+	struct listener listener;
+	struct session *session;
+	struct request *rq;
+	int status; /* 201, or 200 when the key was seen before */
+};
+
+static enum error_code spawn_error_code(int fail)
+{
+	switch (fail) {
+	case EAGAIN:
+	case EMFILE:
+	case ENFILE:
+	case ENOMEM:
+		return ERROR_EXHAUSTED;
+	case ETIMEDOUT:
+	case ECANCELED:
+		return ERROR_UNAVAILABLE;
+	default:
+		return ERROR_INVALID_ARGUMENT;
+	}
+}
+
+/* A single word with spaces that was not found was meant for a shell. */
+static const char *hint(const struct session *s, int fail)
+{
+	json_t *meta = meta_load(s), *command = json_object_get(meta, "command");
+	const char *word = json_string_value(json_array_get(command, 0));
+	bool shell = fail == ENOENT && json_array_size(command) == 1 && word && strchr(word, ' ');
+
+	json_decref(meta);
+	return shell ? "; to have a shell run it, use -c" : "";
+}
+
+static void answer_failed(struct request *rq, const struct session *s)
+{
+	int fail = (int)word_load(&s->words->fail);
+	enum spawn_step step = (enum spawn_step)word_load(&s->words->step);
+	struct error e = { 0 };
+	char message[ERROR_MESSAGE_MAX];
+
+	render_spawn_error(s, message, sizeof(message));
+	if (fail == ETIMEDOUT)
+		error_set(&e, ERROR_UNAVAILABLE, "%s (it hung for 2 s; is a file system gone?)",
+			  message);
+	else
+		error_set(&e, spawn_error_code(fail), "%s%s", message,
+			  step == STEP_EXEC ? hint(s, fail) : "");
+	request_reply_error_details(rq, &e, json_pack("{s:s, s:s, s:i}", "processId", s->id, "step",
+						      spawn_step_name(step), "errno", fail));
+}
+
+static void answer(struct request *rq, const struct session *s, int status)
+{
+	if (session_failed(s))
+		answer_failed(rq, s);
+	else
+		request_reply_json(rq, status, render_session(s, RENDER_LIST));
+}
+
+static void free_spawning(struct spawning *sp)
+{
+	session_unlisten(&sp->listener);
+	free(sp);
+}
+
+static void on_changed(struct listener *l)
+{
+	struct spawning *sp = container_of(l, struct spawning, listener);
+
+	if (sp->session->pending_spawn)
+		return;
+	answer(sp->rq, sp->session, sp->status);
+	free_spawning(sp);
+}
+
+static void on_gone(struct listener *l)
+{
+	struct spawning *sp = container_of(l, struct spawning, listener);
+	struct error e = { 0 };
+
+	error_set(&e, ERROR_NOT_FOUND, "the session was removed");
+	request_reply_error(sp->rq, &e);
+	free_spawning(sp);
+}
+
+static void on_cancelled(struct request *rq, void *data)
+{
+	(void)rq;
+	free_spawning(data);
+}
+
+static int answer_when_settled(struct request *rq, struct session *s, int status, struct error *err)
+{
+	struct spawning *sp;
+
+	if (!s->pending_spawn) {
+		answer(rq, s, status);
+		return 0;
+	}
+	sp = calloc(1, sizeof(*sp));
+	if (!sp)
+		return error_set(err, ERROR_EXHAUSTED, "no memory");
+	sp->session = s;
+	sp->rq = rq;
+	sp->status = status;
+	sp->listener = (struct listener){ .changed = on_changed, .gone = on_gone };
+	session_listen(s, &sp->listener);
+	request_defer(rq, on_cancelled, sp);
+	return 0;
+}
+
+/* The session that this key made before; NULL when there is none. */
+static int find_by_key(struct engine *e, struct request *rq, struct spawn_request *sr,
+		       struct session **ret, struct error *err)
+{
+	const char *key = request_header(rq, "Idempotency-Key");
+	struct session *s;
+	const void *body;
+	size_t n;
+
+	*ret = NULL;
+	if (!key)
+		return 0;
+	if (*key == 0 || strlen(key) > KEY_MAX)
+		return error_set(err, ERROR_INVALID_ARGUMENT,
+				 "Idempotency-Key: expected 1 to %d characters", KEY_MAX);
+	body = request_body(rq, &n);
+	text_hash128(key, strlen(key), sr->key_hash);
+	text_hash128(body, n, sr->body_hash);
+	s = session_by_key(e, sr->key_hash);
+	if (s && (word_load(&s->words->body_hash[0]) != sr->body_hash[0] ||
+		  word_load(&s->words->body_hash[1]) != sr->body_hash[1]))
+		return error_set(err, ERROR_IDEMPOTENCY_CONFLICT,
+				 "the key \"%s\" was used for another request (%s)", key, s->id);
+	*ret = s;
+	return 0;
+}
+
+static int find_parent(struct engine *e, struct spawn_body *b, struct error *err)
+{
+	struct session *parent;
+	int r;
+
+	if (!b->parent_id)
+		return 0;
+	r = session_find(e, b->parent_id, &parent, err);
+	if (r < 0)
+		return r;
+	b->request.parent = word_load(&parent->words->handle);
+	json_object_set_new(b->meta, "parentId", json_string(parent->id));
+	return 0;
+}
+
+int sessions_spawn(struct request *rq, void *context, struct error *err)
+{
+	struct engine *e = context;
+	struct spawn_body b;
+	struct session *s;
+	json_t *json;
+	int r, status = 200;
+
+	r = request_json(rq, &json, err);
+	if (r < 0)
+		return r;
+	r = spawn_body_read(&b, json, word_load(&e->daemon->nofile_soft), err);
+	if (r >= 0)
+		r = find_by_key(e, rq, &b.request, &s, err);
+	if (r >= 0 && !s) {
+		status = 201;
+		b.request.peer = request_peer_pid(rq);
+		r = find_parent(e, &b, err);
+		if (r >= 0)
+			r = session_spawn(e, &b.request, &s, err);
+	}
+	spawn_body_done(&b);
+	return r < 0 ? r : answer_when_settled(rq, s, status, err);
+}
