@@ -53,18 +53,18 @@ struct attach *attach_free(struct attach *a)
 static int add_offsets(struct attach *a, struct buffer *b)
 {
 	char name[32], value[32];
-	bool started = false;
-	int r = 0;
+	int r = uri_query(b, "from", a->o->from);
 
 	for (unsigned s = 0; s < N_FRAME_STREAMS && r == 0; s++) {
-		if (!a->outputs[s].started)
+		bool started = a->outputs[s].started;
+
+		if (!started && !a->o->from_stream[s])
 			continue;
-		started = true;
 		snprintf(name, sizeof(name), "from.%s", frame_stream_name(s));
 		snprintf(value, sizeof(value), "%llu", (unsigned long long)a->outputs[s].next);
-		r = uri_query(b, name, value);
+		r = uri_query(b, name, started ? value : a->o->from_stream[s]);
 	}
-	return r < 0 || started ? r : uri_query(b, "from", a->o->from);
+	return r;
 }
 
 static int format_target(struct attach *a, struct buffer *b)

@@ -25,7 +25,8 @@ struct attach_options {
 	const char *session; /* id, name, handle */
 	const char *streams; /* "stdout,stderr"; NULL: all that the session has */
 	const char *from; /* start, now, delivered or an offset; NULL: what was not delivered yet */
-	const char *mode; /* drop-oldest or block; NULL: drop-oldest */
+	const char *from_stream[N_FRAME_STREAMS]; /* the same for one stream; NULL: as `from` */
+	const char *mode;                         /* drop-oldest or block; NULL: drop-oldest */
 	bool read_only;
 	bool steal;
 	uint8_t token[FRAME_TOKEN];

@@ -229,7 +229,7 @@ static int start_once(const struct paths *paths, const char *keeper, uint64_t un
 {
 	_cleanup_(closep) int pidfd = -1;
 	struct daemon_status s;
-	pid_t pid;
+	pid_t pid = 0;
 	int r;
 
 	pidfd = spawn_keeper(keeper, paths, &pid);

@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/context.h"
+#include "base/fd.h"
+#include "base/json.h"
+#include "base/text.h"
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+
+#define ENV_FILE_MAX (1 * MiB)
+
+static int no_memory(struct error *e)
+{
+	return error_set_errno(e, ERROR_INTERNAL, ENOMEM, "request");
+}
+
+/* Sets a variable, or leaves out one whose name no JSON string can hold. */
+static int set_variable(json_t *env, const char *name, size_t n, const char *value, struct error *e)
+{
+	if (n == 0 || !text_is_utf8(name, n))
+		return 0;
+	return json_object_setn_new_nocheck(env, name, n, json_bytes(value, strlen(value))) < 0
+		       ? no_memory(e)
+		       : 0;
+}
+
+static int add_own(json_t *env, struct error *e)
+{
+	int r = 0;
+
+	for (char **v = environ; *v && r == 0; v++) {
+		const char *equals = strchr(*v, '=');
+		size_t n = equals ? (size_t)(equals - *v) : 0;
+
+		/* of several with one name getenv(3) sees the first */
+		if (n > 0 && !json_object_getn(env, *v, n))
+			r = set_variable(env, *v, n, equals + 1, e);
+	}
+	return r;
+}
+
+int context_set(json_t *env, const char *assignment, struct error *e)
+{
+	const char *equals = strchr(assignment, '=');
+	size_t n = equals ? (size_t)(equals - assignment) : strlen(assignment);
+	const char *value = equals ? equals + 1 : getenv(assignment);
+
+	if (n == 0 || !text_is_utf8(assignment, n))
+		return error_set(e, ERROR_INVALID_ARGUMENT, "\"%s\" is not KEY=VALUE", assignment);
+	return value ? set_variable(env, assignment, n, value, e) : 0;
+}
+
+int context_read_file(json_t *env, const char *path, struct error *e)
+{
+	_cleanup_(freep) char *text = NULL;
+	char *rest, *line;
+	size_t size;
+	int r = fd_read_file(path, ENV_FILE_MAX, &text, &size);
+
+	if (r < 0)
+		return error_set_errno(e, ERROR_INVALID_ARGUMENT, r, "read %s", path);
+	if (memchr(text, '\0', size))
+		return error_set(e, ERROR_INVALID_ARGUMENT, "%s holds a NUL", path);
+	rest = text;
+	while (r == 0 && (line = strsep(&rest, "\n"))) {
+		size_t n = strlen(line);
+
+		if (n > 0 && line[n - 1] == '\r')
+			line[n - 1] = '\0';
+		line += strspn(line, " \t");
+		if (*line != '\0' && *line != '#')
+			r = context_set(env, line, e);
+	}
+	return r;
+}
+
+static int add_environment(json_t *request, const struct context_options *o, struct error *e)
+{
+	json_t *env = json_object();
+	int r;
+
+	if (!env || json_object_set_new_nocheck(request, "env", env) < 0)
+		return no_memory(e);
+	r = o->clear ? 0 : add_own(env, e);
+	for (unsigned i = 0; r == 0 && i < o->unset->n; i++)
+		json_object_del(env, o->unset->items[i]);
+	for (unsigned i = 0; r == 0 && i < o->files->n; i++)
+		r = context_read_file(env, o->files->items[i], e);
+	for (unsigned i = 0; r == 0 && i < o->set->n; i++)
+		r = context_set(env, o->set->items[i], e);
+	return r;
+}
+
+/* getcwd(2) gives no path for a directory that was removed or is not below the root. */
+static int add_directory(json_t *request, const char *chosen, struct error *e)
+{
+	char own[PATH_MAX] = "", joined[2 * PATH_MAX];
+	const char *path = chosen ? chosen : own;
+
+	if (!chosen || chosen[0] != '/') {
+		if (!getcwd(own, sizeof(own)) || own[0] != '/')
+			return error_set_errno(e, ERROR_INVALID_ARGUMENT, errno ? errno : ENOENT,
+					       "the current directory");
+		if (chosen) {
+			snprintf(joined, sizeof(joined), "%s/%s", own, chosen);
+			path = joined;
+		}
+	}
+	return json_object_set_new_nocheck(request, "cwd", json_bytes(path, strlen(path))) < 0
+		       ? no_memory(e)
+		       : 0;
+}
+
+static json_t *limit_value(rlim_t value)
+{
+	return value == RLIM_INFINITY ? json_null() : json_integer((json_int_t)value);
+}
+
+/* RLIMIT_LOCKS is not among them: it marks the session's processes. */
+static int add_limits(json_t *request, struct error *e)
+{
+	static const struct {
+		const char *name;
+		__rlimit_resource_t resource;
+	} limits[] = {
+		{ "as", RLIMIT_AS },
+		{ "core", RLIMIT_CORE },
+		{ "cpu", RLIMIT_CPU },
+		{ "data", RLIMIT_DATA },
+		{ "fsize", RLIMIT_FSIZE },
+		{ "memlock", RLIMIT_MEMLOCK },
+		{ "msgqueue", RLIMIT_MSGQUEUE },
+		{ "nice", RLIMIT_NICE },
+		{ "nofile", RLIMIT_NOFILE },
+		{ "nproc", RLIMIT_NPROC },
+		{ "rss", RLIMIT_RSS },
+		{ "rtprio", RLIMIT_RTPRIO },
+		{ "rttime", RLIMIT_RTTIME },
+		{ "sigpending", RLIMIT_SIGPENDING },
+		{ "stack", RLIMIT_STACK },
+	};
+	json_t *object = json_object();
+
+	if (!object || json_object_set_new_nocheck(request, "limits", object) < 0)
+		return no_memory(e);
+	for (size_t i = 0; i < ARRAY_SIZE(limits); i++) {
+		struct rlimit limit;
+		json_t *pair;
+
+		if (getrlimit(limits[i].resource, &limit) < 0)
+			continue;
+		pair = json_array();
+		json_array_append_new(pair, limit_value(limit.rlim_cur));
+		json_array_append_new(pair, limit_value(limit.rlim_max));
+		if (json_object_set_new_nocheck(object, limits[i].name, pair) < 0)
+			return no_memory(e);
+	}
+	return 0;
+}
+
+static int add_umask_and_nice(json_t *request, struct error *e)
+{
+	char text[8];
+	mode_t mask = umask(0);
+	int niceness;
+
+	umask(mask);
+	snprintf(text, sizeof(text), "%04o", (unsigned)mask & 0777);
+	errno = 0;
+	niceness = getpriority(PRIO_PROCESS, 0);
+	if (json_object_set_new_nocheck(request, "umask", json_string(text)) < 0 ||
+	    (errno == 0 &&
+	     json_object_set_new_nocheck(request, "nice", json_integer(niceness)) < 0))
+		return no_memory(e);
+	return 0;
+}
+
+int context_add(json_t *request, const struct context_options *o, struct error *e)
+{
+	int r = add_environment(request, o, e);
+
+	if (r == 0)
+		r = add_directory(request, o->cwd, e);
+	if (r == 0)
+		r = add_limits(request, e);
+	if (r == 0)
+		r = add_umask_and_nice(request, e);
+	return r;
+}
