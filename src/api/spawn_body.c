@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #define NAME_LIMIT    512
 #define TEXT_LIMIT    4096
@@ -16,8 +17,8 @@
 #define ARG_BYTES_MAX (8 * MiB)
 
 enum stdin_mode {
+	STDIN_NULL, /* the default, so that nothing waits for input that never comes */
 	STDIN_PIPE,
-	STDIN_NULL,
 };
 
 static const struct json_name kinds[] = { { "pipe", KIND_PIPE }, { "pty", KIND_PTY }, { 0 } };
@@ -185,6 +186,31 @@ static int read_limit(struct spec_header *h, const char *name, const json_t *pai
 	h->limits[known->value] = limit;
 	h->limits_set |= 1U << known->value;
 	return 0;
+}
+
+/* A limit above the daemon's own hard one cannot be had; the child gets the daemon's. */
+static void warn_limits(struct spawn_body *b)
+{
+	struct spec_header *h = &b->request.spec.header;
+	json_t *warnings = json_array();
+
+	for (const struct json_name *l = limit_names; l->name; l++) {
+		struct spec_limit *want = &h->limits[l->value];
+		struct rlimit own;
+
+		if (!(h->limits_set & 1U << l->value) ||
+		    getrlimit((__rlimit_resource_t)l->value, &own) < 0 || want->hard <= own.rlim_max)
+			continue;
+		want->hard = own.rlim_max;
+		want->soft = MIN(want->soft, want->hard);
+		json_array_append_new(warnings,
+				      json_sprintf("limits.%s: lowered to the daemon's own hard limit "
+						   "%llu",
+						   l->name, (unsigned long long)own.rlim_max));
+	}
+	if (json_array_size(warnings) > 0)
+		json_object_set(b->meta, "warnings", warnings);
+	json_decref(warnings);
 }
 
 static int check_limits(struct spawn_body *b, uint64_t nofile_soft, struct error *err)
@@ -360,6 +386,8 @@ int spawn_body_read(struct spawn_body *b, const json_t *json, uint64_t nofile_so
 	b->request.backlog = ring_size(b->backlog);
 	b->request.timeout_ms = b->has_timeout ? MAX(b->timeout_ms, 1ULL) : 0;
 	make_meta(b, &plan);
+	if (geteuid() != 0) /* whoever may raise limits just does */
+		warn_limits(b);
 	return 0;
 }
 

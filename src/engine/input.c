@@ -139,6 +139,9 @@ int input_take(struct session *s, uint64_t at, const void *data, size_t n, uint6
 		*ret_accepted = accepted; /* all of it was taken before */
 		return 0;
 	}
+	if (s->in.size == 0)
+		return error_set(err, ERROR_STDIN_CLOSED,
+				 "%s has no stdin: it was started with stdin from /dev/null", s->id);
 	if (!s->in_open || word_load(&s->words->in_closing))
 		return error_set(err, ERROR_STDIN_CLOSED, "stdin of %s is closed", s->id);
 	room = s->in.size - (accepted - word_load(&s->words->in_delivered));

@@ -60,6 +60,7 @@ int attachment_prepare(struct session *s, struct attach_options *o, struct error
 	if (!o->has_token)
 		random_bytes(o->token, sizeof(o->token));
 	attachment_register(s, o->token, o->mode, o->peer);
+	attachment_lease_check(s); /* the client may be gone before its connection is handed over */
 	return 0;
 }
 

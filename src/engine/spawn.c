@@ -209,8 +209,10 @@ static int launch(struct engine *e, unsigned slot, struct parcel *p, const struc
 
 	if (r < 0)
 		return r;
-	if (rq->attach != ATTACH_NONE)
+	if (rq->attach != ATTACH_NONE) {
 		attachment_register(s, rq->token, rq->attach, rq->peer);
+		attachment_lease_check(s);
+	}
 	if (rq->timeout_ms > 0)
 		word_store(&w->timeout_at, clock_boottime_ms() + rq->timeout_ms);
 	roster_note(e, s);
