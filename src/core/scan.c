@@ -7,9 +7,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#define FIRST_ROOM  256U
-#define LINEAGE_MAX 128U /* generations without a mark */
-#define INIT_PID    1
+#define FIRST_ROOM    256U
+#define LINEAGE_MAX   128U                  /* generations without a mark */
+#define CORPSE_FACTOR 0x9e3779b97f4a7c15ULL /* odd, without a pattern */
+#define INIT_PID      1
 
 void scan_init(struct scan *s, const struct tree *trees, size_t n, const struct tree_filter *filter)
 {
@@ -66,8 +67,12 @@ static int add_member(struct scan *s, uint32_t tree, pid_t pid, unsigned how, bo
 	r = proc_stat_read(pid, &stat);
 	if (r == -ESRCH)
 		s->doubtful = true;
-	if (r < 0 || proc_stat_dead(&stat))
+	if (r < 0)
 		return 0;
+	if (proc_stat_dead(&stat)) {
+		s->corpses += ((uint64_t)pid << 40 ^ stat.start) * CORPSE_FACTOR;
+		return 0;
+	}
 	if (how == TREE_LEADER && stat.ppid != s->self)
 		return 0;
 	r = grow((void **)&s->members, s->n_members, &s->max_members, sizeof(*s->members));
@@ -255,12 +260,14 @@ static int look_at_descent(struct scan *s, bool *ret_changed)
 int scan_look(struct scan *s)
 {
 	struct proc_look look = { .s = s };
-	pid_t before = 0, after = 0;
+	uint64_t corpses = s->corpses;
+	pid_t before = 0, after = 1; /* when it cannot be known */
 	bool changed = true;
 	int r;
 
 	s->n_entries = 0;
 	s->n_members = 0;
+	s->corpses = 0;
 	s->doubtful = false;
 	(void)proc_last_pid(&before);
 	r = look_at_cgroups(s);
@@ -271,8 +278,10 @@ int scan_look(struct scan *s)
 	if (r != 0)
 		return r;
 	(void)proc_last_pid(&after);
-	if (after < before)
-		s->doubtful = true; /* a child may have got a pid that the walk had passed */
+	if (after == before)
+		s->doubtful = false; /* nothing was forked */
+	else
+		s->doubtful |= after < before || s->corpses != corpses;
 	if (s->n_members == 0)
 		return 0;
 	look_at_parents(s);

@@ -26,14 +26,22 @@ struct scan {
 	struct tree_member *members; /* a parent before its descendants */
 	size_t n_members, max_members;
 	pid_t self;
-	bool doubtful; /* a process may have slipped by */
+	uint64_t corpses; /* a sum over those of the trees that have ended, whoever they were */
+	bool doubtful;    /* a process may have slipped by */
 };
 
 void scan_init(struct scan *s, const struct tree *trees, size_t n,
 	       const struct tree_filter *filter);
 void scan_done(struct scan *s);
 
-/* Looks, replacing what was found before. Returns what `found` returned when that was not 0. */
+/* Looks, replacing what was found before. Returns what `found` returned when that was not 0.
+ *
+ * /proc is not frozen for it: a process can fork and end so that its child has a pid which the walk
+ * has passed, and then no member is seen although one lives. That cannot be when nothing was forked
+ * during the look, and it leaves a trace else: a process that was listed and then gone, numbers
+ * that started anew, or a corpse that the look before did not see. With such a trace it is
+ * `doubtful`. (A corpse in turn stays until the caller reaps it, which it does not do during a
+ * look; or it was reaped by a parent in the tree, for which the same holds.) */
 int scan_look(struct scan *s);
 
 /* How many members of that tree were found. */

@@ -55,7 +55,8 @@ struct tree_filter {
 	void *userdata;
 };
 
-/* What happened to one tree. A process is counted once a call. */
+/* What happened to one tree. A process is counted once a call, and again by the next call when it
+ * has not ended by then. */
 struct tree_result {
 	unsigned alive;     /* members found by the last look, before the signals of this call */
 	unsigned signalled; /* the signal reached them while they had not ended */
