@@ -3,10 +3,12 @@
 #include "api/login_env.h"
 #include "base/text.h"
 #include <errno.h>
+#include <linux/capability.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #define NAME_LIMIT    512
@@ -186,6 +188,16 @@ static int read_limit(struct spec_header *h, const char *name, const json_t *pai
 	h->limits[known->value] = limit;
 	h->limits_set |= 1U << known->value;
 	return 0;
+}
+
+/* CAP_SYS_RESOURCE, capabilities(7). */
+static bool may_raise_limits(void)
+{
+	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct data[2] = { 0 };
+
+	return syscall(SYS_capget, &header, data) == 0 &&
+	       data[0].effective & 1U << CAP_SYS_RESOURCE;
 }
 
 /* A limit above the daemon's own hard one cannot be had; the child gets the daemon's. */
@@ -386,7 +398,7 @@ int spawn_body_read(struct spawn_body *b, const json_t *json, uint64_t nofile_so
 	b->request.backlog = ring_size(b->backlog);
 	b->request.timeout_ms = b->has_timeout ? MAX(b->timeout_ms, 1ULL) : 0;
 	make_meta(b, &plan);
-	if (geteuid() != 0) /* whoever may raise limits just does */
+	if (!may_raise_limits())
 		warn_limits(b);
 	return 0;
 }
