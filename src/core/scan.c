@@ -282,7 +282,7 @@ int scan_look(struct scan *s)
 		s->doubtful = false; /* nothing was forked */
 	else
 		s->doubtful |= after < before || s->corpses != corpses;
-	if (s->n_members == 0)
+	if (s->n_members == 0 || s->shallow)
 		return 0;
 	look_at_parents(s);
 	while (changed) {

@@ -18,6 +18,7 @@ struct scan {
 	const struct tree *trees;
 	size_t n_trees;
 	const struct tree_filter *filter;
+	bool shallow;  /* leave out members by descent: no tree consists of them alone */
 	tree_fn found; /* called as soon as a member is found, NULL for none */
 	void *userdata;
 

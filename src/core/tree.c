@@ -41,6 +41,7 @@ int tree_alive(const struct tree *trees, size_t n, const struct tree_filter *fil
 	size_t i;
 
 	scan_init(&s, trees, n, filter);
+	s.shallow = true;
 	for (looks = 0; looks < LOOKS_MAX; looks++) {
 		r = scan_look(&s);
 		if (r < 0)

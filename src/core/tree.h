@@ -10,7 +10,8 @@
  * open, then the pidfd is signalled. A pid that changed its owner meanwhile is thereby never hit:
  * either the new owner is a member, or it is spared. The calling process and pid 1 are never
  * members. The caller may be any process, best the subreaper; the same trees are not to be worked
- * on from two threads. All errors are negative errnos; -ENOMEM leaves everything as it was.
+ * on from two threads. Needs memory, and up to CGROUP_DEPTH + 3 descriptors for a moment; when a
+ * call fails for the lack of either it may be repeated.
  * Sources: pidfd_open(2), pidfd_send_signal(2), signal(7), cgroup-v2.rst, copy_process() in
  * kernel/fork.c (a fatal signal ends a fork that is under way). */
 #pragma once
@@ -73,8 +74,9 @@ typedef int (*tree_fn)(const struct tree_member *m, void *userdata);
 int tree_each(const struct tree *trees, size_t n, const struct tree_filter *filter, tree_fn fn,
 	      void *userdata);
 
-/* Counts the members of each tree into `ret_alive[n]`: 0 means that the tree is gone. Looks again
- * when a process ended under its eyes, so that it could not be told whose it was; -EAGAIN when that
+/* Counts the members of each tree into `ret_alive[n]`, except those by descent alone, who take
+ * far longer to find: no tree consists of these. 0 means that the tree is gone. Looks again when
+ * a process ended under its eyes, so that it could not be told whose it was; -EAGAIN when that
  * happened again and again. */
 int tree_alive(const struct tree *trees, size_t n, const struct tree_filter *filter,
 	       unsigned *ret_alive);
