@@ -90,14 +90,11 @@ void request_resume(struct request *rq)
 
 void request_cancel(struct request *rq)
 {
-	void (*cancelled)(struct request *, void *) = rq->cancelled;
-
 	if (rq->state != REQUEST_DEFERRED && rq->state != REQUEST_WAITING)
 		return;
 	rq->state = REQUEST_ABORTED;
-	rq->cancelled = NULL;
-	if (cancelled)
-		cancelled(rq, rq->data);
+	if (rq->cancelled)
+		rq->cancelled(rq, rq->data);
 	request_resume(rq);
 }
 

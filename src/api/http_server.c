@@ -172,16 +172,23 @@ static void limits_set(struct http_limits *limits, const struct http_limits *giv
 
 static int start_daemon(struct http_server *s, struct error *e)
 {
+	const struct MHD_OptionItem options[] = {
+		{ MHD_OPTION_EXTERNAL_LOGGER, (intptr_t)on_log, s },
+		{ MHD_OPTION_CONNECTION_LIMIT, s->limits.connections + s->limits.reserved + 1,
+		  NULL },
+		{ MHD_OPTION_CONNECTION_TIMEOUT, s->limits.idle_seconds, NULL },
+		{ MHD_OPTION_CONNECTION_MEMORY_LIMIT, (intptr_t)s->limits.header_bytes, NULL },
+		{ MHD_OPTION_URI_LOG_CALLBACK, (intptr_t)request_on_uri, s },
+		{ MHD_OPTION_UNESCAPE_CALLBACK, (intptr_t)leave_escaped, NULL },
+		{ MHD_OPTION_NOTIFY_COMPLETED, (intptr_t)request_on_completed, s },
+		{ MHD_OPTION_NOTIFY_CONNECTION, (intptr_t)on_connection, s },
+		{ MHD_OPTION_END, 0, NULL },
+	};
+
 	s->daemon = MHD_start_daemon(
 		MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME |
 			MHD_ALLOW_UPGRADE | MHD_USE_TURBO | MHD_USE_ERROR_LOG,
-		0, NULL, NULL, request_on_data, s, /* the tail are pairs of option and value */
-		MHD_OPTION_EXTERNAL_LOGGER, on_log, s, MHD_OPTION_CONNECTION_LIMIT,
-		s->limits.connections + s->limits.reserved + 1, MHD_OPTION_CONNECTION_TIMEOUT,
-		s->limits.idle_seconds, MHD_OPTION_CONNECTION_MEMORY_LIMIT, s->limits.header_bytes,
-		MHD_OPTION_URI_LOG_CALLBACK, request_on_uri, s, MHD_OPTION_UNESCAPE_CALLBACK,
-		leave_escaped, NULL, MHD_OPTION_NOTIFY_COMPLETED, request_on_completed, s,
-		MHD_OPTION_NOTIFY_CONNECTION, on_connection, s, MHD_OPTION_END);
+		0, NULL, NULL, request_on_data, s, MHD_OPTION_ARRAY, options, MHD_OPTION_END);
 	if (!s->daemon)
 		return error_set_errno(e, ERROR_INTERNAL, errno, "HTTP server: start");
 	return 0;

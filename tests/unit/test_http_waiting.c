@@ -183,6 +183,29 @@ static void say_hello(struct fixture *f)
 	request_wake(held->stream);
 }
 
+/* The client's end of its socket, for wake_and_hang_up. */
+static int client_fd;
+
+static void wake_and_hang_up(uv_prepare_t *prepare)
+{
+	struct fixture *f = prepare->data;
+	struct held *held = f->test;
+
+	uv_close((uv_handle_t *)prepare, (uv_close_cb)free);
+	request_wake(held->stream);
+	close(client_fd);
+}
+
+/* In this phase of the loop, so that the hang-up is seen before the stream is asked again. */
+static void wake_and_hang_up_in_time(struct fixture *f)
+{
+	uv_prepare_t *prepare = calloc(1, sizeof(*prepare));
+
+	uv_prepare_init(&f->loop, prepare);
+	prepare->data = f;
+	uv_prepare_start(prepare, wake_and_hang_up);
+}
+
 static void end_stream(struct fixture *f)
 {
 	struct held *held = f->test;
@@ -332,11 +355,13 @@ static void a_client_that_only_stops_sending_gets_its_answer(void **state _unuse
 
 static void freeing_the_server_ends_all_that_waits(void **state _unused_)
 {
-	struct client *third = client_new(f);
+	struct client *third = client_new(f), *fourth = client_new(f);
 
 	client_send(c, "GET /defer HTTP/1.1\r\n\r\n");
 	client_send(other, "GET /stream HTTP/1.1\r\n\r\n");
 	client_send(third, "GET /ping HT");
+	client_send(fourth, UPGRADE "proto/1\r\n\r\n");
+	assert_int_equal(client_receive_head(fourth), 101);
 	wait_until(f->handled == 2 && f->pulls == 1);
 	fixture_call(f, free_server);
 	assert_int_equal(f->cancelled, 1);
@@ -344,7 +369,10 @@ static void freeing_the_server_ends_all_that_waits(void **state _unused_)
 	assert_int_equal(client_receive(c), 0);
 	assert_int_equal(client_receive(other), 0);
 	assert_int_equal(client_receive(third), 0);
+	while (client_fill(fourth))
+		;
 	client_unref(third);
+	client_unref(fourth);
 }
 
 /* --- streams -------------------------------------------------------------------------------- */
@@ -409,6 +437,16 @@ static void a_stream_ends_once_when_its_client_goes_away_amidst(void **state _un
 	wait_until(f->closed == 1);
 	wait_until(fixture_connections(f) == 1);
 	assert_int_equal(f->closed, 1);
+}
+
+static void a_stream_that_was_woken_for_nothing_ends_with_its_client(void **state _unused_)
+{
+	client_send(c, "GET /stream HTTP/1.1\r\n\r\n");
+	wait_until(f->pulls == 1);
+	client_fd = take_fd(&c->fd);
+	fixture_call(f, wake_and_hang_up_in_time);
+	wait_until(f->closed == 1);
+	assert_int_equal(f->pulls, 2);
 }
 
 static void a_stream_that_breaks_off_has_no_last_chunk(void **state _unused_)
@@ -539,6 +577,7 @@ int main(void)
 		test(a_deferred_answer_may_be_a_stream),
 		test(a_stream_ends_once_when_its_client_goes_away),
 		test(a_stream_ends_once_when_its_client_goes_away_amidst),
+		test(a_stream_that_was_woken_for_nothing_ends_with_its_client),
 		test(a_stream_that_breaks_off_has_no_last_chunk),
 		test(a_stream_to_http_1_0_ends_with_the_connection),
 		test(a_head_request_for_a_stream_pulls_nothing),
