@@ -132,7 +132,7 @@ int request_reply_error_details(struct request *rq, const struct error *e, json_
 void request_defer(struct request *rq, void (*cancelled)(struct request *rq, void *data),
 		   void *data)
 {
-	if (rq->state != REQUEST_HANDLING)
+	if (rq->state != REQUEST_HANDLING && rq->state != REQUEST_DEFERRED)
 		return;
 	rq->state = REQUEST_DEFERRED;
 	rq->cancelled = cancelled;

@@ -67,7 +67,7 @@ json_t *render_exit(const struct session *s)
 {
 	const struct control_exit *x = &s->words->exit;
 	struct exitinfo info = session_exitinfo(s);
-	json_t *exit;
+	json_t *exit, *leftovers;
 
 	if (!session_exited(s))
 		return NULL;
@@ -81,6 +81,9 @@ json_t *render_exit(const struct session *s)
 		json_object_set_new(exit, "exitedAt", render_time(word_load(&x->at)));
 	if (word_load(&x->utime) || word_load(&x->maxrss))
 		json_object_set_new(exit, "rusage", render_rusage(x));
+	leftovers = session_leftovers(s);
+	if (leftovers)
+		json_object_set_new(exit, "leftovers", leftovers);
 	if (word_load(&s->words->stop.refused)) {
 		json_object_set_new(exit, "notOurs",
 				    json_integer((json_int_t)word_load(&s->words->stop.refused)));

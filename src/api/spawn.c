@@ -165,11 +165,70 @@ static int find_parent(struct engine *e, struct spawn_body *b, struct error *err
 	return 0;
 }
 
-int sessions_spawn(struct request *rq, void *context, struct error *err)
+/* A spawn that waits for the end of the session whose name it takes over. */
+struct replacing {
+	struct listener listener;
+	struct session *holder;
+	struct engine *engine;
+	struct request *rq;
+};
+
+static int spawn_now(struct request *rq, struct engine *e, struct error *err);
+
+static void free_replacing(struct replacing *rp)
 {
-	struct engine *e = context;
+	session_unlisten(&rp->listener);
+	free(rp);
+}
+
+static void holder_gone(struct listener *l)
+{
+	struct replacing *rp = container_of(l, struct replacing, listener);
+	struct request *rq = rp->rq;
+	struct engine *e = rp->engine;
+	struct error err = { 0 };
+
+	free_replacing(rp);
+	if (spawn_now(rq, e, &err) < 0)
+		request_reply_error(rq, &err);
+}
+
+static void holder_changed(struct listener *l)
+{
+	struct replacing *rp = container_of(l, struct replacing, listener);
+
+	if (session_ended(rp->holder) && !session_tree_alive(rp->holder))
+		holder_gone(l);
+}
+
+static void replacing_cancelled(struct request *rq, void *data)
+{
+	(void)rq;
+	free_replacing(data);
+}
+
+static int spawn_after(struct request *rq, struct session *holder, struct error *err)
+{
+	struct replacing *rp = calloc(1, sizeof(*rp));
+	struct stop_plan plan;
+
+	if (!rp)
+		return error_set(err, ERROR_EXHAUSTED, "no memory");
+	rp->holder = holder;
+	rp->engine = holder->engine;
+	rp->rq = rq;
+	rp->listener = (struct listener){ .changed = holder_changed, .gone = holder_gone };
+	session_listen(holder, &rp->listener);
+	request_defer(rq, replacing_cancelled, rp);
+	session_plan(holder, &plan);
+	session_stop(holder, &plan, CAUSE_STOP);
+	return 0;
+}
+
+static int spawn_now(struct request *rq, struct engine *e, struct error *err)
+{
+	struct session *s = NULL, *holder;
 	struct spawn_body b;
-	struct session *s;
 	json_t *json;
 	int r, status = 200;
 
@@ -179,7 +238,10 @@ int sessions_spawn(struct request *rq, void *context, struct error *err)
 	r = spawn_body_read(&b, json, word_load(&e->daemon->nofile_soft), err);
 	if (r >= 0)
 		r = find_by_key(e, rq, &b.request, &s, err);
-	if (r >= 0 && !s) {
+	holder = r >= 0 && !s && b.replace && b.name ? session_by_name(e, b.name) : NULL;
+	if (holder) {
+		r = spawn_after(rq, holder, err);
+	} else if (r >= 0 && !s) {
 		status = 201;
 		b.request.peer = request_peer_pid(rq);
 		r = find_parent(e, &b, err);
@@ -187,5 +249,12 @@ int sessions_spawn(struct request *rq, void *context, struct error *err)
 			r = session_spawn(e, &b.request, &s, err);
 	}
 	spawn_body_done(&b);
-	return r < 0 ? r : answer_when_settled(rq, s, status, err);
+	if (r < 0 || holder)
+		return r;
+	return answer_when_settled(rq, s, status, err);
+}
+
+int sessions_spawn(struct request *rq, void *context, struct error *err)
+{
+	return spawn_now(rq, context, err);
 }

@@ -28,13 +28,14 @@ static const struct json_name stdin_modes[] = { { "pipe", STDIN_PIPE }, { "null"
 static const struct json_name origins[] = {
 	{ "command_exec", 0 }, { "background_task", 1 }, { "shell_tool", 2 }, { "remote_runner", 3 }, { 0 }
 };
+static const struct json_name disconnects[] = { { "keep", 0 }, { "stop", 1 }, { 0 } };
 static const struct json_name leftover_names[] = {
 	{ "kill", LEFTOVERS_KILL }, { "keep", LEFTOVERS_KEEP }, { "fail", LEFTOVERS_FAIL }, { 0 }
 };
 
 #define AT(member) offsetof(struct spawn_body, member)
 
-static const struct json_field fields[] = {
+const struct json_field spawn_body_fields[] = {
 	{ .name = "kind", .type = FIELD_ENUM, .offset = AT(kind), .names = kinds },
 	{ .name = "command", .type = FIELD_LIST, .offset = AT(command), .max = ARGS_MAX, .max_bytes = ARG_BYTES_MAX },
 	{ .name = "shell", .type = FIELD_BYTES, .offset = AT(shell), .max = 1 << 20 },
@@ -63,6 +64,9 @@ static const struct json_field fields[] = {
 	{ .name = "timeout", .type = FIELD_DURATION, .offset = AT(timeout_ms), .seen = AT(has_timeout) },
 	{ .name = "ttl", .type = FIELD_DURATION, .offset = AT(ttl_ms), .seen = AT(has_ttl) },
 	{ .name = "leftovers", .type = FIELD_ENUM, .offset = AT(leftovers), .names = leftover_names },
+	{ .name = "onDisconnect", .type = FIELD_ENUM, .offset = AT(on_disconnect), .names = disconnects },
+	{ .name = "withPid", .type = FIELD_U64, .offset = AT(with_pid), .min = 1, .max = INT32_MAX },
+	{ .name = "replace", .type = FIELD_BOOL, .offset = AT(replace) },
 	{ .name = "attach", .type = FIELD_JSON, .offset = AT(attach) },
 	{ 0 },
 };
@@ -343,8 +347,6 @@ static void make_meta(struct spawn_body *b, const struct stop_plan *plan)
 		keep_text(meta, "stop", stop_plan_format(plan, text));
 	if (b->leftovers != LEFTOVERS_KILL)
 		keep_text(meta, "leftovers", json_name_of(leftover_names, b->leftovers));
-	if (b->has_ttl && b->ttl_ms == 0)
-		json_object_set_new(meta, "rm", json_true());
 	b->meta = meta;
 	b->request.meta = meta;
 }
@@ -366,7 +368,7 @@ int spawn_body_read(struct spawn_body *b, const json_t *json, uint64_t nofile_so
 
 	*b = (struct spawn_body){ .kind = KIND_PIPE, .backlog = RING_SIZE_OUT };
 	spec_init(&b->request.spec);
-	r = json_read(json, fields, b, err);
+	r = json_read(json, spawn_body_fields, b, err);
 	if (r >= 0)
 		r = check_command(b, err);
 	if (r >= 0)
@@ -385,9 +387,6 @@ int spawn_body_read(struct spawn_body *b, const json_t *json, uint64_t nofile_so
 		r = check_attach(b, err);
 	if (r >= 0 && b->kind == KIND_PTY)
 		r = error_set(err, ERROR_UNIMPLEMENTED, "kind pty is not available in this version");
-	if (r >= 0 && b->has_ttl && b->ttl_ms != 0)
-		r = error_set(err, ERROR_UNIMPLEMENTED, "a ttl other than 0s is not available in this "
-							"version");
 	if (r < 0)
 		return r;
 	if (b->has_nice)
@@ -397,6 +396,10 @@ int spawn_body_read(struct spawn_body *b, const json_t *json, uint64_t nofile_so
 	b->request.merge = b->merge_stderr;
 	b->request.backlog = ring_size(b->backlog);
 	b->request.timeout_ms = b->has_timeout ? MAX(b->timeout_ms, 1ULL) : 0;
+	b->request.has_ttl = b->has_ttl;
+	b->request.ttl_ms = b->ttl_ms;
+	b->request.end_with_client = b->on_disconnect;
+	b->request.with_pid = (pid_t)b->with_pid;
 	make_meta(b, &plan);
 	if (!may_raise_limits())
 		warn_limits(b);
@@ -405,7 +408,7 @@ int spawn_body_read(struct spawn_body *b, const json_t *json, uint64_t nofile_so
 
 void spawn_body_done(struct spawn_body *b)
 {
-	json_read_done(fields, b);
+	json_read_done(spawn_body_fields, b);
 	text_list_free(b->envp);
 	json_decref(b->meta);
 }

@@ -21,13 +21,17 @@ struct spawn_body {
 	int leftovers;
 	uint64_t backlog;
 	bool has_grace, has_timeout, has_ttl;
-	uint64_t grace_ms, timeout_ms, ttl_ms;
+	uint64_t grace_ms, timeout_ms, ttl_ms, with_pid;
+	int on_disconnect;
+	bool replace;
 	/* Made from them. */
 	char **envp;	   /* NULL-terminated `KEY=value` */
 	char *shell_argv[4];
 	json_t *meta;
 	struct spawn_request request;
 };
+
+extern const struct json_field spawn_body_fields[];
 
 /* Reads and checks `json`; fills `body->request`. Call spawn_body_done in any case. `nofile_soft`:
  * what a child gets when the caller does not say. */

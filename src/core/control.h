@@ -204,7 +204,11 @@ struct control_slot {
 	struct word token[2];	/* E: attach token of the controlling client, 0 for none */
 	struct word attach_mode; /* E: 0 none, 1 drop-oldest, 2 block */
 	struct word lease;	/* E: CLOCK_BOOTTIME ms until which a lost client keeps its place */
-	struct word attach_pid; /* E: the holder, for messages */
+	struct word attach_pid; /* E: the holder */
+	struct word attach_start; /* E: its start time, /proc/PID/stat field 22 */
+	struct word on_disconnect; /* E: 1: the session ends when the holder dies attached */
+	struct word with_pid;	/* E: the session ends when this process is gone, 0 for none */
+	struct word with_start; /* E: its start time */
 
 	struct control_stop stop;
 	struct control_exit exit;
@@ -218,6 +222,9 @@ struct control_slot {
 	struct word load_deaths; /* K: engines that died while loading this slot */
 	struct word quarantined; /* K: 1: kept and listed, not loaded */
 	struct word last_seq;	/* E */
+	struct word ttl;	/* E: 1 + ms after the end until it is removed; 0 for the general rule */
+	struct word n_leftovers; /* E: processes that the leader left behind, listed in `notes` */
+	struct word notes_size; /* E: bytes of the notes that are valid; stored after them */
 };
 
 _Static_assert(sizeof(struct control_daemon) <= CONTROL_RECORD, "record 0 is too large");

@@ -17,7 +17,8 @@ int layout_of(const struct control_slot *slot, struct layout *ret)
 	if (meta == 0 || meta > META_SIZE_MAX || meta % LAYOUT_PAGE != 0 || !is_ring_size(index) ||
 	    !is_ring_size(in))
 		return -EINVAL;
-	l.index = l.meta + meta;
+	l.notes = l.meta + meta;
+	l.index = l.notes + NOTES_SIZE;
 	l.in = l.index + index;
 	l.size = l.in + in;
 	for (unsigned i = 0; i < STREAMS_MAX; i++) {

@@ -3,11 +3,12 @@
  *
  * One memfd a session, held by the keeper and mapped by the engine:
  *
- *   metadata | index ring | stdin ring | output ring 0 | output ring 1
+ *   metadata | notes | index ring | stdin ring | output ring 0 | output ring 1
  *
  * Sizes come from the slot record and never change. Pages cost memory only once written. The
  * metadata is the session's spawn request as JSON, `size` bytes behind a u64 that holds `size`;
- * it is written before the slot becomes LIVE and is immutable after that. */
+ * it is written before the slot becomes LIVE and is immutable after that. The notes are JSON too,
+ * written once when the leader has ended: what it left behind. */
 #pragma once
 #include "core/control.h"
 #include <stddef.h>
@@ -19,9 +20,10 @@
 #define RING_SIZE_IN	(128ULL << 10) /* twice what a client may send ahead */
 #define INDEX_SIZE_MIN	4096ULL
 #define META_SIZE_MAX	(8ULL << 20)
+#define NOTES_SIZE	8192ULL
 
 struct layout {
-	uint64_t meta, index, in, out[STREAMS_MAX];
+	uint64_t meta, notes, index, in, out[STREAMS_MAX];
 	uint64_t size;
 };
 

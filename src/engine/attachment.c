@@ -2,6 +2,7 @@
 #include "engine/attachment.h"
 #include "base/clock.h"
 #include "engine/attachment_private.h"
+#include "engine/owner.h"
 #include <errno.h>
 #include <sys/socket.h>
 
@@ -52,6 +53,7 @@ static void give_up_control(struct attachment *a)
 		word_store(&s->words->attach_mode, ATTACH_NONE);
 		word_store(&s->words->token[0], 0);
 		word_store(&s->words->token[1], 0);
+		owner_forget_client(s);
 		output_resume(s);
 		return;
 	}

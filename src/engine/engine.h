@@ -53,7 +53,7 @@ struct engine {
 	struct cgroup_pool cgroups;
 	struct roster roster;
 	struct http_server *http;
-	uv_timer_t housekeeping;
+	uv_timer_t housekeeping, leaving;
 	uv_signal_t sigterm;
 	enum quit_mode quitting;
 	uint64_t last_busy; /* monotonic ms when a session or a connection was last there */
@@ -87,6 +87,11 @@ int engine_run(struct engine *e, struct error *err);
 void engine_quit(struct engine *e, enum quit_mode mode);
 /* A session ended, a tree went: the end of the daemon may have come. */
 void engine_check_quit(struct engine *e);
+
+/* --- housekeeping.c: ended sessions go by age and number, or by their own ttl ------------------------- */
+void housekeeping_init(struct engine *e);
+/* A session has ended or gone: looks within a second. */
+void housekeeping_soon(struct engine *e);
 
 /* --- cgroups.c ---------------------------------------------------------------------------------- */
 void cgroups_init(struct engine *e);

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/random.h"
 #include "engine/attachment.h"
+#include "engine/owner.h"
 
 static bool same_token(const struct control_slot *w, const uint64_t token[2])
 {
@@ -24,11 +25,11 @@ void attachment_register(struct session *s, const uint64_t token[2], enum attach
 {
 	struct control_slot *w = s->words;
 
-	word_store(&w->attach_pid, (uint64_t)peer);
 	word_store(&w->lease, clock_boottime_ms() + ATTACH_LEASE_MS);
 	word_store(&w->attach_mode, mode);
 	word_store(&w->token[0], token[0]);
 	word_store(&w->token[1], token[1]);
+	owner_note_client(s, peer);
 }
 
 static int check_streams(const struct session *s, const struct attach_options *o, struct error *err)

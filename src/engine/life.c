@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "engine/attachment.h"
+#include "engine/owner.h"
 #include "engine/session.h"
 #include "core/stopplan.h"
 #include <errno.h>
@@ -53,6 +54,7 @@ static int load_slot(struct engine *e, unsigned slot)
 		return 0;
 	}
 	restore_lease(s);
+	owner_resume(s);
 	s->pending_spawn = word_load(&w->spawn) < SPAWN_STARTED;
 	e->spawns += s->pending_spawn;
 	return 0;
@@ -81,8 +83,8 @@ static void leave(uv_timer_t *timer)
 
 static void leave_soon(struct engine *e)
 {
-	if (!uv_is_active((uv_handle_t *)&e->housekeeping))
-		uv_timer_start(&e->housekeeping, leave, LEAVE_MS, 0);
+	if (!uv_is_active((uv_handle_t *)&e->leaving))
+		uv_timer_start(&e->leaving, leave, LEAVE_MS, 0);
 }
 
 void engine_check_quit(struct engine *e)
@@ -142,9 +144,10 @@ static int open_daemon(struct engine *e, int sock, struct error *err)
 	r = uv_loop_init(&e->loop);
 	if (r < 0)
 		return error_set_errno(err, ERROR_INTERNAL, r, "make the event loop");
-	uv_timer_init(&e->loop, &e->housekeeping);
+	uv_timer_init(&e->loop, &e->leaving);
+	housekeeping_init(e);
 	uv_signal_init(&e->loop, &e->sigterm);
-	e->housekeeping.data = e->sigterm.data = e;
+	e->leaving.data = e->sigterm.data = e;
 	r = link_open(e, sock, err);
 	if (r < 0)
 		return r;
@@ -183,6 +186,7 @@ int engine_run(struct engine *e, struct error *err)
 		if (e->slots[i])
 			session_update(e->slots[i]);
 	cgroups_init(e);
+	housekeeping_soon(e);
 	e->quitting = QUIT_NOT;
 	engine_quit(e, mode);
 	uv_run(&e->loop, UV_RUN_DEFAULT);

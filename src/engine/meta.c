@@ -108,7 +108,6 @@ int meta_read(struct session *s, struct error *err)
 	s->summary = make_summary(meta);
 	s->labels = copy_labels(meta);
 	s->leftovers = read_leftovers(meta);
-	s->remove_at_end = json_is_true(json_object_get(meta, "rm"));
 	read_plan(s, meta);
 	json_decref(meta);
 	return 0;

@@ -7,6 +7,7 @@
 #include "core/pipes.h"
 #include "core/stopplan.h"
 #include "engine/attachment.h"
+#include "engine/owner.h"
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -234,6 +235,7 @@ void session_discard(struct session *s)
 	link_out(s);
 	output_close(s);
 	input_shut(s);
+	owner_done(s);
 	if (s->timer)
 		uv_close((uv_handle_t *)take(s->timer), timer_closed);
 	if (s->lease)
@@ -293,10 +295,14 @@ void session_publish_exit(struct session *s)
 {
 	if (session_exited(s))
 		return;
+	session_note_leftovers(s);
 	word_store(&s->words->ended_at, clock_realtime_ms());
 	word_store(&s->words->exit_seen, 1);
 	input_shut(s);
+	owner_done(s);
 	session_check_leftovers(s);
+	session_end_children(s);
+	housekeeping_soon(s->engine);
 	session_notify(s);
 }
 
@@ -320,6 +326,7 @@ static void update_ended(struct session *s)
 {
 	if (session_tree_alive(s) || !session_ended(s))
 		return;
+	housekeeping_soon(s->engine);
 	roster_clear(s->engine, s->slot);
 	if (word_load(&s->words->cgroup)) {
 		cgroups_drop(s->engine, (uint32_t)word_load(&s->words->cgroup));
@@ -348,7 +355,5 @@ void session_update(struct session *s)
 	}
 	update_ended(s);
 	session_notify(s);
-	if (s->remove_at_end && session_ended(s) && !session_tree_alive(s) && !s->listeners)
-		session_remove(s);
 	session_let_go(s);
 }

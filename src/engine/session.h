@@ -68,7 +68,6 @@ struct session {
 	char **labels;		/* `key=value`, NULL-terminated, or NULL */
 	char *originator;
 	enum leftovers leftovers;
-	bool remove_at_end;
 	bool quarantined;
 	int fds[N_SLOT_FDS];
 	void *map;
@@ -86,6 +85,7 @@ struct session {
 	struct attachment *controller; /* the attached controlling client; NULL */
 	struct listener *listeners;
 	uv_timer_t *timer; /* --timeout; NULL for none */
+	struct owner_watch *client, *tied; /* owner.c; NULL for none */
 	uv_timer_t *lease; /* of a lost block cursor; NULL for none */
 };
 
@@ -174,11 +174,20 @@ void session_stop(struct session *s, const struct stop_plan *plan, enum cause ca
 /* Sends a signal to the leader's process group; the keeper answers by LINK_SIGNALLED. */
 void session_signal(struct session *s, int signal);
 void session_plan(const struct session *s, struct stop_plan *ret);
+/* The sessions that were started from inside it end with it. */
+void session_end_children(struct session *s);
 
-/* The command has ended: does with its descendants what the session's `leftovers` says. */
-void session_check_leftovers(struct session *s);
 /* Starts the clock of --timeout. */
 void session_arm_timeout(struct session *s);
+
+/* --- leftovers.c ------------------------------------------------------------------------------------- */
+
+/* The command has ended: lists in the session's memory what of its tree still runs. */
+void session_note_leftovers(struct session *s);
+/* Does with it what the session's `leftovers` says. */
+void session_check_leftovers(struct session *s);
+/* The list as JSON, a new reference; NULL when nothing was left. */
+json_t *session_leftovers(const struct session *s);
 
 /* --- meta.c: what the session was made from, as JSON in its memory ---------------------------------- */
 

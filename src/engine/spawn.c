@@ -4,6 +4,7 @@
 #include "base/fd.h"
 #include "base/random.h"
 #include "core/pipes.h"
+#include "engine/owner.h"
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -209,6 +210,13 @@ static int launch(struct engine *e, unsigned slot, struct parcel *p, const struc
 
 	if (r < 0)
 		return r;
+	word_store(&w->on_disconnect, rq->end_with_client);
+	word_store(&w->ttl, rq->has_ttl ? 1 + rq->ttl_ms : 0);
+	if (rq->with_pid > 0 && owner_tie(s, rq->with_pid) < 0) {
+		session_discard(s);
+		return error_set(err, ERROR_INVALID_ARGUMENT, "withPid: there is no process %d",
+				 (int)rq->with_pid);
+	}
 	if (rq->attach != ATTACH_NONE) {
 		attachment_register(s, rq->token, rq->attach, rq->peer);
 		attachment_lease_check(s);

@@ -14,6 +14,10 @@ struct spawn_request {
 	uint64_t key_hash[2], body_hash[2];
 	uint64_t timeout_ms;	/* 0: none */
 	uint64_t parent;	/* handle, 0: none */
+	bool end_with_client;	/* onDisconnect: stop */
+	pid_t with_pid;		/* 0: none */
+	bool has_ttl;
+	uint64_t ttl_ms;
 	enum attach_mode attach; /* ATTACH_NONE: nobody is attached from the start */
 	uint64_t token[2];
 	pid_t peer;

@@ -36,7 +36,12 @@ bool session_stopping(const struct session *s)
 
 struct exitinfo session_exitinfo(const struct session *s)
 {
-	return exitinfo_unpack(word_load(&s->words->exit.status));
+	struct exitinfo x = exitinfo_unpack(word_load(&s->words->exit.status));
+
+	if (s->leftovers == LEFTOVERS_FAIL && word_load(&s->words->n_leftovers) > 0 && x.known &&
+	    x.code == 0)
+		x.code = 1;
+	return x;
 }
 
 /* Somebody asked for the end, and the leader had not ended by itself before the first signal. */

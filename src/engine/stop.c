@@ -58,16 +58,18 @@ void session_signal(struct session *s, int signal)
 	link_tell(s->engine, LINK_SIGNAL, s->slot, (uint64_t)signal);
 }
 
-void session_check_leftovers(struct session *s)
+void session_end_children(struct session *s)
 {
+	uint64_t handle = word_load(&s->words->handle);
 	struct stop_plan plan;
 
-	if (!session_tree_alive(s) || s->leftovers == LEFTOVERS_KEEP ||
-	    word_load(&s->words->stop.requested) > word_load(&s->words->stop.finished) ||
-	    word_load(&s->words->stop.refused) != 0)
-		return;
-	session_plan(s, &plan);
-	session_stop(s, &plan, CAUSE_LEFTOVERS);
+	/* Only those that were started after it. */
+	for (struct session *child = s->newer; child; child = child->newer) {
+		if (word_load(&child->words->parent) != handle)
+			continue;
+		session_plan(child, &plan);
+		session_stop(child, &plan, CAUSE_OWNER_GONE);
+	}
 }
 
 static void on_timeout(uv_timer_t *timer)
