@@ -39,7 +39,7 @@ struct stop_body {
 	enum quit_mode sessions;
 };
 
-static const struct json_field stop_fields[] = {
+const struct json_field daemon_stop_fields[] = {
 	{ .name = "sessions", .type = FIELD_ENUM, .offset = offsetof(struct stop_body, sessions), .names = stop_modes },
 	{ 0 },
 };
@@ -52,7 +52,7 @@ int daemon_stop(struct request *rq, void *context, struct error *err)
 	int r = request_json(rq, &json, err);
 
 	if (r >= 0)
-		r = json_read(json, stop_fields, &body, err);
+		r = json_read(json, daemon_stop_fields, &body, err);
 	if (r < 0)
 		return r;
 	r = request_reply_json(rq, 202, json_pack("{s:I, s:s}", "keeperPid",

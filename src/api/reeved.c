@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* reeved.c - the engine's program: started by the keeper, loads the slots, serves until told to
  * leave. */
+#include "api/describe.h"
 #include "api/routes.h"
 #include "base/fd.h"
 #include "base/log.h"
@@ -13,7 +14,9 @@
 static int usage(FILE *to, int status)
 {
 	fputs("Usage: reeved --dir DIR --keeper FD\n"
-	      "The engine of the reeve daemon. reeve-keeper starts it; `reeve daemon start` starts both.\n",
+	      "       reeved --routes\n"
+	      "The engine of the reeve daemon. reeve-keeper starts it; `reeve daemon start` starts both.\n"
+	      "With --routes it prints the API's routes, fields and errors as JSON lines.\n",
 	      to);
 	return status;
 }
@@ -31,6 +34,7 @@ int main(int argc, char **argv)
 	static const struct option options[] = {
 		{ "dir", required_argument, NULL, 'd' },
 		{ "keeper", required_argument, NULL, 'k' },
+		{ "routes", no_argument, NULL, 'r' },
 		{ "help", no_argument, NULL, 'h' },
 		{ 0 },
 	};
@@ -46,6 +50,9 @@ int main(int argc, char **argv)
 		case 'k':
 			sock = atoi(optarg);
 			break;
+		case 'r':
+			describe_api(stdout);
+			return 0;
 		case 'h':
 			return usage(stdout, 0);
 		default:

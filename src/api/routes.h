@@ -2,6 +2,7 @@
 /* routes.h - the API's routes, one file per resource. docs/api/openapi.json describes them. */
 #pragma once
 #include "api/http.h"
+#include "base/json.h"
 #include "engine/session.h"
 
 int routes_serve(struct engine *e, struct error *err);
@@ -33,3 +34,10 @@ int session_kill_route(struct request *rq, void *context, struct error *err);
 int session_tree_route(struct request *rq, void *context, struct error *err);
 
 extern const struct route routes[];
+
+/* The fields of their bodies. */
+extern const struct json_field daemon_stop_fields[];
+extern const struct json_field purge_fields[];
+extern const struct json_field stop_fields[];
+extern const struct json_field kill_fields[];
+extern const struct json_field wait_fields[];

@@ -174,7 +174,7 @@ struct purge_body {
 	char *originator, *label;
 };
 
-static const struct json_field purge_fields[] = {
+const struct json_field purge_fields[] = {
 	{ .name = "originator", .type = FIELD_STRING, .offset = offsetof(struct purge_body, originator), .max = 256 },
 	{ .name = "label", .type = FIELD_STRING, .offset = offsetof(struct purge_body, label), .max = 1024 },
 	{ 0 },

@@ -14,7 +14,7 @@ struct stop_body {
 	char *signal, *plan, *reason;
 };
 
-static const struct json_field stop_fields[] = {
+const struct json_field stop_fields[] = {
 	{ .name = "grace", .type = FIELD_DURATION, .offset = offsetof(struct stop_body, grace_ms),
 	  .seen = offsetof(struct stop_body, has_grace) },
 	{ .name = "signal", .type = FIELD_STRING, .offset = offsetof(struct stop_body, signal), .max = 16 },
@@ -164,7 +164,7 @@ struct kill_body {
 	char *signal;
 };
 
-static const struct json_field kill_fields[] = {
+const struct json_field kill_fields[] = {
 	{ .name = "signal", .type = FIELD_STRING, .offset = offsetof(struct kill_body, signal), .max = 16 },
 	{ 0 },
 };

@@ -140,7 +140,7 @@ struct body {
 	uint64_t timeout_ms;
 };
 
-static const struct json_field fields[] = {
+const struct json_field wait_fields[] = {
 	{ .name = "until", .type = FIELD_JSON, .offset = offsetof(struct body, until) },
 	{ .name = "timeout", .type = FIELD_DURATION, .offset = offsetof(struct body, timeout_ms),
 	  .seen = offsetof(struct body, has_timeout) },
@@ -197,7 +197,7 @@ int session_wait(struct request *rq, void *context, struct error *err)
 	if (r >= 0)
 		r = request_json(rq, &json, err);
 	if (r >= 0)
-		r = json_read(json, fields, &body, err);
+		r = json_read(json, wait_fields, &body, err);
 	if (r >= 0)
 		r = read_until(body.until, &until, err);
 	if (r < 0)
