@@ -21,14 +21,6 @@ static int usage(FILE *to, int status)
 	return status;
 }
 
-static void arm_hook(void)
-{
-	const char *n = getenv("REEVE_KILL_AT");
-
-	if (n)
-		word_hook_arm(atol(n));
-}
-
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {
@@ -64,7 +56,6 @@ int main(int argc, char **argv)
 	log_set(2, log_level_from_env(LEVEL_INFO), "reeved");
 	signal(SIGPIPE, SIG_IGN);
 	fd_raise_nofile(NULL);
-	arm_hook();
 	if (engine_load(&engine, sock, &err) < 0 || routes_serve(&engine, &err) < 0 ||
 	    engine_run(&engine, &err) < 0) {
 		log_error("%s", err.message);

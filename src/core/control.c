@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* control.c - the torture hook of control memory; empty in a normal build.
+/* control.c - the torture hooks of control memory; empty in a normal build.
  *
- * REEVE_KILL_AT=N kills the process with SIGKILL at the Nth passage of a hook. Each store has two
- * passages, one before and one after it, so N runs over every instant that a store can separate. */
+ * A test writes N into the counter of a role: the process of that role is killed with SIGKILL at its
+ * Nth passage of a hook from then on. Each store has two passages, one before and one after it, so N
+ * runs over every instant that a store can separate. The counter stands in control memory and is 0
+ * after the kill: whoever takes over is spared. */
 #include "core/control.h"
 
 #ifdef REEVE_TORTURE
@@ -10,25 +12,40 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-static long hooks_left = -1;
+static struct control_daemon *memory;
+static enum word_role role;
 
-void word_hook_arm(long n)
+void word_hook_role(void *control_memory, enum word_role own)
 {
-	hooks_left = n;
+	memory = control_daemon(control_memory);
+	role = own;
 }
 
 void word_hook(void)
 {
-	if (hooks_left > 0 && --hooks_left == 0)
+	if (memory && word_load(&memory->torture[role]) > 0 &&
+	    atomic_fetch_sub(&memory->torture[role].value, 1) == 1)
 		kill(getpid(), SIGKILL);
 }
-#else
-void word_hook_arm(long n)
+
+void word_hook_slot(unsigned slot)
 {
-	(void)n;
+	if (memory && word_load(&memory->poison) == slot)
+		abort();
+}
+#else
+void word_hook_role(void *control_memory, enum word_role own)
+{
+	(void)control_memory;
+	(void)own;
 }
 
 void word_hook(void)
 {
+}
+
+void word_hook_slot(unsigned slot)
+{
+	(void)slot;
 }
 #endif

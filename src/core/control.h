@@ -27,10 +27,17 @@ struct word {
 	_Atomic uint64_t value;
 };
 
-/* Test hooks of a build with -Dtorture=true, no-ops otherwise; see control.c. `word_hook_arm(n)`:
- * the n-th passage from now kills the process. */
+/* Test hooks of a build with -Dtorture=true, no-ops otherwise; see control.c. A process says by
+ * word_hook_role() which counter it obeys. */
+enum word_role {
+	ROLE_ENGINE,
+	ROLE_KEEPER,
+	ROLE_SPAWNER, /* also the child until its execve */
+	N_WORD_ROLES,
+};
 void word_hook(void);
-void word_hook_arm(long n);
+void word_hook_role(void *control_memory, enum word_role own);
+void word_hook_slot(unsigned slot);
 
 static inline uint64_t word_load(const struct word *w)
 {
@@ -81,6 +88,10 @@ struct control_daemon {
 	struct word nofile_soft; /* K: the soft RLIMIT_NOFILE before the daemon raised its own */
 	struct word started;	/* K: realtime ms when the daemon was started */
 	struct word settled;	/* E: 1 after the sessions of a daemon before were dealt with */
+#ifdef REEVE_TORTURE
+	struct word torture[N_WORD_ROLES]; /* passages until such a process is killed; 0: not armed */
+	struct word poison;	/* the slot that ends each engine that loads it; 0 for none */
+#endif
 };
 
 enum slot_state {

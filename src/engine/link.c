@@ -55,6 +55,7 @@ static int map_control(struct engine *e, struct error *err)
 		return error_set(err, ERROR_INTERNAL,
 				 "control memory is of version %llu, this engine reads %u",
 				 (unsigned long long)word_load(&e->daemon->version), CONTROL_VERSION);
+	word_hook_role(e->memory, ROLE_ENGINE);
 	return 0;
 }
 

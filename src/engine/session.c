@@ -187,6 +187,7 @@ int session_load(struct engine *e, unsigned slot, int fds[N_SLOT_FDS], struct se
 		*ret = s;
 		return 0;
 	}
+	word_hook_slot(slot);
 	r = map_memory(s, err);
 	if (r >= 0)
 		r = meta_read(s, err);

@@ -119,6 +119,7 @@ static int map_control(struct keeper *k, struct error *e)
 	if (k->memory == MAP_FAILED)
 		return error_set_errno(e, ERROR_EXHAUSTED, errno, "map control memory");
 	k->daemon = control_daemon(k->memory);
+	word_hook_role(k->memory, ROLE_KEEPER);
 	return 0;
 }
 

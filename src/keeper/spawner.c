@@ -55,6 +55,7 @@ _Noreturn void spawner_main(int sock, void *memory)
 	 * covers a spawner that hangs. */
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	prctl(PR_SET_NAME, "reeve-spawner");
+	word_hook_role(memory, ROLE_SPAWNER);
 	for (;;) {
 		struct spawner_request rq = { 0 };
 		struct spawner_reply reply = { 0 };
