@@ -51,5 +51,9 @@ tree() {
 		fi
 		rm -f "$dir.log"
 	fi
-	ninja -C "$dir" --quiet
+	built=$(ninja -C "$dir" --quiet 2>&1) || {
+		say "$built"
+		return 1
+	}
+	[ -z "$built" ] || [ "$built" = "ninja: no work to do." ] || say "$built"
 }
