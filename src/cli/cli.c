@@ -29,6 +29,16 @@ int cli_call(struct cli *cli, const char *method, const char *target, json_t *bo
 	return r;
 }
 
+int cli_get_text(struct cli *cli, const char *target, struct buffer *b, struct error *e)
+{
+	struct client *client = cli_client(cli, e);
+	struct client_request rq = { .method = "GET", .target = target };
+	const struct http_head *head;
+	int r = client ? client_open(client, &rq, &head, e) : -EIO;
+
+	return r < 0 ? r : http_client_body_all(client_http(client), b, e);
+}
+
 int cli_call_session(struct cli *cli, const char *method, const char *session, const char *rest,
 		     json_t *body, json_t **ret, struct error *e)
 {
@@ -52,8 +62,10 @@ void cli_print_log(const struct paths *paths)
 {
 	_cleanup_(freep) char *tail = NULL;
 
-	if (daemon_log_tail(paths, LOG_LINES, &tail) == 0)
+	if (daemon_log_tail(paths, LOG_LINES, &tail) == 0 && *tail)
 		fprintf(stderr, "The end of %s:\n%s", paths->log, tail);
+	else
+		fprintf(stderr, "There is nothing in its log, %s\n", paths->log);
 }
 
 void cli_print_error(struct cli *cli, const struct error *e)
@@ -117,15 +129,4 @@ int cli_session(struct cli *cli, const char *word, char **ret, struct error *e)
 int cli_status_of(int64_t code)
 {
 	return code < 0 ? EXIT_SIGNAL + (int)-code : (int)code;
-}
-
-int cli_exit_status(const json_t *session)
-{
-	const json_t *exit = json_object_get(session, "exit");
-	const char *cause = json_string_value(json_object_get(exit, "cause"));
-	const json_t *code = json_object_get(exit, "exitCode");
-
-	if (cause && strcmp(cause, "timeout") == 0)
-		return EXIT_TIMED_OUT;
-	return json_is_integer(code) ? cli_status_of(json_integer_value(code)) : EXIT_FAILED;
 }

@@ -31,7 +31,10 @@ struct client *cli_client(struct cli *cli, struct error *e);
 int cli_call(struct cli *cli, const char *method, const char *target, json_t *body, json_t **ret,
 	     struct error *e);
 
-/* The same for "/v1/sessions/{session}{rest}". */
+/* The answer to a GET as text, appended to `b`, for those who need little of it or all as it is. */
+int cli_get_text(struct cli *cli, const char *target, struct buffer *b, struct error *e);
+
+/* The same as cli_call for "/v1/sessions/{session}{rest}". */
 int cli_call_session(struct cli *cli, const char *method, const char *session, const char *rest,
 		     json_t *body, json_t **ret, struct error *e);
 
@@ -50,8 +53,5 @@ int cli_usage(struct cli *cli, const char *format, ...) _printf_(2, 3);
 /* The session that a word means: itself, or for `@last` the newest one. `*ret` is the caller's. */
 int cli_session(struct cli *cli, const char *word, char **ret, struct error *e);
 
-/* The exit status for how a session ended, from its JSON. */
-int cli_exit_status(const json_t *session);
-
-/* The same for an exit code of the API (-N for signal N). */
+/* The exit status for an exit code of the API (-N for signal N). */
 int cli_status_of(int64_t code);

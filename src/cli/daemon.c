@@ -270,7 +270,9 @@ int cmd_daemon_stop(struct cli *cli, const void *values, int n, char **operands)
 	if (is_over(&before, keep))
 		puts(before.state == DAEMON_STALE ? "not running; cleaned up" : "not running");
 	else if (s.state != DAEMON_PARKED)
-		printf("stopped (PID %d%s)\n", (int)before.pid, forced ? ", by SIGKILL" : "");
+		printf("stopped (PID %d%s)\n", (int)before.pid,
+		       forced ? ", by SIGKILL; the next start ends what is left of its sessions"
+			      : "");
 	return 0;
 }
 

@@ -178,7 +178,9 @@ static void on_signal(struct foreground *f, const struct signalfd_siginfo *info)
 	}
 	attach_signal(f->attach, signal);
 	if (signal == SIGTSTP && info->ssi_code == SI_KERNEL) {
-		/* Ctrl-Z: the shell waits for this process to stop, too. */
+		/* Ctrl-Z: the shell waits for this process to stop, too. The session's processes
+		 * are a group that no shell controls, where SIGTSTP alone stops nobody. */
+		attach_signal(f->attach, SIGSTOP);
 		attach_step(f->attach, NULL);
 		raise(SIGSTOP);
 	}

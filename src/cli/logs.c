@@ -273,16 +273,19 @@ static int print_one(struct cli *cli, const char *id, const struct logs_values *
 	return r;
 }
 
-/* The session's exit status where it is wanted and known. */
+/* The session's exit status where it is known. */
 static int status_of(struct cli *cli, const char *id, struct error *e)
 {
-	json_t *session = NULL;
+	json_t *session = NULL, *code;
 	int status = 0;
 
 	if (cli_call_session(cli, "GET", id, "", NULL, &session, e) < 0)
 		return cli_fail(cli, e);
-	if (json_object_get(session, "exit"))
-		status = cli_exit_status(session);
+	code = json_object_get(json_object_get(session, "exit"), "exitCode");
+	if (json_is_integer(code))
+		status = cli_status_of(json_integer_value(code));
+	else if (json_object_get(session, "exit"))
+		status = EXIT_FAILED;
 	json_decref(session);
 	return status;
 }

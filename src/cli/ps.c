@@ -3,6 +3,7 @@
 #include "base/text.h"
 #include "cli/commands.h"
 #include "cli/render.h"
+#include "client/scan.h"
 #include "client/uri.h"
 #include <string.h>
 
@@ -49,11 +50,51 @@ static const struct option_spec specs[] = {
 
 const struct option_table ps_options = { specs, sizeof(struct ps_values) };
 
-static const char *text_of(const json_t *session, const char *name)
-{
-	const char *text = json_string_value(json_object_get(session, name));
+/* What is shown of a session. */
+struct row {
+	char id[64], name[80], status[16], started[40], exited[40];
+	char title[CELL_MAX], command[CELL_MAX];
+	int64_t handle;
+	bool has_code;
+	int code; /* exit status */
+};
 
-	return text ? text : "";
+static void read_exit(struct scan_value exit, struct row *row)
+{
+	struct scan_value code = scan_get(exit, "exitCode");
+
+	scan_text(scan_get(exit, "exitedAt"), row->exited, sizeof(row->exited));
+	row->has_code = code.size > 0 && !scan_is(code, "null");
+	row->code = cli_status_of(scan_integer(code));
+}
+
+static void read_row(struct scan_value session, struct row *row)
+{
+	static const struct {
+		const char *name;
+		size_t offset, size;
+	} texts[] = {
+		{ "\"processId\"", offsetof(struct row, id), sizeof(row->id) },
+		{ "\"name\"", offsetof(struct row, name), sizeof(row->name) },
+		{ "\"status\"", offsetof(struct row, status), sizeof(row->status) },
+		{ "\"startedAt\"", offsetof(struct row, started), sizeof(row->started) },
+		{ "\"title\"", offsetof(struct row, title), sizeof(row->title) },
+		{ "\"commandSummary\"", offsetof(struct row, command), sizeof(row->command) },
+	};
+	struct scan_value name, value;
+	struct scan s;
+
+	memset(row, 0, sizeof(*row));
+	scan_init(&s, session);
+	while (scan_member(&s, &name, &value)) {
+		for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
+			if (scan_is(name, texts[i].name))
+				scan_text(value, (char *)row + texts[i].offset, texts[i].size);
+		if (scan_is(name, "\"handle\""))
+			row->handle = scan_integer(value);
+		else if (scan_is(name, "\"exit\""))
+			read_exit(value, row);
+	}
 }
 
 /* "3 minutes", since a time of the API; "" when there is none. */
@@ -66,7 +107,7 @@ static const char *age_since(const char *time, char buf[AGE_MAX])
 	return render_age(now > then ? now - then : 0, buf);
 }
 
-static enum colour describe(const json_t *session, char *text, size_t size)
+static enum colour describe(const struct row *row, char *text, size_t size)
 {
 	static const struct {
 		const char *status, *word;
@@ -80,70 +121,97 @@ static enum colour describe(const json_t *session, char *text, size_t size)
 		{ "stopped", "Stopped", true, COLOUR_NONE },
 		{ "failed", "Failed", true, COLOUR_RED },
 	};
-	const char *status = text_of(session, "status");
-	const json_t *exit = json_object_get(session, "exit");
-	const char *at = text_of(exit, "exitedAt");
-	char age[AGE_MAX];
+	char age[AGE_MAX], code[16] = "?";
 	size_t i = 0;
 
-	while (i < ARRAY_SIZE(words) && strcmp(words[i].status, status) != 0)
+	while (i < ARRAY_SIZE(words) && strcmp(words[i].status, row->status) != 0)
 		i++;
 	if (i == ARRAY_SIZE(words)) {
-		snprintf(text, size, "%s", status);
+		snprintf(text, size, "%s", row->status);
 		return COLOUR_NONE;
 	}
-	if (!words[i].ended) {
-		snprintf(text, size, "%s %s", words[i].word,
-			 age_since(text_of(session, "startedAt"), age));
-		return words[i].colour;
-	}
-	if (!*at) {
+	if (row->has_code)
+		snprintf(code, sizeof(code), "%d", row->code);
+	if (!words[i].ended)
+		snprintf(text, size, "%s %s", words[i].word, age_since(row->started, age));
+	else if (row->exited[0])
+		snprintf(text, size, "%s (%s) %s ago", words[i].word, code,
+			 age_since(row->exited, age));
+	else
 		snprintf(text, size, "%s", words[i].word);
-		return words[i].colour;
-	}
-	snprintf(text, size, "%s (%d) %s ago", words[i].word, cli_exit_status(session),
-		 age_since(at, age));
-	return cli_exit_status(session) == 0 ? words[i].colour : COLOUR_RED;
+	return words[i].ended && row->code != 0 ? COLOUR_RED : words[i].colour;
 }
 
-static int add_session(struct table *t, const json_t *session, bool titles)
+/* Whether a title can go to a terminal as it is. */
+static bool is_plain(const char *text)
+{
+	for (; *text; text++)
+		if ((unsigned char)*text < ' ' || *text == 0x7f || (unsigned char)*text == 0xc2)
+			return false; /* 0xc2 begins the C1 control characters */
+	return true;
+}
+
+static int add_row(struct table *t, const struct row *row, bool titles)
 {
 	_cleanup_(buffer_done) struct buffer title;
-	const char *words = text_of(session, "title");
 	char handle[24], status[96];
-	enum colour colour = describe(session, status, sizeof(status));
-	const char *cells[COLUMNS_MAX] = { handle, text_of(session, "processId"),
-					   text_of(session, "name"), status };
+	enum colour colour = describe(row, status, sizeof(status));
+	const char *cells[COLUMNS_MAX] = { handle, row->id, row->name, status, row->command };
 
-	buffer_init(&title, CELL_MAX);
-	text_escape(&title, words, strlen(words));
-	snprintf(handle, sizeof(handle), "%lld",
-		 (long long)json_integer_value(json_object_get(session, "handle")));
-	cells[4] = titles ? buffer_text(&title) : text_of(session, "commandSummary");
-	cells[5] = text_of(session, "commandSummary");
+	buffer_init(&title, 4 * CELL_MAX);
+	if (is_plain(row->title))
+		buffer_append_text(&title, row->title);
+	else
+		text_escape(&title, row->title, strlen(row->title));
+	snprintf(handle, sizeof(handle), "%lld", (long long)row->handle);
+	if (titles) {
+		cells[4] = buffer_text(&title);
+		cells[5] = row->command;
+	}
 	return table_add(t, cells, colour);
 }
 
-static int print_table(const json_t *items)
+static bool any_title(struct scan_value items)
+{
+	return memmem(items.text, items.size, "\"title\":\"", strlen("\"title\":\""));
+}
+
+static int print_table(struct scan_value items)
 {
 	static const char *const plain[] = { "NO", "ID", "NAME", "STATUS", "COMMAND", NULL };
 	static const char *const titled[] = {
 		"NO", "ID", "NAME", "STATUS", "TITLE", "COMMAND", NULL
 	};
-	bool titles = false;
+	bool titles = items.size > 0 && any_title(items);
+	struct scan_value item;
 	struct table t;
-	json_t *item;
-	size_t i;
-	int r;
+	struct row row;
+	struct scan s;
+	int r = table_init(&t, titles ? titled : plain);
 
-	json_array_foreach(items, i, item) titles = titles || *text_of(item, "title");
-	r = table_init(&t, titles ? titled : plain);
 	t.coloured = 3;
-	json_array_foreach(items, i, item) if (r == 0) r = add_session(&t, item, titles);
+	scan_init(&s, items);
+	while (r == 0 && scan_item(&s, &item)) {
+		read_row(item, &row);
+		r = add_row(&t, &row, titles);
+	}
 	if (r == 0)
 		table_print(stdout, &t, render_width(stdout), render_colours(stdout));
 	table_done(&t);
 	return r;
+}
+
+static void print_words(struct scan_value items, bool names)
+{
+	struct scan_value item;
+	struct row row;
+	struct scan s;
+
+	scan_init(&s, items);
+	while (scan_item(&s, &item)) {
+		read_row(item, &row);
+		puts(names ? row.name : row.id);
+	}
 }
 
 static int format_target(const struct ps_values *v, struct buffer *b)
@@ -165,26 +233,24 @@ int cmd_ps(struct cli *cli, const void *values, int n, char **operands)
 {
 	const struct ps_values *v = values;
 	_cleanup_(buffer_done) struct buffer target;
-	json_t *answer = NULL, *items, *item;
+	_cleanup_(buffer_done) struct buffer answer;
 	struct error e = { 0 };
-	size_t i;
+	struct scan_value items;
 
 	(void)n;
 	(void)operands;
 	buffer_init(&target, TARGET_MAX);
+	buffer_init(&answer, CLIENT_ANSWER_MAX);
 	if (format_target(v, &target) < 0)
 		return cli_usage(cli, "an argument is too long");
-	if (cli_call(cli, "GET", buffer_text(&target), NULL, &answer, &e) < 0)
+	if (cli_get_text(cli, buffer_text(&target), &answer, &e) < 0)
 		return cli_fail(cli, &e);
-	items = json_object_get(answer, "items");
-	if (v->json) {
-		json_dumpf(answer, stdout, JSON_COMPACT);
-		putchar('\n');
-	} else if (v->quiet) {
-		json_array_foreach(items, i, item) puts(text_of(item, "processId"));
-	} else {
-		print_table(items);
-	}
-	json_decref(answer);
+	items = scan_get((struct scan_value){ buffer_text(&answer), answer.size }, "items");
+	if (v->json)
+		puts(buffer_text(&answer));
+	else if (v->quiet || v->names)
+		print_words(items, v->names);
+	else if (print_table(items) < 0)
+		return cli_fail(cli, &(struct error){ ERROR_INTERNAL, "out of memory" });
 	return 0;
 }

@@ -288,6 +288,18 @@ static int run_detached(struct cli *cli, const struct run_values *v, const json_
 	return 0;
 }
 
+/* The same key is to make the same request, of which the token is a part. */
+static int make_token(const char *key, uint8_t token[FRAME_TOKEN])
+{
+	uint64_t hash[2];
+
+	if (!key)
+		return random_bytes(token, FRAME_TOKEN);
+	text_hash128(key, strlen(key), hash);
+	memcpy(token, hash, FRAME_TOKEN);
+	return 0;
+}
+
 static int run_here(struct cli *cli, const struct run_values *v, json_t *request)
 {
 	_cleanup_(freep) char *id = NULL;
@@ -298,10 +310,12 @@ static int run_here(struct cli *cli, const struct run_values *v, json_t *request
 		.owner = true,
 	};
 	struct error e = { 0 };
-	int r = random_bytes(o.attach.token, sizeof(o.attach.token));
+	int r = make_token(v->key, o.attach.token);
 
 	if (r < 0)
 		return cli_fail(cli, &(struct error){ ERROR_INTERNAL, "no random bytes" });
+	if (v->key)
+		o.attach.from = "start";
 	text_hex(o.attach.token, sizeof(o.attach.token), token);
 	if (put(request, "attach", json_pack("{s:s, s:s}", "token", token, "mode", "block"), &e) <
 	    0)

@@ -12,14 +12,15 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
-#define POLL_MS      5
-#define ENV_KEPT_MAX 256U
-#define ATTEMPTS     2
-#define KILL_MS      2000U
+#define POLL_MS       5
+#define ENV_KEPT_MAX  256U
+#define KEEPER_EXISTS 3 /* its exit status when it finds the lock taken */
+#define KILL_MS       2000U
 
 static char *sibling(const char *name, const char *between)
 {
@@ -122,36 +123,64 @@ _Noreturn static void become_keeper(const char *keeper, const struct paths *path
 	_exit(127);
 }
 
-/* Forks twice, so that init (or the next subreaper) is the keeper's parent. The one in between
- * stays until the pidfd is open: until then nobody can reap the keeper, so the pid is its own.
- * Returns the pidfd. */
-static int spawn_keeper(const char *keeper, const struct paths *paths, pid_t *ret_pid)
+/* A keeper that was started, until it answers or has failed. */
+struct starting {
+	pid_t between; /* its parent, our child: tells how it ended, should it end */
+	int sock;      /* says so, by a wait status */
+	pid_t pid;
+	int pidfd;
+};
+
+/* In the child: starts the keeper, tells its pid, and waits for its end. */
+_Noreturn static void watch_keeper(const char *keeper, const struct paths *paths, int sock)
 {
-	int pair[2], pidfd = -EAGAIN;
-	pid_t between, pid = 0;
+	pid_t pid;
+	int status = 0;
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	pid = fork();
+	if (pid == 0)
+		become_keeper(keeper, paths);
+	if (write(sock, &pid, sizeof(pid)) == sizeof(pid) && pid > 0) {
+		while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+			;
+		(void)!write(sock, &status, sizeof(status));
+	}
+	_exit(0);
+}
+
+/* Lets go of the keeper: without the one in between it belongs to init (or the next subreaper). */
+static void starting_done(struct starting *s)
+{
+	fd_close(s->pidfd);
+	fd_close(s->sock);
+	if (s->between <= 0)
+		return;
+	kill(s->between, SIGKILL);
+	while (waitpid(s->between, NULL, 0) < 0 && errno == EINTR)
+		;
+}
+
+/* While the one in between has not told of an end, nobody else can have the keeper's pid. */
+static int spawn_keeper(const char *keeper, const struct paths *paths, struct starting *s)
+{
+	int pair[2];
 
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
 		return -errno;
-	between = fork();
-	if (between == 0) {
+	s->between = fork();
+	if (s->between == 0) {
 		close(pair[0]);
-		pid = fork();
-		if (pid == 0)
-			become_keeper(keeper, paths);
-		if (write(pair[1], &pid, sizeof(pid)) == sizeof(pid))
-			(void)!read(pair[1], &pid, 1); /* until the other side has looked */
-		_exit(0);
+		watch_keeper(keeper, paths, pair[1]);
 	}
 	close(pair[1]);
-	if (between > 0 && read(pair[0], &pid, sizeof(pid)) == sizeof(pid) && pid > 0) {
-		pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
-		pidfd = pidfd < 0 ? -errno : pidfd;
-	}
-	close(pair[0]);
-	while (between > 0 && waitpid(between, NULL, 0) < 0 && errno == EINTR)
-		;
-	*ret_pid = pid;
-	return pidfd;
+	s->sock = pair[0];
+	if (s->between < 0 || read(s->sock, &s->pid, sizeof(s->pid)) != sizeof(s->pid) ||
+	    s->pid <= 0)
+		return -EAGAIN;
+	s->pidfd = (int)syscall(SYS_pidfd_open, s->pid, 0);
+	/* one that has ended already is told of through `sock` */
+	return s->pidfd < 0 && errno != ESRCH ? -errno : 0;
 }
 
 /* Whether the API answers now. */
@@ -169,10 +198,10 @@ static bool answers(const struct paths *paths, uint64_t until)
 	       head->status == 200;
 }
 
-/* The same, with an end: -ESRCH when the process of `pidfd` (-1 for none) has ended before. */
-static int await(const struct paths *paths, int pidfd, uint64_t until)
+/* The same, with an end: -ESRCH when `fd` (-1 for none) could be read before. */
+static int await(const struct paths *paths, int fd, uint64_t until)
 {
-	struct pollfd p = { .fd = pidfd, .events = POLLIN };
+	struct pollfd p = { .fd = fd, .events = POLLIN };
 
 	while (!answers(paths, until)) {
 		if (clock_monotonic_ms() >= until)
@@ -223,66 +252,71 @@ static void link_runtime(const struct paths *paths)
 	(void)!symlink(paths->dir, paths->runtime_link);
 }
 
-/* One attempt. -ESRCH when the keeper ended at once. */
+/* It ended before it answered. -EEXIST when it found the lock taken. */
+static int ended_early(const struct starting *s, struct error *e)
+{
+	int status = 0;
+
+	if (read(s->sock, &status, sizeof(status)) == sizeof(status) && WIFEXITED(status) &&
+	    WEXITSTATUS(status) == KEEPER_EXISTS)
+		return -EEXIST;
+	error_set(e, ERROR_UNAVAILABLE, "the daemon ended while it started");
+	return -ESRCH;
+}
+
+/* One attempt. -EEXIST when there is another daemon, or one was. */
 static int start_once(const struct paths *paths, const char *keeper, uint64_t until,
 		      struct daemon_status *ret, struct error *e)
 {
-	_cleanup_(closep) int pidfd = -1;
-	struct daemon_status s;
-	pid_t pid = 0;
-	int r;
+	_cleanup_(starting_done) struct starting s = { .sock = -1, .pidfd = -1 };
+	int r = spawn_keeper(keeper, paths, &s);
 
-	pidfd = spawn_keeper(keeper, paths, &pid);
-	if (pidfd < 0)
-		return error_set_errno(e, ERROR_EXHAUSTED, pidfd, "start %s", keeper);
-	r = await(paths, pidfd, until);
+	if (r < 0)
+		return error_set_errno(e, ERROR_EXHAUSTED, r, "start %s", keeper);
+	r = await(paths, s.sock, until);
+	if (r == -ESRCH)
+		return ended_early(&s, e);
 	if (r == -ETIMEDOUT) {
 		daemon_kill(paths, clock_monotonic_ms() + KILL_MS, NULL);
+		syscall(SYS_pidfd_send_signal, s.pidfd, SIGKILL, NULL, 0);
 		error_set(e, ERROR_UNAVAILABLE,
 			  "the daemon did not answer within %u s of its start",
 			  DAEMON_START_MS / 1000);
-	}
-	if (r < 0)
 		return r;
-	r = daemon_probe(paths, &s, e);
-	if (r == 0 && s.pid != pid)
-		return already_running(paths, until, ret, e);
-	if (r == 0)
-		*ret = s;
-	return r;
+	}
+	r = daemon_probe(paths, ret, e);
+	return r == 0 && ret->pid != s.pid ? -EEXIST : r;
 }
 
 int daemon_start(const struct paths *paths, struct daemon_status *ret, struct error *e)
 {
 	uint64_t until = clock_monotonic_ms() + DAEMON_START_MS;
 	_cleanup_(freep) char *keeper = NULL;
-	struct daemon_status s;
-	int r = daemon_probe(paths, &s, e);
+	int r = daemon_probe(paths, ret, e);
 
-	if (r == 0 && s.state == DAEMON_PARKED) {
+	if (r == 0 && ret->state == DAEMON_PARKED) {
 		r = daemon_await(paths, until, e);
 		return r < 0 ? r : daemon_probe(paths, ret, e);
 	}
-	if (r == 0 && s.state == DAEMON_RUNNING)
+	if (r == 0 && ret->state == DAEMON_RUNNING)
 		return already_running(paths, until, ret, e);
 	if (r == 0)
 		r = paths_create(paths, e);
 	if (r == 0)
 		r = daemon_find_keeper(&keeper, e);
-	/* A keeper that finds the lock taken ends at once; whoever had it may only have looked. */
-	for (int attempt = 0; attempt < ATTEMPTS && r == 0; attempt++) {
+	while (r == 0) {
 		r = start_once(paths, keeper, until, ret, e);
 		if (r == 0)
 			link_runtime(paths);
-		if (r != -ESRCH)
+		if (r != -EEXIST)
 			return r;
-		r = daemon_probe(paths, &s, e);
-		if (r == 0 && s.state == DAEMON_RUNNING)
+		/* whoever had the lock may have been one that only looked, and is gone */
+		r = daemon_probe(paths, ret, e);
+		if (r == 0 && ret->state == DAEMON_RUNNING)
 			return already_running(paths, until, ret, e);
-	}
-	if (r == 0) {
-		error_set(e, ERROR_UNAVAILABLE, "the daemon ended while it started");
-		r = -ESRCH;
+		if (r == 0 && clock_monotonic_ms() >= until)
+			return error_set(e, ERROR_UNAVAILABLE, "the lock in %s is always taken",
+					 paths->dir);
 	}
 	return r;
 }
