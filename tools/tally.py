@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """tally.py DIR: adds up what the test runners of tools/test.sh left in DIR.
 
-NAME.status holds a runner's exit status, NAME.xml its JUnit report, NAME.json what Meson says of each
-test program: the report does not show that one crashed or hung. Closes with the line
+NAME.status holds a runner's exit status, NAME.xml its JUnit report or NAME.tap its TAP output,
+NAME.json what Meson says of each test program: the report does not show that one crashed or hung.
+Closes with the line
 `N passed, N failed`; the exit status is 0 only when tests ran and none failed.
 """
 
@@ -27,6 +28,14 @@ def count(report):
     return passed, skipped, bad
 
 
+def count_tap(output):
+    """The same of TAP output, of one program or of many."""
+    lines = output.read_text(errors="replace").splitlines()
+    skipped = sum(line.startswith("ok ") and "# SKIP" in line for line in lines)
+    bad = [line.removeprefix("not ok ") for line in lines if line.startswith("not ok ")]
+    return sum(line.startswith("ok ") for line in lines) - skipped, skipped, bad
+
+
 def broken(programs, bad):
     """Names the test programs that did not end well though none of their tests in `bad` failed."""
     for line in programs.read_text().splitlines():
@@ -40,13 +49,18 @@ def main(directory):
     total_passed = total_failed = 0
     for status_file in sorted(directory.glob("*.status"), key=lambda f: f.stat().st_mtime_ns):
         status = int(status_file.read_text())
-        report = status_file.with_suffix(".xml")
-        passed, skipped, bad = count(report) if report.exists() else (0, 0, [])
+        passed, skipped, bad = 0, 0, []
+        for suffix, read in ((".xml", count), (".tap", count_tap)):
+            report = status_file.with_suffix(suffix)
+            if report.exists():
+                passed, skipped, bad = read(report)
         programs = status_file.with_suffix(".json")
         if programs.exists():
             bad += list(broken(programs, bad))
         if status != 0 and not bad:
             bad = [f"exit status {status}"]
+        if not passed and not bad and not skipped:
+            continue  # a build
         print(f"{status_file.stem:32} {passed:5} passed {len(bad):4} failed {skipped:4} skipped")
         for name in bad:
             print(f"    FAILED {name}")

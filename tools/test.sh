@@ -52,7 +52,12 @@ pytest() { # NAME DIR TESTS
 	REEVE_BUILD=$PWD/$2 steady $PYTEST --junitxml="$RESULTS/$1.xml" "$3"
 }
 
-# From a copy that the user can read, with a home of its own.
+as_user() { # COMMAND...
+	setpriv --reuid $NOBODY --regid $NOBODY --clear-groups --reset-env \
+		env HOME="$HOME_OF_USER" "$@"
+}
+
+# From copies that the user can read, with a home of its own.
 pytest_as_user() { # NAME DIR TESTS
 	mkdir -p "$HOME_OF_USER/build" "$HOME_OF_USER/$3" &&
 		cp "$2/reeve" "$2/reeved" "$2/reeve-keeper" "$HOME_OF_USER/build" &&
@@ -60,20 +65,35 @@ pytest_as_user() { # NAME DIR TESTS
 		(
 			cd "$HOME_OF_USER" || exit 1
 			# shellcheck disable=SC2086
-			setpriv --reuid $NOBODY --regid $NOBODY --clear-groups --reset-env \
-				env HOME="$PWD" REEVE_BUILD="$PWD/build" \
-				$PYTEST --junitxml="$PWD/report.xml" "$3"
+			as_user env REEVE_BUILD="$PWD/build" $PYTEST --junitxml="$PWD/report.xml" "$3"
 		)
 	user_status=$?
 	mv "$HOME_OF_USER/report.xml" "$RESULTS/$1.xml"
 	return $user_status
 }
 
+unit_as_user() { # NAME DIR
+	mkdir -p "$HOME_OF_USER/unit" && find "$2/tests/unit" -maxdepth 1 -type f -perm -u+x \
+		-exec cp {} "$HOME_OF_USER/unit" \; && chown -R $NOBODY:$NOBODY "$HOME_OF_USER" ||
+		return 1
+	for program in "$HOME_OF_USER"/unit/*; do
+		(cd "$HOME_OF_USER" && as_user env CMOCKA_MESSAGE_OUTPUT=TAP \
+			timeout --kill-after=10 180 "$program") >"$RESULTS/program" ||
+			echo "not ok - ${program##*/}: exit status $?" >>"$RESULTS/program"
+		grep -B 1 '^#.*: error: ' "$RESULTS/program"
+		cat "$RESULTS/program" >>"$RESULTS/$1.tap"
+	done
+	! grep -q '^not ok' "$RESULTS/$1.tap"
+}
+
 # A tree that cannot be built is one failure, and its tests do not run.
 if runner build tree build; then
 	runner unit unit unit build
 	runner e2e pytest e2e build tests/e2e
-	[ "$(id -u)" -ne 0 ] || runner e2e-user pytest_as_user e2e-user build tests/e2e
+	if [ "$(id -u)" -eq 0 ]; then
+		runner unit-user unit_as_user unit-user build
+		runner e2e-user pytest_as_user e2e-user build tests/e2e
+	fi
 fi
 if runner build-clang tree build-clang --native-file tools/native/clang.ini; then
 	runner unit-clang unit unit-clang build-clang
