@@ -39,6 +39,8 @@ ssize_t capture_step(struct capture *c, struct capture_stream *s, size_t max, ui
 	ssize_t n;
 	int r;
 
+	if (max > s->ring.size)
+		max = s->ring.size; /* the transfer pipe may hold more than a small ring */
 	word_store(&d->move_where, (uint64_t)s->slot * STREAMS_MAX + s->stream);
 	word_store(&d->move_phase, PHASE_MOVING);
 	do

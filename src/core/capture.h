@@ -31,7 +31,7 @@ struct capture_stream {
 	struct control_stream *words;
 };
 
-/* Moves once: at most `max` > 0 bytes. Returns the number of bytes now in the ring, 0 at end of file,
+/* Moves once: at most `max` > 0 bytes, and no more than the ring holds. Returns the number of bytes now in the ring, 0 at end of file,
  * -EAGAIN when there is nothing to take, another negative errno when P is broken. `when` is the
  * time for the index, realtime us. */
 ssize_t capture_step(struct capture *c, struct capture_stream *s, size_t max, uint64_t when);
