@@ -54,6 +54,7 @@ struct engine {
 	struct roster roster;
 	struct http_server *http;
 	uv_timer_t housekeeping, leaving;
+	struct listeners *listeners; /* listeners.c; made when first needed */
 	uv_signal_t sigterm;
 	enum quit_mode quitting;
 	uint64_t last_busy; /* monotonic ms when a session or a connection was last there */

@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/json.h"
+#include "base/parse.h"
+#include "engine/wait_private.h"
+#include <string.h>
+
+static const char *const names[] = {
+	[WAIT_EXIT] = "exit",	[WAIT_TREE] = "tree",	   [WAIT_EOF] = "eof",
+	[WAIT_MATCH] = "match", [WAIT_PORT] = "port",	   [WAIT_HTTP] = "http",
+	[WAIT_IDLE] = "idle",	[WAIT_TIMEOUT] = "timeout", [WAIT_REMOVED] = "removed",
+};
+
+const char *wait_type_name(enum wait_type type)
+{
+	return names[type];
+}
+
+static int read_true(struct condition *c, const json_t *value, struct error *err)
+{
+	if (!json_is_true(value))
+		return error_set(err, ERROR_INVALID_ARGUMENT, "until: \"%s\" takes true",
+				 names[c->type]);
+	return 0;
+}
+
+static int read_match(struct condition *c, const json_t *value, struct error *err)
+{
+	if (!json_is_string(value))
+		return error_set(err, ERROR_INVALID_ARGUMENT, "until: \"match\" takes a string");
+	return pattern_new(&c->pattern, json_string_value(value), "match", err);
+}
+
+static int read_port(struct condition *c, const json_t *value, struct error *err)
+{
+	json_int_t port = json_integer_value(value);
+
+	if (!json_is_integer(value) || port < 1 || port > 65535)
+		return error_set(err, ERROR_INVALID_ARGUMENT,
+				 "until: \"port\" takes a number from 1 to 65535");
+	c->port.port = (uint16_t)port;
+	return 0;
+}
+
+static int read_http(struct condition *c, const json_t *value, struct error *err)
+{
+	if (!json_is_string(value))
+		return error_set(err, ERROR_INVALID_ARGUMENT, "until: \"http\" takes a URL");
+	c->url = strdup(json_string_value(value));
+	return c->url ? 0 : error_set(err, ERROR_EXHAUSTED, "no memory");
+}
+
+static int read_idle(struct condition *c, const json_t *value, struct error *err)
+{
+	if (!json_is_string(value) || parse_duration_ms(json_string_value(value), &c->idle_ms) < 0)
+		return error_set(err, ERROR_INVALID_ARGUMENT,
+				 "until: \"idle\" takes a duration as \"2s\"");
+	return 0;
+}
+
+static int (*const readers[N_WAIT_TYPES])(struct condition *, const json_t *, struct error *) = {
+	[WAIT_EXIT] = read_true,   [WAIT_TREE] = read_true, [WAIT_EOF] = read_true,
+	[WAIT_MATCH] = read_match, [WAIT_PORT] = read_port, [WAIT_HTTP] = read_http,
+	[WAIT_IDLE] = read_idle,
+};
+
+static const char *stream_name(const struct session *s, unsigned stream)
+{
+	if (word_load(&s->words->kind) == KIND_PTY)
+		return "pty";
+	return stream == STREAM_OUT ? "stdout" : "stderr";
+}
+
+/* `stream` and `from` beside `match`. Without `stream` all are searched, and `from` is an offset of
+ * the first. */
+static int read_place(struct condition *c, const json_t *item, struct error *err)
+{
+	const struct session *s = c->wait->session;
+	const char *stream = json_string_value(json_object_get(item, "stream"));
+	const json_t *from = json_object_get(item, "from");
+	bool any = false;
+
+	if (from && (!json_is_integer(from) || json_integer_value(from) < 0))
+		return error_set(err, ERROR_INVALID_ARGUMENT, "until: \"from\" takes an offset");
+	for (unsigned i = 0; i < STREAMS_MAX; i++) {
+		if (!output_stream_exists(s, i) || (stream && strcmp(stream, stream_name(s, i)) != 0))
+			continue;
+		c->want[i] = true;
+		if (from && !any)
+			c->at[i] = (uint64_t)json_integer_value(from);
+		any = true;
+	}
+	if (!any)
+		return error_set(err, ERROR_INVALID_ARGUMENT, "until: %s has no stream \"%.40s\"", s->id,
+				 stream ? stream : "stdout");
+	return 0;
+}
+
+static int read_condition(struct condition *c, const json_t *item, struct error *err)
+{
+	const char *key;
+	json_t *value;
+	bool found = false;
+	int r = 0;
+
+	if (!json_is_object(item))
+		return error_set(err, ERROR_INVALID_ARGUMENT,
+				 "until: each condition is an object as {\"exit\":true}");
+	json_object_foreach((json_t *)item, key, value) {
+		unsigned type = 0;
+
+		if (strcmp(key, "from") == 0 || strcmp(key, "stream") == 0)
+			continue;
+		while (type < N_WAIT_TYPES && strcmp(key, names[type]) != 0)
+			type++;
+		if (type == N_WAIT_TYPES)
+			return error_set(err, ERROR_INVALID_ARGUMENT,
+					 "until: unknown condition \"%.60s\"; there are exit, tree, eof, "
+					 "match, port, http and idle",
+					 key);
+		if (found)
+			return error_set(err, ERROR_INVALID_ARGUMENT,
+					 "until: one condition an object; put \"%s\" into its own", key);
+		found = true;
+		c->type = (enum wait_type)type;
+		r = readers[type](c, value, err);
+		if (r < 0)
+			return r;
+	}
+	if (!found)
+		return error_set(err, ERROR_INVALID_ARGUMENT, "until: an empty condition");
+	if (c->type == WAIT_MATCH)
+		return read_place(c, item, err);
+	if (json_object_get(item, "from") || json_object_get(item, "stream"))
+		return error_set(err, ERROR_INVALID_ARGUMENT,
+				 "until: \"from\" and \"stream\" go with \"match\"");
+	return 0;
+}
+
+int wait_parse(struct wait *w, const json_t *until, struct error *err)
+{
+	size_t n = json_array_size(until);
+
+	if (until && !json_is_array(until))
+		return error_set(err, ERROR_INVALID_ARGUMENT, "until: expected a list of conditions");
+	if (n > WAIT_CONDITIONS_MAX - 1)
+		return error_set(err, ERROR_TOO_LARGE, "until: at most %u conditions",
+				 WAIT_CONDITIONS_MAX - 1);
+	for (size_t i = 0; i < n; i++) {
+		struct condition *c = &w->conditions[w->n++];
+		int r;
+
+		c->wait = w;
+		r = read_condition(c, json_array_get(until, i), err);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+void wait_conditions_done(struct wait *w)
+{
+	for (unsigned i = 0; i < w->n; i++) {
+		struct condition *c = &w->conditions[i];
+
+		pattern_free(c->pattern);
+		port_watch_stop(&c->port);
+		probe_free(c->probe);
+		free(c->url);
+	}
+}
