@@ -17,8 +17,11 @@ import socket
 import subprocess
 import tempfile
 import time
+from urllib.parse import quote, urlencode
 
+import openapi
 import pytest
+from frames import Attachment
 
 BUILD = pathlib.Path(
     os.environ.get("REEVE_BUILD") or pathlib.Path(__file__).resolve().parents[2] / "build"
@@ -134,10 +137,12 @@ class Answer:
 
 
 class Api:
-    """A small HTTP client of one daemon's socket. One connection a request."""
+    """A small HTTP client of one daemon's socket. One connection a request. Each answer is held
+    against the description of the API."""
 
-    def __init__(self, path):
+    def __init__(self, path, cwd="/"):
         self.path = path
+        self.cwd = str(cwd)
 
     def connect(self, timeout=TIMEOUT):
         """An http.client connection: for streams, upgrades and odd requests."""
@@ -151,7 +156,9 @@ class Api:
             headers.setdefault("Content-Type", "application/json")
         with contextlib.closing(self.connect(timeout)) as connection:
             connection.request(method, path, body, headers)
-            return Answer(connection.getresponse())
+            answer = Answer(connection.getresponse())
+        openapi.check_answer(method, path, answer.status, answer.headers, answer.body)
+        return answer
 
     def get(self, path, **kw):
         return self.request("GET", path, **kw)
@@ -161,6 +168,84 @@ class Api:
 
     def delete(self, path, **kw):
         return self.request("DELETE", path, **kw)
+
+    # sessions; a name may be a session as the API gave it
+
+    def path_of(self, session, action="", **query):
+        """The target of a request; `from_` stands for `from`."""
+        if isinstance(session, dict):
+            session = session["id"]
+        query = {name.rstrip("_"): value for name, value in query.items() if value is not None}
+        return f"/v1/sessions/{quote(session, safe='')}{action}" + (
+            "?" + urlencode(query) if query else ""
+        )
+
+    def try_spawn(self, *command, key=None, **fields):
+        """The answer to a spawn request."""
+        headers = {"Idempotency-Key": key} if key else None
+        body = {"command": list(command), "cwd": self.cwd, **fields}
+        return self.post("/v1/sessions", body, headers=headers)
+
+    def spawn(self, *command, **fields):
+        """A new session."""
+        answer = self.try_spawn(*command, **fields)
+        assert answer.status == 201, answer.body
+        return answer.json
+
+    def sh(self, script, **fields):
+        """A new session of a shell."""
+        return self.spawn("sh", "-c", script, **fields)
+
+    def show(self, session):
+        answer = self.get(self.path_of(session))
+        assert answer.status == 200, answer.body
+        return answer.json
+
+    def wait(self, session, *until, timeout="20s"):
+        """What /wait says; with `until`, of the first of these conditions that comes true."""
+        body = {"timeout": timeout, "until": [{name: True} for name in until]}
+        answer = self.post(self.path_of(session, "/wait"), body)
+        assert answer.status == 200, answer.body
+        assert answer.json["fired"] != "timeout" or timeout != "20s", answer.body
+        return answer.json
+
+    def ended(self, session):
+        """The session when its command and all its processes are gone."""
+        self.wait(session, "tree")
+        return self.show(session)
+
+    def logs(self, session, **query):
+        """A page of the output, as JSON."""
+        answer = self.get(self.path_of(session, "/logs", **query))
+        assert answer.status == 200, answer.body
+        return answer.json
+
+    def raw(self, session, **query):
+        """The output as it is."""
+        answer = self.get(self.path_of(session, "/logs", format="raw", **query))
+        assert answer.status == 200, answer.body
+        return answer.body
+
+    def output(self, session, stream="stdout"):
+        """All of the output of a session, once it is complete."""
+        self.wait(session, "eof")
+        return self.raw(session, stream=stream)
+
+    def stdin(self, session, data, **query):
+        return self.post(self.path_of(session, "/stdin", **query), data)
+
+    def stop(self, session, **body):
+        """What is left of a session that was stopped."""
+        answer = self.post(self.path_of(session, "/stop"), body)
+        assert answer.status == 200, answer.body
+        return answer.json["process"]
+
+    def kill(self, session, signal=None):
+        return self.post(self.path_of(session, "/kill"), {"signal": signal} if signal else {})
+
+    def attach(self, session, **query):
+        """An attachment; `frames.Refused` when the answer is not 101."""
+        return Attachment(self.path, self.path_of(session, "/attach", **query))
 
 
 # --- the command -------------------------------------------------------------------------------
@@ -230,7 +315,7 @@ class Reeve:
 
     @property
     def api(self):
-        return Api(self.start()["socket"])
+        return Api(self.start()["socket"], self.home)
 
     def kill_engine(self):
         """Ends the engine with SIGKILL; returns the pid of the one that took over."""
