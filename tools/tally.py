@@ -8,7 +8,6 @@ Closes with the line
 `N passed, N failed`; the exit status is 0 only when tests ran and none failed.
 """
 
-import json
 import pathlib
 import sys
 import xml.etree.ElementTree as ElementTree
@@ -28,35 +27,12 @@ def count(report):
     return passed, skipped, bad
 
 
-def count_tap(output):
-    """The same of TAP output, of one program or of many."""
-    lines = output.read_text(errors="replace").splitlines()
-    skipped = sum(line.startswith("ok ") and "# SKIP" in line for line in lines)
-    bad = [line.removeprefix("not ok ") for line in lines if line.startswith("not ok ")]
-    return sum(line.startswith("ok ") for line in lines) - skipped, skipped, bad
-
-
-def broken(programs, bad):
-    """Names the test programs that did not end well though none of their tests in `bad` failed."""
-    for line in programs.read_text().splitlines():
-        program = json.loads(line)
-        name = program["name"].rpartition(" / ")[2]
-        if program["result"] not in ("OK", "SKIP") and not any(f".{name}::" in b for b in bad):
-            yield f'{program["name"]}: {program["result"]}'
-
-
 def main(directory):
     total_passed = total_failed = 0
     for status_file in sorted(directory.glob("*.status"), key=lambda f: f.stat().st_mtime_ns):
         status = int(status_file.read_text())
-        passed, skipped, bad = 0, 0, []
-        for suffix, read in ((".xml", count), (".tap", count_tap)):
-            report = status_file.with_suffix(suffix)
-            if report.exists():
-                passed, skipped, bad = read(report)
-        programs = status_file.with_suffix(".json")
-        if programs.exists():
-            bad += list(broken(programs, bad))
+        report = status_file.with_suffix(".xml")
+        passed, skipped, bad = count(report) if report.exists() else (0, 0, [])
         if status != 0 and not bad:
             bad = [f"exit status {status}"]
         if not passed and not bad and not skipped:

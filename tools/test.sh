@@ -53,9 +53,9 @@ pytest() { # DIR TESTS
 
 # From copies that the user can read, with a home of its own.
 pytest_as_user() { # DIR TESTS
-	mkdir -p "$HOME_OF_USER/build" "$HOME_OF_USER/$2" &&
+	mkdir "$HOME_OF_USER/build" &&
 		cp "$1/reeve" "$1/reeved" "$1/reeve-keeper" "$HOME_OF_USER/build" &&
-		cp -R "$2/." "$HOME_OF_USER/$2" && chown -R $NOBODY:$NOBODY "$HOME_OF_USER" &&
+		cp -R docs tests "$HOME_OF_USER" && chown -R $NOBODY:$NOBODY "$HOME_OF_USER" &&
 		(
 			cd "$HOME_OF_USER" || exit 1
 			# shellcheck disable=SC2086
