@@ -99,6 +99,8 @@ typedef ssize_t (*request_pull_fn)(void *data, char *buffer, size_t max);
 int request_stream(struct request *rq, int status, const char *content_type, request_pull_fn pull,
 		   void (*closed)(void *data), void *data);
 void request_wake(struct request *rq);
+/* Adds a header behind the body of a stream; only from `pull`. */
+int request_add_trailer(struct request *rq, const char *name, const char *value);
 
 /* Answers 101 with `Upgrade: protocol`. When libmicrohttpd has handed the socket over, `opened`
  * gets the non-blocking descriptor (owned by the server until `upgraded_close`) and the bytes that

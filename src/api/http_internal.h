@@ -133,6 +133,7 @@ struct request {
 	} headers[REQUEST_HEADERS_MAX];
 
 	void (*cancelled)(struct request *rq, void *data);
+	struct MHD_Response *trailed; /* of a stream; libmicrohttpd's */
 	request_pull_fn pull;
 	void (*closed)(void *data);
 	upgraded_fn opened;

@@ -43,8 +43,16 @@ int request_stream(struct request *rq, int status, const char *content_type, req
 	rq->pull = pull;
 	rq->closed = closed;
 	rq->data = data;
+	rq->trailed = response;
 	request_lift_limit(rq);
 	return request_queue(rq, status, response, REQUEST_STREAMING);
+}
+
+int request_add_trailer(struct request *rq, const char *name, const char *value)
+{
+	if (rq->state != REQUEST_STREAMING || !rq->trailed)
+		return -EALREADY;
+	return MHD_add_response_footer(rq->trailed, name, value) == MHD_YES ? 0 : -ENOMEM;
 }
 
 void request_wake(struct request *rq)

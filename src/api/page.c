@@ -81,47 +81,12 @@ bool page_over(const struct page *p)
 	return true;
 }
 
-static uint64_t count_lines(const char *data, size_t n)
+bool page_at_end(const struct page *p)
 {
-	const char *end = data + n;
-	uint64_t lines = 0;
-
-	while ((data = memchr(data, '\n', (size_t)(end - data)))) {
-		lines++;
-		data++;
-	}
-	return lines;
-}
-
-void page_count(const struct page *p, uint64_t *ret_bytes, uint64_t *ret_lines)
-{
-	struct page walk = *p;
-	struct iovec view[2];
-	int pieces;
-	size_t n;
-
-	*ret_bytes = *ret_lines = 0;
-	while ((n = page_peek(&walk, STEP, view, &pieces)) > 0) {
-		*ret_bytes += n;
-		for (int i = 0; i < pieces; i++)
-			*ret_lines += count_lines(view[i].iov_base, view[i].iov_len);
-		page_advance(&walk, n);
-	}
-}
-
-void page_skip_bytes(struct page *p, uint64_t n)
-{
-	struct iovec view[2];
-	int pieces;
-
-	while (n > 0) {
-		size_t got = page_peek(p, n < STEP ? n : STEP, view, &pieces);
-
-		if (got == 0)
-			return;
-		page_advance(p, got);
-		n -= got;
-	}
+	for (unsigned i = 0; i < STREAMS_MAX; i++)
+		if (p->want[i] && !word_load(&p->session->words->streams[i].ended))
+			return false;
+	return true;
 }
 
 void page_skip_lines(struct page *p, uint64_t n)

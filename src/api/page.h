@@ -29,9 +29,8 @@ void page_advance(struct page *p, size_t n);
 /* All wanted streams have ended and are read. */
 bool page_over(const struct page *p);
 
-/* Bytes and line ends from here to what is captured now. */
-void page_count(const struct page *p, uint64_t *ret_bytes, uint64_t *ret_lines);
+/* The same once everything that is captured now will have been read. */
+bool page_at_end(const struct page *p);
 
-/* Skips `n` line ends, or `n` bytes. */
+/* Skips `n` line ends. */
 void page_skip_lines(struct page *p, uint64_t n);
-void page_skip_bytes(struct page *p, uint64_t n);
