@@ -182,10 +182,10 @@ int engine_run(struct engine *e, struct error *err)
 	if (r < 0)
 		return error_set_errno(err, ERROR_INTERNAL, r, "watch the keeper");
 	uv_signal_start(&e->sigterm, on_sigterm, SIGTERM);
+	cgroups_init(e); /* first: a session whose tree is gone by now gives its leaf up */
 	for (unsigned i = 1; i < CONTROL_SLOTS; i++)
 		if (e->slots[i])
 			session_update(e->slots[i]);
-	cgroups_init(e);
 	housekeeping_soon(e);
 	e->quitting = QUIT_NOT;
 	engine_quit(e, mode);

@@ -15,6 +15,7 @@
 
 #define BACKOFF_MIN_MS 100U
 #define BACKOFF_MAX_MS 10000U
+#define STEADY_MS      1000U /* an engine that crashes sooner will most likely do it again */
 /* Two engines that crash by themselves at the same slot condemn it. A SIGKILL may have come from
  * anywhere (a person, the kernel short of memory), so it takes more of those. */
 #define BLAME_CRASH   5U
@@ -160,7 +161,6 @@ static void obey_ready(struct keeper *k)
 	slot_loaded(k);
 	word_store(&k->daemon->loading, 0);
 	k->engine.ready = true;
-	k->engine.early_deaths = 0;
 }
 
 static void obey_quit(struct keeper *k, uint64_t mode)
@@ -253,20 +253,30 @@ static void blame_slot(struct keeper *k, bool crashed)
 	word_store(&k->daemon->loading, 0);
 }
 
+/* None but for one that was not yet ready, or crashes as soon as it is. */
+static uint64_t restart_delay(struct engine_process *e, bool crashed)
+{
+	uint64_t delay;
+
+	if (e->ready && (!crashed || clock_monotonic_ms() - e->started > STEADY_MS)) {
+		e->early_deaths = 0;
+		return 0;
+	}
+	e->early_deaths++;
+	delay = BACKOFF_MIN_MS << (e->early_deaths < 7 ? e->early_deaths - 1 : 7);
+	return delay < BACKOFF_MAX_MS ? delay : BACKOFF_MAX_MS;
+}
+
 void engine_died(struct keeper *k, bool crashed)
 {
 	struct engine_process *e = &k->engine;
-	uint64_t delay = 0;
+	uint64_t delay;
 
 	engine_readable(k); /* what it had said before */
-	log_info("engine %d ended%s", (int)e->pid, e->ready ? "" : " before it was ready");
+	log_info("engine %d %s%s", (int)e->pid, crashed ? "crashed" : "ended",
+		 e->ready ? "" : " before it was ready");
 	blame_slot(k, crashed);
-	if (!e->ready) {
-		e->early_deaths++;
-		delay = BACKOFF_MIN_MS << (e->early_deaths < 7 ? e->early_deaths - 1 : 7);
-		if (delay > BACKOFF_MAX_MS)
-			delay = BACKOFF_MAX_MS;
-	}
+	delay = restart_delay(e, crashed);
 	e->sock = fd_close(e->sock);
 	e->pidfd = fd_close(e->pidfd);
 	e->pid = 0;

@@ -62,6 +62,11 @@ static void leader_ended(struct keeper *k, unsigned slot)
 	slot_changed(k, slot);
 }
 
+static bool crashed(const siginfo_t *si)
+{
+	return si->si_code == CLD_EXITED ? si->si_status != 0 : si->si_status != SIGKILL;
+}
+
 /* One zombie. waitid() as a system call also gives the resource usage. */
 static void reap(struct keeper *k, const siginfo_t *si, const struct rusage *ru)
 {
@@ -79,7 +84,7 @@ static void reap(struct keeper *k, const siginfo_t *si, const struct rusage *ru)
 		slot_forget_pid(k, pid);
 		leader_ended(k, slot);
 	} else if (pid == k->engine.pid && k->engine.child) {
-		engine_died(k, si->si_code != CLD_KILLED || si->si_status != SIGKILL);
+		engine_died(k, crashed(si));
 	} else if (pid == k->spawner.pid) {
 		spawner_died(k);
 	} else {
