@@ -10,7 +10,8 @@ static const struct {
 } bodies[] = {
 	{ daemon_stop, daemon_stop_fields },      { sessions_spawn, spawn_body_fields },
 	{ sessions_purge, purge_fields },	  { session_wait, wait_fields },
-	{ session_stop_route, stop_fields },      { session_kill_route, kill_fields },
+	{ session_stop_route, stop_fields },      { sessions_stop, stop_many_fields },
+	      { session_kill_route, kill_fields },
 };
 
 static const char *const type_names[] = {

@@ -16,6 +16,8 @@ const struct route routes[] = {
 	{ "GET", "/v1/sessions", .handle = sessions_list,
 	  .query = QUERY("all", "status", "label", "originator", "limit") },
 	{ "POST", "/v1/sessions", .handle = sessions_spawn, .body_max = 16 * MiB },
+	{ "POST", "/v1/sessions/stop", .handle = sessions_stop, .body_max = 8 * KiB,
+	  .keep_place = true },
 	{ "POST", "/v1/sessions/purge", .handle = sessions_purge, .body_max = 4 * KiB },
 	{ "GET", "/v1/sessions/{id}", .handle = session_show, .query = QUERY("raw") },
 	{ "DELETE", "/v1/sessions/{id}", .handle = session_delete, .query = QUERY("force") },

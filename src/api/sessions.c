@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* sessions.c - list, show, remove, purge. */
+#include "api/filter.h"
 #include "api/render.h"
 #include "api/routes.h"
 #include "base/json.h"
@@ -7,35 +8,6 @@
 #include <string.h>
 
 #define ENDED_LISTED 64U
-
-struct filter {
-	const char *status, *label, *originator;
-};
-
-static bool has_label(const struct session *s, const char *label)
-{
-	size_t n = strlen(label);
-
-	for (char **p = s->labels; p && *p; p++)
-		if (strcmp(*p, label) == 0 ||
-		    (!strchr(label, '=') && strncmp(*p, label, n) == 0 && (*p)[n] == '='))
-			return true;
-	return false;
-}
-
-static bool matches(const struct session *s, const struct filter *f)
-{
-	if (f->status && strcmp(session_status(s), f->status) != 0)
-		return false;
-	if (f->label && !has_label(s, f->label))
-		return false;
-	return !f->originator || (s->originator && strcmp(s->originator, f->originator) == 0);
-}
-
-static bool is_live(const struct session *s)
-{
-	return !session_ended(s) || session_tree_alive(s);
-}
 
 static int check_status(const char *status, struct error *err)
 {
@@ -55,7 +27,7 @@ static int check_status(const char *status, struct error *err)
 int sessions_list(struct request *rq, void *context, struct error *err)
 {
 	struct engine *e = context;
-	struct filter f = { request_query(rq, "status"), request_query(rq, "label"),
+	struct session_filter f = { request_query(rq, "status"), request_query(rq, "label"),
 			    request_query(rq, "originator") };
 	uint64_t limit = ENDED_LISTED;
 	bool all = true;
@@ -71,9 +43,9 @@ int sessions_list(struct request *rq, void *context, struct error *err)
 	items = json_array();
 	/* Newest first; of the ended ones only so many. */
 	for (struct session *s = e->last; s; s = s->older) {
-		if (!matches(s, &f) || (!is_live(s) && (!all || limit == 0)))
+		if (!session_fits(s, &f) || (!session_is_live(s) && (!all || limit == 0)))
 			continue;
-		if (!is_live(s))
+		if (!session_is_live(s))
 			limit--;
 		json_array_append_new(items, render_session(s, RENDER_LIST));
 	}
@@ -159,12 +131,12 @@ int session_delete(struct request *rq, void *context, struct error *err)
 		r = request_query_bool(rq, "force", &force, err);
 	if (r < 0)
 		return r;
-	if (is_live(s) && !force)
+	if (session_is_live(s) && !force)
 		return error_set(err, ERROR_WRONG_STATE,
 				 "%s is %s%s; stop it first, or remove it with -f", s->id,
 				 session_status(s),
 				 session_ended(s) ? " but processes of it still run" : "");
-	if (is_live(s))
+	if (session_is_live(s))
 		return remove_later(rq, s, err);
 	session_remove(s);
 	return request_reply_json(rq, 200, json_pack("{s:b}", "removed", 1));
@@ -192,10 +164,10 @@ int sessions_purge(struct request *rq, void *context, struct error *err)
 	if (r >= 0)
 		r = json_read(json, purge_fields, &body, err);
 	for (s = r >= 0 ? e->first : NULL; s; s = newer) {
-		struct filter f = { NULL, body.label, body.originator };
+		struct session_filter f = { NULL, body.label, body.originator };
 
 		newer = s->newer;
-		if (is_live(s) || !matches(s, &f))
+		if (session_is_live(s) || !session_fits(s, &f))
 			continue;
 		session_remove(s);
 		count++;

@@ -3,19 +3,23 @@
 #include "api/render.h"
 #include "api/routes.h"
 #include "api/spawn_body.h"
+#include "api/wait.h"
 #include "base/text.h"
 #include "core/spawn.h"
 #include <errno.h>
 #include <string.h>
 
-#define KEY_MAX 256
+#define KEY_MAX	 256
+#define READY_MS 30000U /* how long `ready` waits when nobody says */
 
 /* Waits for the keeper's word about the child. */
 struct spawning {
 	struct listener listener;
 	struct session *session;
 	struct request *rq;
-	int status; /* 201, or 200 when the key was seen before */
+	int status;    /* 201, or 200 when the key was seen before */
+	json_t *ready; /* borrowed from the request; NULL: it is answered when the child runs */
+	struct wait *wait;
 };
 
 static enum error_code spawn_error_code(int fail)
@@ -63,17 +67,85 @@ static void answer_failed(struct request *rq, const struct session *s)
 						      spawn_step_name(step), "errno", fail));
 }
 
-static void answer(struct request *rq, const struct session *s, int status)
-{
-	if (session_failed(s))
-		answer_failed(rq, s);
-	else
-		request_reply_json(rq, status, render_session(s, RENDER_LIST));
-}
-
 static void free_spawning(struct spawning *sp)
 {
 	session_unlisten(&sp->listener);
+	free(sp);
+}
+
+/* --- readiness --------------------------------------------------------------------------------------- */
+
+struct ready_body {
+	json_t *until;
+	bool has_timeout;
+	uint64_t timeout_ms;
+};
+
+static void on_ready(void *data, const struct session *s, const struct wait_result *r)
+{
+	struct spawning *sp = data;
+	json_t *o = render_session(s, RENDER_LIST);
+
+	json_object_set_new(o, "ready", render_wait(s, r));
+	request_reply_json(sp->rq, sp->status, o);
+	free(sp);
+}
+
+static int read_ready(const json_t *ready, struct ready_body *ret, struct error *err)
+{
+	static const struct json_field fields[] = {
+		{ .name = "until", .type = FIELD_JSON, .offset = offsetof(struct ready_body, until) },
+		{ .name = "timeout",
+		  .type = FIELD_DURATION,
+		  .offset = offsetof(struct ready_body, timeout_ms),
+		  .seen = offsetof(struct ready_body, has_timeout) },
+		{ 0 },
+	};
+	int r;
+
+	*ret = (struct ready_body){ .timeout_ms = READY_MS };
+	r = json_read(ready, fields, ret, err);
+	if (r >= 0 && json_array_size(ret->until) == 0)
+		r = error_set(err, ERROR_INVALID_ARGUMENT, "ready.until: expected a list of conditions");
+	return r < 0 ? r : wait_check(ret->until, err);
+}
+
+static int wait_ready(struct spawning *sp, struct error *err)
+{
+	struct ready_body body;
+	int r = read_ready(sp->ready, &body, err);
+
+	if (r < 0)
+		return r;
+	return wait_new(&sp->wait, sp->session, body.until, true, body.timeout_ms, on_ready, sp, err);
+}
+
+/* --- the keeper's answer ------------------------------------------------------------------------------ */
+
+static void on_cancelled(struct request *rq, void *data)
+{
+	struct spawning *sp = data;
+
+	(void)rq;
+	wait_cancel(sp->wait);
+	free_spawning(sp);
+}
+
+/* The child runs, or not. */
+static void settled(struct spawning *sp)
+{
+	const struct session *s = sp->session;
+	struct error err = { 0 };
+
+	session_unlisten(&sp->listener);
+	if (session_failed(s))
+		answer_failed(sp->rq, s);
+	else if (!sp->ready)
+		request_reply_json(sp->rq, sp->status, render_session(s, RENDER_LIST));
+	else if (wait_ready(sp, &err) >= 0)
+		return;
+	else
+		request_reply_error(sp->rq, &err);
 	free(sp);
 }
 
@@ -81,10 +153,8 @@ static void on_changed(struct listener *l)
 {
 	struct spawning *sp = container_of(l, struct spawning, listener);
 
-	if (sp->session->pending_spawn)
-		return;
-	answer(sp->rq, sp->session, sp->status);
-	free_spawning(sp);
+	if (!sp->session->pending_spawn)
+		settled(sp);
 }
 
 static void on_gone(struct listener *l)
@@ -97,29 +167,23 @@ static void on_gone(struct listener *l)
 	free_spawning(sp);
 }
 
-static void on_cancelled(struct request *rq, void *data)
+static int answer_when_settled(struct request *rq, struct session *s, int status, json_t *ready,
+			       struct error *err)
 {
-	(void)rq;
-	free_spawning(data);
-}
+	struct spawning *sp = calloc(1, sizeof(*sp));
 
-static int answer_when_settled(struct request *rq, struct session *s, int status, struct error *err)
-{
-	struct spawning *sp;
-
-	if (!s->pending_spawn) {
-		answer(rq, s, status);
-		return 0;
-	}
-	sp = calloc(1, sizeof(*sp));
 	if (!sp)
 		return error_set(err, ERROR_EXHAUSTED, "no memory");
 	sp->session = s;
 	sp->rq = rq;
 	sp->status = status;
+	sp->ready = json_is_null(ready) ? NULL : ready;
 	sp->listener = (struct listener){ .changed = on_changed, .gone = on_gone };
-	session_listen(s, &sp->listener);
 	request_defer(rq, on_cancelled, sp);
+	if (s->pending_spawn)
+		session_listen(s, &sp->listener);
+	else
+		settled(sp);
 	return 0;
 }
 
@@ -229,7 +293,7 @@ static int spawn_now(struct request *rq, struct engine *e, struct error *err)
 {
 	struct session *s = NULL, *holder;
 	struct spawn_body b;
-	json_t *json;
+	json_t *json, *ready;
 	int r, status = 200;
 
 	r = request_json(rq, &json, err);
@@ -238,6 +302,8 @@ static int spawn_now(struct request *rq, struct engine *e, struct error *err)
 	r = spawn_body_read(&b, json, word_load(&e->daemon->nofile_soft), err);
 	if (r >= 0)
 		r = find_by_key(e, rq, &b.request, &s, err);
+	if (r >= 0 && b.ready && !json_is_null(b.ready))
+		r = read_ready(b.ready, &(struct ready_body){ 0 }, err);
 	holder = r >= 0 && !s && b.replace && b.name ? session_by_name(e, b.name) : NULL;
 	if (holder) {
 		r = spawn_after(rq, holder, err);
@@ -248,10 +314,11 @@ static int spawn_now(struct request *rq, struct engine *e, struct error *err)
 		if (r >= 0)
 			r = session_spawn(e, &b.request, &s, err);
 	}
+	ready = b.ready; /* part of the request's own JSON */
 	spawn_body_done(&b);
 	if (r < 0 || holder)
 		return r;
-	return answer_when_settled(rq, s, status, err);
+	return answer_when_settled(rq, s, status, ready, err);
 }
 
 int sessions_spawn(struct request *rq, void *context, struct error *err)

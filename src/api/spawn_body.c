@@ -66,6 +66,7 @@ const struct json_field spawn_body_fields[] = {
 	{ .name = "leftovers", .type = FIELD_ENUM, .offset = AT(leftovers), .names = leftover_names },
 	{ .name = "onDisconnect", .type = FIELD_ENUM, .offset = AT(on_disconnect), .names = disconnects },
 	{ .name = "withPid", .type = FIELD_U64, .offset = AT(with_pid), .min = 1, .max = INT32_MAX },
+	{ .name = "ready", .type = FIELD_JSON, .offset = AT(ready) },
 	{ .name = "replace", .type = FIELD_BOOL, .offset = AT(replace) },
 	{ .name = "attach", .type = FIELD_JSON, .offset = AT(attach) },
 	{ 0 },

@@ -13,7 +13,7 @@ struct spawn_body {
 	struct json_map env;
 	bool has_env, clear_env, merge_stderr;
 	char *umask, *stop;
-	json_t *limits, *labels, *attach; /* borrowed */
+	json_t *limits, *labels, *attach, *ready; /* borrowed */
 	int64_t nice;
 	bool has_nice;
 	int stdin_mode;

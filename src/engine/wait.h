@@ -39,6 +39,9 @@ typedef void (*wait_done_fn)(void *data, const struct session *s, const struct w
 int wait_new(struct wait **ret, struct session *s, const json_t *until, bool has_timeout,
 	     uint64_t timeout_ms, wait_done_fn done, void *data, struct error *err);
 
+/* Whether wait_new would take the list. */
+int wait_check(const json_t *until, struct error *err);
+
 /* Without a call of `done`. NULL is allowed. */
 void wait_cancel(struct wait *w);
 

@@ -81,6 +81,8 @@ static int read_place(struct condition *c, const json_t *item, struct error *err
 
 	if (from && (!json_is_integer(from) || json_integer_value(from) < 0))
 		return error_set(err, ERROR_INVALID_ARGUMENT, "until: \"from\" takes an offset");
+	if (!s)
+		return 0; /* only checked: which streams there are is not known yet */
 	for (unsigned i = 0; i < STREAMS_MAX; i++) {
 		if (!output_stream_exists(s, i) || (stream && strcmp(stream, stream_name(s, i)) != 0))
 			continue;
@@ -167,4 +169,13 @@ void wait_conditions_done(struct wait *w)
 		probe_free(c->probe);
 		free(c->url);
 	}
+}
+
+int wait_check(const json_t *until, struct error *err)
+{
+	struct wait w = { 0 };
+	int r = wait_parse(&w, until, err);
+
+	wait_conditions_done(&w);
+	return r;
 }
