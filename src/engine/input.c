@@ -66,12 +66,19 @@ void input_shut(struct session *s)
 }
 
 /* The child gets its end of file when both keeper and engine have closed the pipe. */
-static void finish(struct session *s)
+void input_end(struct session *s)
 {
+	if (!s->in_open)
+		return;
 	word_store(&s->words->in_closed, 1);
 	input_shut(s);
 	s->fds[SLOT_FD_IN] = fd_close(s->fds[SLOT_FD_IN]);
 	link_tell(s->engine, LINK_CLOSE, s->slot, 1U << SLOT_FD_IN);
+}
+
+static void finish(struct session *s)
+{
+	input_end(s);
 	session_notify(s);
 }
 

@@ -180,6 +180,12 @@ void output_close(struct session *s)
 	}
 }
 
+void output_end(struct session *s)
+{
+	for (unsigned i = 0; i < STREAMS_MAX; i++)
+		end_stream(s, i);
+}
+
 void output_resume(struct session *s)
 {
 	for (unsigned i = 0; i < STREAMS_MAX; i++)

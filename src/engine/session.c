@@ -7,6 +7,7 @@
 #include "core/pipes.h"
 #include "core/stopplan.h"
 #include "engine/attachment.h"
+#include "engine/budget.h"
 #include "engine/owner.h"
 #include <errno.h>
 #include <stdio.h>
@@ -234,6 +235,7 @@ static void timer_closed(uv_handle_t *handle)
 void session_discard(struct session *s)
 {
 	link_out(s);
+	budget_forget(s);
 	output_close(s);
 	input_shut(s);
 	owner_done(s);
@@ -299,7 +301,7 @@ void session_publish_exit(struct session *s)
 	session_note_leftovers(s);
 	word_store(&s->words->ended_at, clock_realtime_ms());
 	word_store(&s->words->exit_seen, 1);
-	input_shut(s);
+	input_end(s);
 	owner_done(s);
 	session_check_leftovers(s);
 	session_end_children(s);
@@ -316,8 +318,8 @@ static void spawn_settled(struct session *s)
 	if (session_failed(s)) {
 		word_store(&s->words->ended_at, clock_realtime_ms());
 		word_store(&s->words->tree_gone, 1);
-		output_close(s);
-		input_shut(s);
+		output_end(s);
+		input_end(s);
 	} else {
 		session_arm_timeout(s);
 	}

@@ -144,6 +144,8 @@ const char *session_status(const struct session *s);
 int output_open(struct session *s);
 /* Stops capturing; descriptors stay as they are. */
 void output_close(struct session *s);
+/* Nothing was written, and nothing will be: all streams end where they are. */
+void output_end(struct session *s);
 /* How many bytes may be captured now without passing a block cursor; UINT64_MAX without one. */
 uint64_t output_room(const struct session *s, unsigned stream);
 /* A block cursor has moved, or is gone: captures again if it may. */
@@ -155,7 +157,10 @@ bool output_stream_exists(const struct session *s, unsigned stream);
 /* --- input.c ---------------------------------------------------------------------------------------- */
 
 int input_open(struct session *s);
+/* Stops feeding; the descriptor stays as it is. */
 void input_shut(struct session *s);
+/* Nobody reads any more: stdin is closed, whatever is left of it. Tells no listener. */
+void input_end(struct session *s);
 /* Takes bytes that belong at stdin offset `at` (UINT64_MAX: at the end); what was taken before is
  * skipped. `*ret_accepted` is the offset behind the last byte taken: less than offered when the
  * ring is full. ERROR_STDIN_CLOSED, ERROR_WRONG_OFFSET for a gap. */
