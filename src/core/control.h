@@ -143,7 +143,8 @@ struct control_stream {
 	struct word leader_end; /* E: 1 + offset where the leader's own output ends; 0 until known */
 	struct word acked;	/* E: consumed by attached controlling clients up to here */
 	struct word lost;	/* E: bytes lost to an impossible pipe state, ever */
-	struct word spare[3];
+	struct word floor;	/* E: what is older was given back to save memory */
+	struct word spare[2];
 };
 
 struct control_stop {

@@ -12,6 +12,7 @@ struct ring {
 	uint8_t *data;
 	uint64_t size; /* a power of two */
 	struct word *head;
+	const struct word *floor; /* bytes before this offset are gone in any case; NULL: 0 */
 };
 
 static inline uint64_t ring_head(const struct ring *r)
@@ -22,9 +23,10 @@ static inline uint64_t ring_head(const struct ring *r)
 /* The oldest offset that is still kept. */
 static inline uint64_t ring_tail(const struct ring *r)
 {
-	uint64_t head = ring_head(r);
+	uint64_t head = ring_head(r), tail = head > r->size ? head - r->size : 0;
+	uint64_t floor = r->floor ? word_load(r->floor) : 0;
 
-	return head > r->size ? head - r->size : 0;
+	return tail > floor ? tail : floor;
 }
 
 /* The memory of the `n` <= size bytes at the absolute offset `at`, as up to two pieces. Returns how

@@ -57,6 +57,7 @@ struct engine {
 	struct listeners *listeners; /* listeners.c; made when first needed */
 	uv_signal_t sigterm;
 	enum quit_mode quitting;
+	uint64_t retained, retained_max; /* bytes of output in all rings, and their budget */
 	uint64_t last_busy; /* monotonic ms when a session or a connection was last there */
 	uint32_t free_hint;
 };

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "engine/attachment.h"
+#include "engine/budget.h"
 #include "engine/owner.h"
 #include "engine/session.h"
 #include "core/stopplan.h"
@@ -146,6 +147,7 @@ static int open_daemon(struct engine *e, int sock, struct error *err)
 		return error_set_errno(err, ERROR_INTERNAL, r, "make the event loop");
 	uv_timer_init(&e->loop, &e->leaving);
 	housekeeping_init(e);
+	budget_init(e);
 	uv_signal_init(&e->loop, &e->sigterm);
 	e->leaving.data = e->sigterm.data = e;
 	r = link_open(e, sock, err);

@@ -4,6 +4,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "core/pipes.h"
+#include "engine/budget.h"
 #include "engine/session.h"
 #include <errno.h>
 #include <string.h>
@@ -84,17 +85,19 @@ static void set_polling(struct stream *st, bool on)
 static bool capture_once(struct session *s, unsigned stream)
 {
 	struct stream *st = &s->streams[stream];
-	uint64_t room = output_room(s, stream);
+	uint64_t room = output_room(s, stream), before;
 	ssize_t n;
 
 	if (room == 0) {
 		set_polling(st, false);
 		return false;
 	}
+	before = budget_of_ring(&st->capture.ring);
 	n = capture_step(&s->engine->capture, &st->capture, room < CAPTURE_MAX ? room : CAPTURE_MAX,
 			 clock_realtime_us());
 	if (n == -EAGAIN)
 		return false;
+	budget_add(s->engine, budget_of_ring(&st->capture.ring) - before);
 	if (n < 0) {
 		/* A broken pipe of our own, or a copy that stopped half-way. */
 		log_error("%s: capture of stream %u: %s", s->id, stream, strerror((int)-n));
@@ -137,7 +140,9 @@ static int open_stream(struct session *s, unsigned stream)
 		.data = (uint8_t *)s->map + s->layout.out[stream],
 		.size = word_load(&s->words->out_size[stream]),
 		.head = &s->words->streams[stream].head,
+		.floor = &s->words->streams[stream].floor,
 	};
+	budget_add(s->engine, budget_of_ring(&st->capture.ring));
 	st->capture.fd = s->fds[fd];
 	if (s->fds[fd] < 0)
 		return 0;

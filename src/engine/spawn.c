@@ -4,6 +4,7 @@
 #include "base/fd.h"
 #include "base/random.h"
 #include "core/pipes.h"
+#include "engine/budget.h"
 #include "engine/owner.h"
 #include <errno.h>
 #include <stdio.h>
@@ -136,7 +137,7 @@ static int make_pipes(const struct spawn_request *rq, struct parcel *p, struct e
 		}
 	}
 	if (r < 0)
-		return error_set_errno(err, ERROR_EXHAUSTED, r, "make the session's pipes");
+		return budget_no_descriptors(r, err);
 	return 0;
 }
 
@@ -197,7 +198,7 @@ static int load_copy(struct engine *e, unsigned slot, const struct parcel *p, st
 		return session_load(e, slot, fds, ret, err);
 	for (unsigned i = 0; i < N_SLOT_FDS; i++)
 		fd_close(fds[i]);
-	return error_set_errno(err, ERROR_EXHAUSTED, r, "descriptors for the session");
+	return budget_no_descriptors(r, err);
 }
 
 /* From here on the session exists: complete record first, then the keeper is told. */
@@ -306,7 +307,9 @@ int session_spawn(struct engine *e, const struct spawn_request *rq, struct sessi
 	if (e->spawns >= ENGINE_SPAWNS_MAX)
 		return error_set(err, ERROR_RATE_LIMITED,
 				 "%u commands are being started already; try again", e->spawns);
-	r = choose_name(e, rq, err);
+	r = budget_check(e, err);
+	if (r >= 0)
+		r = choose_name(e, rq, err);
 	if (r < 0)
 		return r;
 	meta = json_dumps(rq->meta, JSON_COMPACT);

@@ -4,7 +4,7 @@
 
 static struct word head;
 static uint8_t data[4096];
-static const struct ring ring = { data, sizeof(data), &head };
+static const struct ring ring = { .data = data, .size = sizeof(data), .head = &head };
 static struct cursor c;
 
 static int reset(void **state _unused_)
