@@ -14,8 +14,8 @@ int layout_of(const struct control_slot *slot, struct layout *ret)
 	uint64_t meta = word_load(&slot->meta_size), index = word_load(&slot->index_size);
 	uint64_t in = word_load(&slot->in_size);
 
-	if (meta == 0 || meta > META_SIZE_MAX || meta % LAYOUT_PAGE != 0 || !is_ring_size(index) ||
-	    !is_ring_size(in))
+	if (meta == 0 || meta > META_SIZE_MAX || meta % LAYOUT_PAGE != 0 || index == 0 ||
+	    !is_ring_size(index) || !is_ring_size(in))
 		return -EINVAL;
 	l.notes = l.meta + meta;
 	l.index = l.notes + NOTES_SIZE;

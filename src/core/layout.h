@@ -27,8 +27,9 @@ struct layout {
 	uint64_t size;
 };
 
-/* Derives the layout from the sizes in the record. -EINVAL when a size is out of its range: a
- * record that an engine would have to distrust. */
+/* Derives the layout from the sizes in the record: only the index is always there, other rings may
+ * have the size 0. -EINVAL when a size is out of its range: a record that an engine would have to
+ * distrust. */
 int layout_of(const struct control_slot *slot, struct layout *ret);
 
 /* Bytes of the index ring that goes with output rings of `out_total` bytes: one 16-byte record per

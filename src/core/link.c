@@ -30,8 +30,11 @@ int link_receive(int sock, struct link_message *ret, int table[N_LINK_FDS])
 
 	for (unsigned i = 0; i < N_LINK_FDS; i++)
 		table[i] = -1;
-	if (n <= 0)
-		return (int)n;
+	if (n < 0)
+		return n == -EMSGSIZE ? -EBADMSG : (int)n;
+	/* Nothing at all is the end; an empty message looks the same, but for what it brings. */
+	if (n == 0 && n_fds == 0)
+		return 0;
 	if (n == sizeof(m))
 		for (unsigned i = 0; i < N_LINK_FDS; i++)
 			if (m.fds & 1U << i && used < n_fds)
