@@ -55,5 +55,7 @@ tree() {
 		say "$built"
 		return 1
 	}
-	[ -z "$built" ] || [ "$built" = "ninja: no work to do." ] || say "$built"
+	case $built in
+	*warning:*) say "$built" ;;
+	esac
 }
