@@ -14,6 +14,7 @@
 
 #define PIPE_GRACE_MS      1000U /* for the command to end by its SIGPIPE */
 #define FOREGROUND_LOOK_MS 500   /* a job in the background looks so often whether it may read */
+#define STUCK_MS           2000U /* without a byte written, after a signal that ends most commands */
 #define CAUSE_TIMEOUT      4
 
 enum { P_ATTACH, P_SIGNALS, P_STDIN, P_OUTLETS, N_POLL = P_OUTLETS + 2 };
@@ -28,8 +29,10 @@ struct foreground {
 	int signal_fd;
 	int stdin_fd; /* -1 when no more is read */
 	bool stdin_own, stdin_terminal;
-	uint64_t stop_at; /* monotonic ms; 0: our stdout is read */
-	int leave;        /* signal by which we were told to leave, or -1: the terminal is gone */
+	uint64_t stop_at;  /* monotonic ms; 0: our stdout is read */
+	uint64_t stuck_at; /* monotonic ms; 0: no signal that ends a command was passed on */
+	bool abandoned;
+	int leave; /* signal by which we were told to leave, or -1: the terminal is gone */
 };
 
 static void signals_of(bool owner, sigset_t *set)
@@ -70,6 +73,13 @@ static void check_outlet(struct foreground *f, const struct outlet *outlet)
 	}
 }
 
+static void consumed(struct foreground *f, unsigned outlet, size_t n)
+{
+	attach_consumed(f->attach, f->streams[outlet], n);
+	if (n > 0 && f->stuck_at != 0)
+		f->stuck_at = clock_monotonic_ms() + STUCK_MS;
+}
+
 static int on_output(void *data, enum frame_stream stream, const uint8_t *bytes, size_t n)
 {
 	struct foreground *f = data;
@@ -79,7 +89,7 @@ static int on_output(void *data, enum frame_stream stream, const uint8_t *bytes,
 	if (done < 0)
 		return (int)done;
 	f->streams[i] = stream;
-	attach_consumed(f->attach, stream, (size_t)done);
+	consumed(f, i, (size_t)done);
 	check_outlet(f, &f->outlets[i]);
 	attach_pause(f->attach, outlet_kept(&f->outlets[0]) >= OUTLET_HIGH ||
 					outlet_kept(&f->outlets[1]) >= OUTLET_HIGH);
@@ -98,7 +108,7 @@ static void flush_outlets(struct foreground *f)
 	for (unsigned i = 0; i < 2; i++) {
 		if (outlet_kept(&f->outlets[i]) == 0)
 			continue;
-		attach_consumed(f->attach, f->streams[i], (size_t)outlet_flush(&f->outlets[i]));
+		consumed(f, i, (size_t)outlet_flush(&f->outlets[i]));
 		check_outlet(f, &f->outlets[i]);
 	}
 	attach_pause(f->attach, outlet_kept(&f->outlets[0]) >= OUTLET_HIGH ||
@@ -177,6 +187,8 @@ static void on_signal(struct foreground *f, const struct signalfd_siginfo *info)
 		return;
 	}
 	attach_signal(f->attach, signal);
+	if (signal == SIGINT || signal == SIGQUIT || signal == SIGTERM)
+		f->stuck_at = clock_monotonic_ms() + STUCK_MS;
 	if (signal == SIGTSTP && info->ssi_code == SI_KERNEL) {
 		/* Ctrl-Z: the shell waits for this process to stop, too. The session's processes
 		 * are a group that no shell controls, where SIGTSTP alone stops nobody. */
@@ -201,11 +213,20 @@ static int shorter(int a, int b)
 	return a < 0 ? b : b < 0 ? a : MIN(a, b);
 }
 
+/* ms; -1 for a time that is not set. */
+static int left_until(uint64_t time)
+{
+	uint64_t now = clock_monotonic_ms();
+
+	if (time == 0)
+		return -1;
+	return time > now ? (int)(time - now) : 0;
+}
+
 static int fill_poll(struct foreground *f, struct pollfd p[N_POLL])
 {
 	int timeout = attach_timeout(f->attach);
 	struct iovec room[2];
-	uint64_t now;
 
 	p[P_ATTACH] = (struct pollfd){ attach_fd(f->attach), attach_events(f->attach), 0 };
 	p[P_SIGNALS] = (struct pollfd){ f->signal_fd, POLLIN, 0 };
@@ -220,17 +241,15 @@ static int fill_poll(struct foreground *f, struct pollfd p[N_POLL])
 		p[P_OUTLETS + i] =
 			(struct pollfd){ outlet_kept(&f->outlets[i]) > 0 ? f->outlets[i].fd : -1,
 					 POLLOUT, 0 };
-	if (f->stop_at != 0) {
-		now = clock_monotonic_ms();
-		timeout = shorter(timeout, f->stop_at > now ? (int)(f->stop_at - now) : 0);
-	}
-	return timeout;
+	if (!all_written(f))
+		timeout = shorter(timeout, left_until(f->stuck_at));
+	return shorter(timeout, left_until(f->stop_at));
 }
 
 /* The session has said all that it is going to say to us, and it is written. */
 static bool is_finished(const struct foreground *f)
 {
-	if (f->leave != 0)
+	if (f->leave != 0 || f->abandoned)
 		return true;
 	if (f->stop_at != 0 && clock_monotonic_ms() >= f->stop_at)
 		return true;
@@ -238,6 +257,25 @@ static bool is_finished(const struct foreground *f)
 	    (f->o->until_ended || !attach_exit(f->attach)))
 		return false;
 	return all_written(f);
+}
+
+/* Nobody has read our stdout since a signal was passed on that ends most commands. Where the
+ * command did end, it would not have waited for its reader, so nor do we: the rest stays in the
+ * session. */
+static bool is_abandoned(struct foreground *f)
+{
+	json_t *session = NULL;
+	bool alive;
+
+	if (f->stuck_at == 0 || all_written(f) || clock_monotonic_ms() < f->stuck_at)
+		return false;
+	f->stuck_at = clock_monotonic_ms() + STUCK_MS;
+	if (cli_call_session(f->cli, "GET", attach_session(f->attach), "", NULL, &session, NULL) <
+	    0)
+		return false;
+	alive = json_is_true(json_object_get(session, "treeAlive"));
+	json_decref(session);
+	return !alive;
 }
 
 static int loop(struct foreground *f, struct error *e)
@@ -253,6 +291,7 @@ static int loop(struct foreground *f, struct error *e)
 		if (p[P_STDIN].revents)
 			read_stdin(f, p[P_STDIN].revents);
 		flush_outlets(f);
+		f->abandoned = is_abandoned(f);
 		r = attach_step(f->attach, e);
 		if (r < 0)
 			return r;
@@ -311,11 +350,30 @@ static int leave_status(const struct foreground *f)
 	return EXIT_SIGNAL + (f->leave > 0 ? f->leave : SIGHUP);
 }
 
+/* Detached, the session needs no reader, and its exit is known soon. */
+static int abandoned_status(struct foreground *f)
+{
+	struct error e = { 0 };
+	json_t *answer = NULL, *code;
+	int status = EXIT_FAILED;
+
+	if (cli_call_session(f->cli, "POST", attach_session(f->attach), "/wait",
+			     json_pack("{s:s}", "timeout", "5s"), &answer, &e) < 0)
+		return cli_fail(f->cli, &e);
+	code = json_object_get(answer, "exitCode");
+	if (json_is_integer(code))
+		status = cli_status_of(json_integer_value(code));
+	json_decref(answer);
+	return status;
+}
+
 static int finish(struct foreground *f)
 {
 	attach_detach(f->attach);
 	if (f->stop_at != 0)
 		return closed_status(f);
+	if (f->abandoned)
+		return abandoned_status(f);
 	return f->leave != 0 ? leave_status(f) : ended_status(f);
 }
 

@@ -246,8 +246,10 @@ static int spawn_failed(struct cli *cli, const struct error *e)
 	json_int_t errnum = json_integer_value(json_object_get(details, "errno"));
 	int status = cli_fail(cli, e);
 
-	if (!step || strcmp(step, "execve") != 0)
+	if (!step)
 		return status;
+	if (strcmp(step, "execve") != 0)
+		return EXIT_FAILED;
 	return errnum == ENOENT ? EXIT_NOT_FOUND : EXIT_NOT_EXECUTABLE;
 }
 

@@ -53,7 +53,7 @@ void scan_init(struct scan *s, struct scan_value container)
 {
 	bool holds = container.size >= 2 && (*container.text == '[' || *container.text == '{');
 
-	s->at = container.text + (holds ? 1 : 0);
+	s->at = holds ? container.text + 1 : "";
 	s->end = holds ? container.text + container.size - 1 : s->at;
 }
 
@@ -154,12 +154,14 @@ static size_t decode_escape(const char **at, const char *end, char to[4])
 
 char *scan_text(struct scan_value value, char *to, size_t size)
 {
-	const char *at = value.text + 1, *end = value.text + value.size - 1;
+	const char *at, *end;
 	size_t n = 0;
 
 	*to = '\0';
 	if (value.size < 2 || *value.text != '"')
 		return to;
+	at = value.text + 1;
+	end = value.text + value.size - 1;
 	while (at < end) {
 		char bytes[4] = { *at };
 		size_t length = 1;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/fd.h"
+#include "client/attach_input.h"
 #include "client/http.h"
 #include "client/uri.h"
 #include <errno.h>
@@ -376,6 +377,106 @@ static void targets_are_encoded(void **state)
 	buffer_done(&b);
 }
 
+/* --- input held until it is accepted --------------------------------------------------------- */
+
+static void add_input(struct attach_input *in, const char *text)
+{
+	struct iovec room[2];
+
+	assert_true(attach_input_pieces(in, room) > 0);
+	assert_true(room[0].iov_len >= strlen(text));
+	memcpy(room[0].iov_base, text, strlen(text));
+	in->end += strlen(text);
+}
+
+static void assert_due(const struct attach_input *in, const char *expected)
+{
+	const uint8_t *bytes;
+
+	assert_int_equal(attach_input_due(in, FRAME_INPUT_WINDOW, &bytes), strlen(expected));
+	assert_memory_equal(bytes, expected, strlen(expected));
+}
+
+static void input_waits_for_the_session_to_take_any(void **state)
+{
+	static struct attach_input in;
+	struct iovec room[2];
+
+	(void)state;
+	assert_int_equal(attach_input_pieces(&in, room), 0);
+	assert_int_equal(attach_input_start(&in, 100), 0);
+	add_input(&in, "hello");
+	assert_due(&in, "hello");
+	assert_true(in.sent == 100);
+}
+
+static void what_was_not_accepted_is_sent_again_and_nothing_else(void **state)
+{
+	static struct attach_input in;
+
+	(void)state;
+	assert_int_equal(attach_input_start(&in, 0), 0);
+	add_input(&in, "hello world");
+	in.sent = in.end;
+	attach_input_accept(&in, 3);
+	assert_int_equal(attach_input_start(&in, 6), 0); /* three more were taken unnoticed */
+	assert_due(&in, "world");
+	assert_true(in.sent == 6);
+	assert_int_equal(attach_input_start(&in, 5), -EPROTO);
+}
+
+static void input_moves_behind_what_another_client_has_typed(void **state)
+{
+	static struct attach_input in;
+
+	(void)state;
+	assert_int_equal(attach_input_start(&in, 0), 0);
+	add_input(&in, "mine");
+	attach_input_accept(&in, 10);
+	assert_due(&in, "mine");
+	assert_true(in.sent == 10);
+	assert_true(in.end == 14);
+}
+
+static void the_end_is_told_once_all_is_accepted_and_again_after_a_break(void **state)
+{
+	static struct attach_input in;
+
+	(void)state;
+	assert_int_equal(attach_input_start(&in, 0), 0);
+	add_input(&in, "bye");
+	in.ended = true;
+	in.sent = in.end;
+	assert_false(attach_input_eof_due(&in));
+	attach_input_accept(&in, 3);
+	assert_true(attach_input_eof_due(&in));
+	in.eof_sent = true;
+	assert_false(attach_input_eof_due(&in));
+	assert_int_equal(attach_input_start(&in, 3), 0);
+	assert_true(attach_input_eof_due(&in));
+}
+
+static void the_input_window_wraps_and_never_overflows(void **state)
+{
+	static struct attach_input in;
+	struct iovec room[2];
+	const uint8_t *due;
+
+	(void)state;
+	assert_int_equal(attach_input_start(&in, FRAME_INPUT_WINDOW - 3), 0);
+	assert_int_equal(attach_input_pieces(&in, room), 2);
+	assert_int_equal(room[0].iov_len, 3);
+	assert_int_equal(room[0].iov_len + room[1].iov_len, FRAME_INPUT_WINDOW);
+	memset(room[0].iov_base, 'a', room[0].iov_len);
+	memset(room[1].iov_base, 'b', room[1].iov_len);
+	in.end += FRAME_INPUT_WINDOW;
+	assert_int_equal(attach_input_pieces(&in, room), 0);
+	assert_int_equal(attach_input_due(&in, FRAME_INPUT_WINDOW, &due), 3);
+	in.sent += 3;
+	assert_int_equal(attach_input_due(&in, FRAME_INPUT_WINDOW, &due), FRAME_INPUT_WINDOW - 3);
+	assert_int_equal(due[0], 'b');
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -393,6 +494,11 @@ int main(void)
 		cmocka_unit_test(an_upgrade_hands_over_the_socket_and_what_came_with_it),
 		cmocka_unit_test(nobody_listening_has_its_own_error),
 		cmocka_unit_test(targets_are_encoded),
+		cmocka_unit_test(input_waits_for_the_session_to_take_any),
+		cmocka_unit_test(what_was_not_accepted_is_sent_again_and_nothing_else),
+		cmocka_unit_test(input_moves_behind_what_another_client_has_typed),
+		cmocka_unit_test(the_end_is_told_once_all_is_accepted_and_again_after_a_break),
+		cmocka_unit_test(the_input_window_wraps_and_never_overflows),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
