@@ -300,7 +300,7 @@ static void lines_that_match_are_printed_however_they_arrive(void **state)
 	struct error e;
 
 	(void)state;
-	assert_int_equal(printer_init(&p, to, "^t|l.st|two", &e), 0);
+	assert_int_equal(printer_init(&p, to, "^t|l.st|two|^$", &e), 0);
 	for (size_t i = 0; i < strlen(out); i++) {
 		assert_int_equal(printer_put(&p, FRAME_STDOUT, out + i, 1), 0);
 		if (i == 5) /* in the middle of a line of the other stream */
@@ -327,10 +327,12 @@ static void an_outlet_keeps_in_order_what_is_not_taken_yet(void **state)
 		bytes[i] = (uint8_t)(i * 7 + i / 251);
 	assert_int_equal(pipe2(pair, O_CLOEXEC), 0);
 	outlet_open(&o, pair[1]);
-	for (size_t i = 0; i < sizeof(bytes); i += 100000)
-		written += (size_t)outlet_write(&o, bytes + i, 100000);
+	for (size_t i = 0; i < sizeof(bytes); i += 100000) {
+		written += (size_t)outlet_write(&o, bytes + i, 100000); /* does not block */
+		assert_true(outlet_kept(&o) > 0);
+		read_back += (size_t)read(pair[0], got + read_back, 30000);
+	}
 	assert_int_equal(written + outlet_kept(&o), sizeof(bytes));
-	assert_true(outlet_kept(&o) > 0); /* and the write did not block */
 	while (read_back < sizeof(got)) {
 		ssize_t n = read(pair[0], got + read_back, 30000);
 
