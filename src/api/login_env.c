@@ -22,7 +22,7 @@ char *login_env_home(void)
 	return strdup(home && home[0] == '/' ? home : "/");
 }
 
-char **login_env_make(void)
+char **login_env_make(bool terminal)
 {
 	char **list = calloc(VARIABLES_MAX + 1, sizeof(*list));
 	const struct passwd *pw = getpwuid(getuid());
@@ -40,6 +40,7 @@ char **login_env_make(void)
 	add(list, &n, "PATH", getuid() == 0 ? "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 					    : "/usr/local/bin:/usr/bin:/bin");
 	add(list, &n, "LANG", getenv("LANG"));
+	add(list, &n, "TERM", terminal ? "xterm-256color" : NULL);
 	list[n] = NULL;
 	free(home);
 	return list;

@@ -3,9 +3,11 @@
  * USER, SHELL from the user database, PATH=/usr/local/bin:/usr/bin:/bin (with the sbin directories for
  * root), and the daemon's LANG when it has one. Never the daemon's own environment. */
 #pragma once
+#include <stdbool.h>
 
-/* NULL-terminated `KEY=value`, for text_list_free; NULL without memory. */
-char **login_env_make(void);
+/* NULL-terminated `KEY=value`, for text_list_free; NULL without memory. With `terminal` also
+ * TERM=xterm-256color. */
+char **login_env_make(bool terminal);
 
 /* The user's home directory, "/" when none is known. The caller's; NULL without memory. */
 char *login_env_home(void);

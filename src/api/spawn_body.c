@@ -2,6 +2,7 @@
 #include "api/spawn_body.h"
 #include "api/login_env.h"
 #include "base/text.h"
+#include "core/pty.h"
 #include <errno.h>
 #include <linux/capability.h>
 #include <signal.h>
@@ -66,6 +67,8 @@ const struct json_field spawn_body_fields[] = {
 	{ .name = "leftovers", .type = FIELD_ENUM, .offset = AT(leftovers), .names = leftover_names },
 	{ .name = "onDisconnect", .type = FIELD_ENUM, .offset = AT(on_disconnect), .names = disconnects },
 	{ .name = "withPid", .type = FIELD_U64, .offset = AT(with_pid), .min = 1, .max = INT32_MAX },
+	{ .name = "rows", .type = FIELD_U64, .offset = AT(rows), .min = 1, .max = 10000 },
+	{ .name = "cols", .type = FIELD_U64, .offset = AT(cols), .min = 1, .max = 10000 },
 	{ .name = "ready", .type = FIELD_JSON, .offset = AT(ready) },
 	{ .name = "replace", .type = FIELD_BOOL, .offset = AT(replace) },
 	{ .name = "attach", .type = FIELD_JSON, .offset = AT(attach) },
@@ -102,7 +105,7 @@ static int check_env(struct spawn_body *b, struct error *err)
 	size_t n = 0;
 
 	if (!b->has_env && !b->clear_env) {
-		b->envp = login_env_make();
+		b->envp = login_env_make(b->kind == KIND_PTY);
 	} else {
 		b->envp = calloc(b->env.n + 1, sizeof(*b->envp));
 		for (size_t i = 0; b->envp && i < b->env.n; i++) {
@@ -308,6 +311,8 @@ static int check_attach(struct spawn_body *b, struct error *err)
 
 	if (!b->attach)
 		return 0;
+	if (!json_is_object(b->attach))
+		return error_set(err, ERROR_INVALID_ARGUMENT, "attach: expected an object");
 	r = json_read(b->attach, attach_fields, &a, err);
 	if (r >= 0 && (text_hex_decode(a.token, b->request.token, sizeof(b->request.token)) < 0 ||
 		       !(b->request.token[0] | b->request.token[1])))
@@ -361,15 +366,28 @@ static uint64_t ring_size(uint64_t wanted)
 	return size;
 }
 
+/* As in other fields, null is as good as absent. */
+static void forget_nulls(struct spawn_body *b)
+{
+	json_t **const any[] = { &b->limits, &b->labels, &b->attach, &b->ready };
+
+	for (size_t i = 0; i < ARRAY_SIZE(any); i++)
+		if (json_is_null(*any[i]))
+			*any[i] = NULL;
+}
+
 int spawn_body_read(struct spawn_body *b, const json_t *json, uint64_t nofile_soft,
 		    struct error *err)
 {
 	struct stop_plan plan = { 0 };
 	int r;
 
-	*b = (struct spawn_body){ .kind = KIND_PIPE, .backlog = RING_SIZE_OUT };
+	*b = (struct spawn_body){ .kind = KIND_PIPE, .backlog = RING_SIZE_OUT,
+				   .rows = PTY_ROWS,
+				   .cols = PTY_COLS };
 	spec_init(&b->request.spec);
 	r = json_read(json, spawn_body_fields, b, err);
+	forget_nulls(b);
 	if (r >= 0)
 		r = check_command(b, err);
 	if (r >= 0)
@@ -386,8 +404,6 @@ int spawn_body_read(struct spawn_body *b, const json_t *json, uint64_t nofile_so
 		r = check_stop(b, &plan, err);
 	if (r >= 0)
 		r = check_attach(b, err);
-	if (r >= 0 && b->kind == KIND_PTY)
-		r = error_set(err, ERROR_UNIMPLEMENTED, "kind pty is not available in this version");
 	if (r < 0)
 		return r;
 	if (b->has_nice)
@@ -395,6 +411,9 @@ int spawn_body_read(struct spawn_body *b, const json_t *json, uint64_t nofile_so
 	b->request.name = b->name;
 	b->request.stdin_pipe = b->stdin_mode == STDIN_PIPE;
 	b->request.merge = b->merge_stderr;
+	b->request.pty = b->kind == KIND_PTY;
+	b->request.rows = (uint16_t)b->rows;
+	b->request.cols = (uint16_t)b->cols;
 	b->request.backlog = ring_size(b->backlog);
 	b->request.timeout_ms = b->has_timeout ? MAX(b->timeout_ms, 1ULL) : 0;
 	b->request.has_ttl = b->has_ttl;

@@ -19,7 +19,7 @@ struct spawn_body {
 	int stdin_mode;
 	int origin;
 	int leftovers;
-	uint64_t backlog;
+	uint64_t backlog, rows, cols;
 	bool has_grace, has_timeout, has_ttl;
 	uint64_t grace_ms, timeout_ms, ttl_ms, with_pid;
 	int on_disconnect;

@@ -46,6 +46,9 @@ enum slot_fd {
 	SLOT_FD_ERR,	/* read end of stderr */
 	SLOT_FD_PID,	/* pidfd of the leader */
 	N_SLOT_FDS,
+	/* A pty session has its master as SLOT_FD_OUT, no SLOT_FD_IN, and the keeper holds a slave until
+	 * the leader's output is complete: */
+	SLOT_FD_SLAVE = SLOT_FD_ERR,
 	/* Only in LINK_SPAWN, for the child: */
 	SLOT_FD_CHILD_IN = N_SLOT_FDS,
 	SLOT_FD_CHILD_OUT,

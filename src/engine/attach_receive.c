@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* attach_receive.c - what an attached client says: input by offset, acknowledgements, signals. */
+#include "core/pty.h"
 #include "engine/attachment_private.h"
 #include <errno.h>
 #include <string.h>
@@ -67,6 +68,10 @@ static int on_frame(struct attachment *a, const struct frame *f)
 		if (a->controlling)
 			input_close(a->session);
 		return 0;
+	case FRAME_RESIZE:
+		if (a->controlling && session_is_pty(a->session) && f->rows > 0 && f->cols > 0)
+			pty_resize(a->session->fds[SLOT_FD_OUT], f->rows, f->cols);
+		return 0;
 	case FRAME_SIGNAL:
 		if (!a->controlling)
 			return protocol_error(a, 403, "a read-only client cannot send signals");
@@ -79,7 +84,7 @@ static int on_frame(struct attachment *a, const struct frame *f)
 		attachment_end(a, FRAME_DETACHED);
 		return 0;
 	default:
-		return 0; /* RESIZE: a pipe session has no window */
+		return 0;
 	}
 }
 

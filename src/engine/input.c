@@ -2,6 +2,7 @@
 /* input.c - a session's stdin: taken from clients by offset, given to the child as it reads. */
 #include "base/fd.h"
 #include "base/log.h"
+#include "core/pty.h"
 #include "engine/session.h"
 #include <errno.h>
 #include <string.h>
@@ -163,10 +164,25 @@ int input_take(struct session *s, uint64_t at, const void *data, size_t n, uint6
 	return 0;
 }
 
+/* A terminal has no end of input; in canonical mode there is a character for it. */
+static void type_eof(struct session *s)
+{
+	struct pty_mode mode;
+	struct error err = { 0 };
+	uint64_t accepted;
+
+	if (pty_mode(s->fds[SLOT_FD_OUT], &mode) >= 0 && mode.canonical)
+		input_take(s, UINT64_MAX, &mode.eof, 1, &accepted, &err);
+}
+
 void input_close(struct session *s)
 {
 	if (!s->in_open || word_load(&s->words->in_closing))
 		return;
+	if (session_is_pty(s)) {
+		type_eof(s);
+		return;
+	}
 	word_store(&s->words->in_closing, 1);
 	input_pump(s);
 }

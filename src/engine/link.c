@@ -2,6 +2,7 @@
 /* link.c - the engine's side of the private socket, and the replacement of a keeper that died. */
 #include "base/fd.h"
 #include "base/log.h"
+#include "core/pty.h"
 #include "engine/session.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -116,11 +117,19 @@ static void give_slot(struct engine *e, unsigned slot)
 	struct session *s = slot < CONTROL_SLOTS ? e->slots[slot] : NULL;
 	int table[N_LINK_FDS];
 
-	for (unsigned i = 0; i < N_SLOT_FDS; i++) {
+	_cleanup_(closep) int slave = -1;
+
+	for (unsigned i = 0; i < N_SLOT_FDS; i++)
 		table[i] = s ? s->fds[i] : -1;
+	if (s && session_is_pty(s)) {
+		table[SLOT_FD_IN] = -1;
+		if (s->fds[SLOT_FD_OUT] >= 0 && !session_exited(s))
+			slave = pty_open_slave(s->fds[SLOT_FD_OUT]);
+		table[SLOT_FD_SLAVE] = slave;
+	}
+	for (unsigned i = 0; i < N_SLOT_FDS; i++)
 		if (table[i] >= 0)
 			m.fds |= 1U << i;
-	}
 	link_tell_fds(e, &m, table);
 }
 

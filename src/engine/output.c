@@ -9,7 +9,8 @@
 #include <errno.h>
 #include <string.h>
 
-#define CAPTURE_MAX (1024 * 1024)
+#define CAPTURE_MAX	 (1024 * 1024)
+#define TERMINAL_BUFFERS (64 * 1024)
 
 bool output_stream_exists(const struct session *s, unsigned stream)
 {
@@ -66,6 +67,8 @@ static void end_stream(struct session *s, unsigned stream)
 	st->open = st->polling = false;
 	s->fds[fd] = fd_close(s->fds[fd]);
 	link_tell(s->engine, LINK_CLOSE, s->slot, 1U << fd);
+	if (session_is_pty(s))
+		input_end(s); /* both ways end together */
 }
 
 static void on_readable(uv_poll_t *poll, int status, int events);
@@ -81,8 +84,19 @@ static void set_polling(struct stream *st, bool on)
 		uv_poll_stop(&st->poll);
 }
 
-/* One capture step; false when there was nothing to do. */
-static bool capture_once(struct session *s, unsigned stream)
+enum captured {
+	CAPTURED, /* bytes, or the end of the stream */
+	NOTHING,
+	BLOCKED, /* by a block cursor: nothing was tried */
+};
+
+/* The kernel says EIO when nobody has the terminal open any more. */
+static bool is_end(const struct session *s, ssize_t n)
+{
+	return n == 0 || (n == -EIO && session_is_pty(s));
+}
+
+static enum captured capture_once(struct session *s, unsigned stream)
 {
 	struct stream *st = &s->streams[stream];
 	uint64_t room = output_room(s, stream), before;
@@ -90,15 +104,15 @@ static bool capture_once(struct session *s, unsigned stream)
 
 	if (room == 0) {
 		set_polling(st, false);
-		return false;
+		return BLOCKED;
 	}
 	before = budget_of_ring(&st->capture.ring);
 	n = capture_step(&s->engine->capture, &st->capture, room < CAPTURE_MAX ? room : CAPTURE_MAX,
 			 clock_realtime_us());
 	if (n == -EAGAIN)
-		return false;
+		return NOTHING;
 	budget_add(s->engine, budget_of_ring(&st->capture.ring) - before);
-	if (n < 0) {
+	if (n < 0 && !is_end(s, n)) {
 		/* A broken pipe of our own, or a copy that stopped half-way. */
 		log_error("%s: capture of stream %u: %s", s->id, stream, strerror((int)-n));
 		if (capture_recover(&s->engine->capture, &st->capture, clock_realtime_us()) > 0)
@@ -106,7 +120,7 @@ static bool capture_once(struct session *s, unsigned stream)
 	}
 	if (n <= 0)
 		end_stream(s, stream);
-	return true;
+	return CAPTURED;
 }
 
 static void on_readable(uv_poll_t *poll, int status, int events)
@@ -117,7 +131,7 @@ static void on_readable(uv_poll_t *poll, int status, int events)
 
 	(void)status;
 	(void)events;
-	if (!capture_once(s, stream))
+	if (capture_once(s, stream) != CAPTURED)
 		return;
 	session_hold(s);
 	tell_listeners(s, stream);
@@ -198,8 +212,29 @@ void output_resume(struct session *s)
 			set_polling(&s->streams[i], true);
 }
 
-/* Whether the leader's own output of this stream is in the ring. What it wrote is in the pipe by
- * now: it is dead. Between two steps the transfer pipe is empty. */
+/* A terminal's buffers cannot be counted. What the leader wrote is complete when there is nothing
+ * more to take after its end, or when more was taken than the buffers hold: that came from others.
+ * Then the keeper's own slave may go, and the stream ends when nobody else has the terminal. */
+static bool drain_terminal(struct session *s)
+{
+	struct stream *st = &s->streams[STREAM_OUT];
+	uint64_t from = word_load(&st->capture.words->head);
+	enum captured r = CAPTURED;
+
+	while (st->open && r == CAPTURED &&
+	       word_load(&st->capture.words->head) - from < TERMINAL_BUFFERS)
+		r = capture_once(s, STREAM_OUT);
+	if (word_load(&st->capture.words->head) > from)
+		tell_listeners(s, STREAM_OUT);
+	if (r == BLOCKED)
+		return false;
+	word_store(&st->capture.words->leader_end, 1 + word_load(&st->capture.words->head));
+	link_tell(s->engine, LINK_CLOSE, s->slot, 1U << SLOT_FD_SLAVE);
+	return true;
+}
+
+/* Whether the leader's own output of this stream is in the ring. What it wrote to a pipe is in the
+ * pipe by now: it is dead. Between two steps the transfer pipe is empty. */
 static bool leader_complete(struct session *s, unsigned stream)
 {
 	struct stream *st = &s->streams[stream];
@@ -207,9 +242,12 @@ static bool leader_complete(struct session *s, unsigned stream)
 
 	if (!output_stream_exists(s, stream))
 		return true;
-	if (word_load(&words->leader_end) == 0)
+	if (word_load(&words->leader_end) == 0) {
+		if (session_is_pty(s))
+			return drain_terminal(s);
 		word_store(&words->leader_end, 1 + word_load(&words->head) +
 						       (st->open ? pipe_fill(st->capture.fd) : 0));
+	}
 	return !st->open || word_load(&words->head) >= word_load(&words->leader_end) - 1;
 }
 

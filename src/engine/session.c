@@ -10,6 +10,7 @@
 #include "engine/budget.h"
 #include "engine/owner.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -189,6 +190,13 @@ int session_load(struct engine *e, unsigned slot, int fds[N_SLOT_FDS], struct se
 		return 0;
 	}
 	word_hook_slot(slot);
+	if (session_is_pty(s)) {
+		/* Only the keeper holds a slave; typing goes through a second descriptor of the master,
+		 * because libuv watches a descriptor once. */
+		s->fds[SLOT_FD_SLAVE] = fd_close(s->fds[SLOT_FD_SLAVE]);
+		if (s->fds[SLOT_FD_OUT] >= 0)
+			s->fds[SLOT_FD_IN] = fcntl(s->fds[SLOT_FD_OUT], F_DUPFD_CLOEXEC, 3);
+	}
 	r = map_memory(s, err);
 	if (r >= 0)
 		r = meta_read(s, err);

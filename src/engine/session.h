@@ -123,6 +123,11 @@ int session_find(struct engine *e, const char *key, struct session **ret, struct
 struct session *session_by_name(struct engine *e, const char *name);
 struct session *session_by_key(struct engine *e, const uint64_t hash[2]);
 
+static inline bool session_is_pty(const struct session *s)
+{
+	return word_load(&s->words->kind) == KIND_PTY;
+}
+
 /* --- state.c: what the words mean ------------------------------------------------------------------- */
 
 bool session_started(const struct session *s);

@@ -4,6 +4,7 @@
 #include "base/fd.h"
 #include "base/random.h"
 #include "core/pipes.h"
+#include "core/pty.h"
 #include "engine/budget.h"
 #include "engine/owner.h"
 #include <errno.h>
@@ -75,14 +76,16 @@ static void fill_record(struct control_slot *w, const struct spawn_request *rq, 
 {
 	uint64_t meta_size = (meta_length + 8 + LAYOUT_PAGE - 1) / LAYOUT_PAGE * LAYOUT_PAGE;
 
-	word_store(&w->kind, KIND_PIPE);
-	word_store(&w->flags, (rq->stdin_pipe ? FLAG_STDIN : 0) | (rq->merge ? FLAG_MERGE : 0) |
+	bool input = rq->stdin_pipe || rq->pty, one = rq->merge || rq->pty;
+
+	word_store(&w->kind, rq->pty ? KIND_PTY : KIND_PIPE);
+	word_store(&w->flags, (input ? FLAG_STDIN : 0) | (rq->merge ? FLAG_MERGE : 0) |
 				      (rq->spec.header.flags & SPEC_GATE ? FLAG_GATE : 0));
 	word_store(&w->meta_size, meta_size);
 	word_store(&w->out_size[STREAM_OUT], rq->backlog);
-	word_store(&w->out_size[STREAM_ERR], rq->merge ? 0 : rq->backlog);
-	word_store(&w->in_size, rq->stdin_pipe ? RING_SIZE_IN : 0);
-	word_store(&w->index_size, layout_index_size(rq->backlog * (rq->merge ? 1 : 2)));
+	word_store(&w->out_size[STREAM_ERR], one ? 0 : rq->backlog);
+	word_store(&w->in_size, input ? RING_SIZE_IN : 0);
+	word_store(&w->index_size, layout_index_size(rq->backlog * (one ? 1 : 2)));
 	word_store(&w->parent, rq->parent);
 	for (unsigned i = 0; i < 2; i++) {
 		word_store(&w->key_hash[i], rq->key_hash[i]);
@@ -141,6 +144,23 @@ static int make_pipes(const struct spawn_request *rq, struct parcel *p, struct e
 	return 0;
 }
 
+/* The child has the slave three times; the keeper holds one more. */
+static int make_terminal(const struct spawn_request *rq, struct parcel *p, struct error *err)
+{
+	int master, slave, r = pty_make(rq->rows, rq->cols, &master, &slave);
+
+	if (r < 0)
+		return budget_no_descriptors(r, err);
+	p->fds[SLOT_FD_OUT] = master;
+	p->fds[SLOT_FD_SLAVE] = slave;
+	for (unsigned i = SLOT_FD_CHILD_IN; i <= SLOT_FD_CHILD_ERR; i++) {
+		p->fds[i] = fcntl(slave, F_DUPFD_CLOEXEC, 3);
+		if (p->fds[i] < 0)
+			return budget_no_descriptors(-errno, err);
+	}
+	return 0;
+}
+
 /* The caller's environment, and which session this is. */
 static int make_spec(const struct spawn_request *rq, struct control_slot *w, const char *id,
 		     int *ret_fd, struct error *err)
@@ -164,6 +184,8 @@ static int make_spec(const struct spawn_request *rq, struct control_slot *w, con
 	envp[n] = mine;
 	spec.envp = envp;
 	spec.header.mark = word_load(&w->mark);
+	if (rq->pty)
+		spec.header.flags |= SPEC_TERMINAL;
 	r = spec_pack(&spec, ret_fd, err);
 	free(envp);
 	return r;
@@ -253,11 +275,12 @@ static int build(struct engine *e, unsigned slot, const struct spawn_request *rq
 	name_session(e, w);
 	fill_record(w, rq, n_meta);
 	word_store(&w->mark, make_mark());
-	snprintf(id, sizeof(id), "pipe-%016llx-%08llx", (unsigned long long)word_load(&w->id_time),
+	snprintf(id, sizeof(id), "%s-%016llx-%08llx", rq->pty ? "pty" : "pipe",
+		 (unsigned long long)word_load(&w->id_time),
 		 (unsigned long long)(word_load(&w->id_counter) & 0xffffffff));
 	r = make_memory(w, meta, n_meta, &p.fds[SLOT_FD_MEMORY], err);
 	if (r >= 0)
-		r = make_pipes(rq, &p, err);
+		r = rq->pty ? make_terminal(rq, &p, err) : make_pipes(rq, &p, err);
 	if (r >= 0)
 		r = make_spec(rq, w, id, &p.fds[SLOT_FD_SPEC], err);
 	if (r < 0)

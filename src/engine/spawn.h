@@ -10,6 +10,8 @@ struct spawn_request {
 	json_t *meta;		/* what is kept of the request; borrowed, gets `name` */
 	const char *name;	/* NULL: made from the command */
 	bool stdin_pipe, merge;
+	bool pty;		/* then the two above count for nothing */
+	uint16_t rows, cols;
 	uint64_t backlog;	/* bytes per stream, a power of two */
 	uint64_t key_hash[2], body_hash[2];
 	uint64_t timeout_ms;	/* 0: none */

@@ -8,8 +8,8 @@ void session_plan(const struct session *s, struct stop_plan *ret)
 {
 	if (s->plan)
 		*ret = *s->plan;
-	else
-		parse_stop_plan("TERM 5s KILL", ret);
+	else /* an interactive shell ignores SIGTERM; a terminal that goes away tells it to end */
+		parse_stop_plan(session_is_pty(s) ? "HUP 1s TERM 4s KILL" : "TERM 5s KILL", ret);
 }
 
 /* How long until SIGKILL; UINT64_MAX for a plan that does not end so. */
