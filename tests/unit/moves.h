@@ -82,7 +82,9 @@ static inline void moves_init(struct moves *m, uint64_t ring_size, unsigned chil
 			.fd = pair[0],
 			.slot = SLOT,
 			.stream = i,
-			.ring = { memory->out[i], ring_size, &memory->slot.streams[i].head },
+			.ring = { .data = memory->out[i],
+				  .size = ring_size,
+				  .head = &memory->slot.streams[i].head },
 			.index = &m->index,
 			.words = &memory->slot.streams[i],
 		};
@@ -92,7 +94,9 @@ static inline void moves_init(struct moves *m, uint64_t ring_size, unsigned chil
 	m->target = (struct feed_target){
 		.fd = pair[1],
 		.slot = SLOT,
-		.ring = { memory->in, ring_size, &memory->slot.in_accepted },
+		.ring = { .data = memory->in,
+			  .size = ring_size,
+			  .head = &memory->slot.in_accepted },
 		.delivered = &memory->slot.in_delivered,
 	};
 }
