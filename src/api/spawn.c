@@ -103,6 +103,8 @@ static int read_ready(const json_t *ready, struct ready_body *ret, struct error 
 	};
 	int r;
 
+	if (!json_is_object(ready))
+		return error_set(err, ERROR_INVALID_ARGUMENT, "ready: expected an object");
 	*ret = (struct ready_body){ .timeout_ms = READY_MS };
 	r = json_read(ready, fields, ret, err);
 	if (r >= 0 && json_array_size(ret->until) == 0)
@@ -177,7 +179,7 @@ static int answer_when_settled(struct request *rq, struct session *s, int status
 	sp->session = s;
 	sp->rq = rq;
 	sp->status = status;
-	sp->ready = json_is_null(ready) ? NULL : ready;
+	sp->ready = ready;
 	sp->listener = (struct listener){ .changed = on_changed, .gone = on_gone };
 	request_defer(rq, on_cancelled, sp);
 	if (s->pending_spawn)
@@ -302,7 +304,7 @@ static int spawn_now(struct request *rq, struct engine *e, struct error *err)
 	r = spawn_body_read(&b, json, word_load(&e->daemon->nofile_soft), err);
 	if (r >= 0)
 		r = find_by_key(e, rq, &b.request, &s, err);
-	if (r >= 0 && b.ready && !json_is_null(b.ready))
+	if (r >= 0 && b.ready)
 		r = read_ready(b.ready, &(struct ready_body){ 0 }, err);
 	holder = r >= 0 && !s && b.replace && b.name ? session_by_name(e, b.name) : NULL;
 	if (holder) {
