@@ -182,7 +182,7 @@ class Api:
 
     def try_spawn(self, *command, key=None, **fields):
         """The answer to a spawn request."""
-        headers = {"Idempotency-Key": key} if key else None
+        headers = None if key is None else {"Idempotency-Key": key}
         body = {"command": list(command), "cwd": self.cwd, **fields}
         return self.post("/v1/sessions", body, headers=headers)
 
