@@ -50,7 +50,7 @@ int cmd_help(struct cli *cli, const void *values, int n, char **operands)
 	const struct command *table = commands_table();
 
 	(void)values;
-	if (n == 0) {
+	if (n <= 0) {
 		commands_help(stdout);
 		return 0;
 	}

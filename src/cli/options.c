@@ -76,7 +76,7 @@ static void make_tables(const struct option_spec *table, enum options_order orde
 		*letter++ = '+';
 	*letter++ = ':';
 	*letter++ = 'h';
-	for (; table[n].name && n < OPTIONS_MAX; n++) {
+	for (; n < OPTIONS_MAX && table[n].name; n++) {
 		t->longer[n] = (struct option){
 			.name = table[n].name,
 			.has_arg = table[n].argument ? required_argument : no_argument,
