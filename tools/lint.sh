@@ -38,11 +38,14 @@ tidy() {
 		sources 'src/*.c' | xargs -P "$(nproc)" -n 4 clang-tidy --quiet -p build-clang 2>/dev/null
 }
 
+# The suppressed: cppcheck 2.10 knows neither `a ?: b` nor the macros of system headers, and takes
+# what is filled in through a second pointer for empty.
 check_cpp() {
 	tree build-clang --native-file tools/native/clang.ini &&
 		cppcheck --quiet --project=build-clang/compile_commands.json -j "$(nproc)" \
-			--file-filter="$PWD/src/*" --enable=warning,performance,portability \
-			--inline-suppr --suppress=missingIncludeSystem --error-exitcode=1
+			--file-filter='*src/*' --enable=warning,performance,portability \
+			--inline-suppr --error-exitcode=1 \
+			--suppress=internalAstError --suppress=unknownMacro --suppress=uninitdata
 }
 
 analyze() {
