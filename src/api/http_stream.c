@@ -5,20 +5,26 @@
 
 #define BLOCK_SIZE (4 * KiB) /* for HTTP/1.0 only; chunks are built in the connection's memory */
 
+/* libmicrohttpd lets go of a connection that it has closed in its next run only, and asks for none. */
+static ssize_t break_off(struct request *rq)
+{
+	server_schedule(rq->connection->server);
+	return MHD_CONTENT_READER_END_WITH_ERROR;
+}
+
 static ssize_t stream_read(void *data, uint64_t offset _unused_, char *buffer, size_t max)
 {
 	struct request *rq = data;
 	ssize_t n;
 
 	if (rq->state != REQUEST_STREAMING)
-		return MHD_CONTENT_READER_END_WITH_ERROR;
+		return break_off(rq);
 	rq->woken = false;
 	n = rq->pull(rq->data, buffer, max);
 	if (n > 0)
 		return n;
 	if (n < 0)
-		return n == -1 ? MHD_CONTENT_READER_END_OF_STREAM
-			       : MHD_CONTENT_READER_END_WITH_ERROR;
+		return n == -1 ? MHD_CONTENT_READER_END_OF_STREAM : break_off(rq);
 	rq->state = REQUEST_WAITING;
 	request_suspend(rq);
 	if (rq->woken)
