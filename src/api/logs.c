@@ -19,6 +19,7 @@ struct log_answer {
 	uint64_t from[STREAMS_MAX];
 	uint64_t dropped; /* before the first byte that is given */
 	bool opened;	  /* `source` is in use */
+	bool lapped;	  /* bytes were overwritten before they could be given */
 	uv_timer_t timer;
 	bool waiting;
 };
@@ -28,7 +29,8 @@ static struct page *page_of(struct log_answer *a)
 	return &a->source.reader.page;
 }
 
-/* Opens the source and notes where the streams stand before anything is taken. */
+/* Opens the source and notes where the streams stand before anything is taken. From then on what is
+ * overwritten unread makes a hole. */
 static void open_source(struct log_answer *a)
 {
 	struct page *p;
@@ -36,16 +38,17 @@ static void open_source(struct log_answer *a)
 	log_source_init(&a->source, a->session, &a->q);
 	a->opened = true;
 	p = page_of(a);
-	for (unsigned i = 0; i < STREAMS_MAX; i++)
-		if (p->want[i]) {
-			uint64_t tail = ring_tail(&a->session->streams[i].capture.ring);
+	for (unsigned i = 0; i < STREAMS_MAX; i++) {
+		uint64_t tail = ring_tail(&a->session->streams[i].capture.ring);
 
-			a->from[i] = p->at[i];
-			if (a->q.from != UINT64_MAX && tail > p->at[i])
-				a->dropped = tail - p->at[i];
-		}
-	if (a->q.from == UINT64_MAX)
-		p->dropped = 0; /* what nobody asked for is not missed */
+		a->from[i] = p->at[i];
+		if (!p->want[i] || p->at[i] >= tail)
+			continue;
+		if (a->q.from != UINT64_MAX) /* what nobody asked for is not missed */
+			a->dropped = tail - p->at[i];
+		p->at[i] = tail;
+	}
+	p->dropped = 0;
 }
 
 static void timer_closed(uv_handle_t *handle)
@@ -67,12 +70,15 @@ static void free_answer(struct log_answer *a)
 
 /* --- raw and ndjson: streamed ------------------------------------------------------------------------ */
 
-/* Bytes are missing in the middle of what was being followed: the client learns where to go on. */
+/* Bytes are missing in the middle. What is followed ends, and the client learns where to go on; what
+ * was promised as a whole is broken off. */
 static ssize_t end_lapped(struct log_answer *a)
 {
 	unsigned only = log_query_stream(&a->q);
 	char text[32];
 
+	if (!a->q.follow)
+		return -2;
 	if (only < STREAMS_MAX) {
 		snprintf(text, sizeof(text), "%llu",
 			 (unsigned long long)ring_tail(&a->session->streams[only].capture.ring));
@@ -84,21 +90,21 @@ static ssize_t end_lapped(struct log_answer *a)
 static ssize_t on_pull(void *data, char *buffer, size_t max)
 {
 	struct log_answer *a = data;
-	uint64_t dropped;
-	size_t total = 0, n;
+	size_t total = 0, n = 1;
 	bool end = false;
 
 	if (!a->session)
-		return -1;
-	dropped = page_of(a)->dropped;
-	do {
+		return a->q.follow ? -1 : -2;
+	while (!a->lapped && n > 0 && total < max) {
 		n = log_source_next(&a->source, buffer + total, max - total, &end);
-		if (a->q.follow && page_of(a)->dropped > dropped && a->source.given > n)
-			return end_lapped(a);
-		total += n;
-	} while (n > 0 && total < max);
+		a->lapped = page_of(a)->dropped > 0;
+		if (!a->lapped)
+			total += n;
+	}
 	if (total > 0)
 		return (ssize_t)total;
+	if (a->lapped)
+		return end_lapped(a);
 	if (end || !a->q.follow)
 		return -1;
 	return session_ended(a->session) && page_over(page_of(a)) ? -1 : 0;
@@ -150,6 +156,8 @@ static int answer_stream(struct log_answer *a)
 		if (!a->q.follow)
 			add_number(rq, "Reeve-Next", ring_head(ring));
 	}
+	if (!a->q.follow)
+		page_of(a)->last = word_load(s->index.head);
 	add_number(rq, "Reeve-Omitted", a->source.omitted);
 	request_add_header(rq, "Reeve-Status", session_status(s));
 	if (!a->q.follow)
@@ -227,6 +235,9 @@ static int answer_page(struct log_answer *a)
 
 static void news_come(struct log_answer *a)
 {
+	/* `tail` and `limit` count what has come, too. */
+	log_source_done(&a->source);
+	open_source(a);
 	if (a->q.format == LOG_JSON) {
 		answer_page(a);
 		free_answer(a);

@@ -11,7 +11,7 @@ static const struct ring *ring_of(const struct page *p, unsigned stream)
 
 void page_init(struct page *p, struct session *s, const bool want[STREAMS_MAX])
 {
-	*p = (struct page){ .session = s, .record = index_tail(&s->index) };
+	*p = (struct page){ .session = s, .record = index_tail(&s->index), .last = UINT64_MAX };
 	for (unsigned i = 0; i < STREAMS_MAX; i++) {
 		p->want[i] = want[i] && output_stream_exists(s, i);
 		if (p->want[i])
@@ -23,7 +23,7 @@ void page_init(struct page *p, struct session *s, const bool want[STREAMS_MAX])
 static bool next_piece(struct page *p)
 {
 	const struct index *x = &p->session->index;
-	uint64_t head = word_load(x->head);
+	uint64_t head = MIN(word_load(x->head), p->last);
 
 	if (p->record < index_tail(x))
 		p->record = index_tail(x);

@@ -12,6 +12,7 @@ struct page {
 	uint64_t at[STREAMS_MAX]; /* the next byte of each stream */
 	uint64_t record;	  /* the next index record */
 	uint64_t since;		  /* realtime us; older records are skipped. 0: none */
+	uint64_t last;		  /* records from this one on are not read; UINT64_MAX: all are */
 	uint64_t dropped;	  /* bytes that were overwritten before they were read */
 	/* The piece under way: [at[stream], end) of `stream`. */
 	unsigned stream;
