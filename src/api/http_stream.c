@@ -5,7 +5,7 @@
 
 #define BLOCK_SIZE (4 * KiB) /* for HTTP/1.0 only; chunks are built in the connection's memory */
 
-/* libmicrohttpd lets go of a connection that it has closed in its next run only, and asks for none. */
+/* libmicrohttpd lets go of a connection that it has closed in its next run, and asks for none. */
 static ssize_t break_off(struct request *rq)
 {
 	server_schedule(rq->connection->server);
