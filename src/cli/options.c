@@ -93,14 +93,14 @@ static void make_tables(const struct option_spec *table, enum options_order orde
 	t->longer[n + 1] = (struct option){ 0 };
 }
 
+/* getopt gives back only what stands in the table. */
 static const struct option_spec *spec_of(const struct option_spec *table, int c)
 {
 	if (c >= FIRST_LONGER)
 		return &table[c - FIRST_LONGER];
-	for (; table->name; table++)
-		if (table->letter == c)
-			return table;
-	return NULL;
+	while (table->letter != c)
+		table++;
+	return table;
 }
 
 /* getopt does not say by which word it was displeased; the word before optind comes close. */
