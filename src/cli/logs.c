@@ -69,8 +69,13 @@ static int format_target(const struct logs_values *v, const char *id, const char
 	const struct {
 		const char *name, *value;
 	} query[] = {
-		{ "format", format },  { "stream", v->stream }, { "tail", v->lines },
-		{ "since", v->since }, { "from", v->from },
+		{ "format", format },
+		{ "stream", v->stream },
+		{ "tail", v->lines },
+		{ "since", v->since },
+		{ "from", v->from },
+		{ "grep", v->grep },
+		{ "follow", v->follow && v->times ? "true" : NULL },
 	};
 	int r = uri_session(b, id, "/logs");
 
@@ -114,28 +119,40 @@ static int print_raw(struct cli *cli, const char *target, struct printer *p, str
 	return r;
 }
 
-/* One line of the answer: {"time","text" or "base64",...}. */
+/* The bytes of a page or a line, given as `text` or, when they are not UTF-8, as `base64`. */
+static int content_of(const json_t *object, char **ret, size_t *ret_size)
+{
+	json_t *text = json_object_get(object, "text"), *wrapped;
+	int r;
+
+	if (text)
+		return json_bytes_decode(text, ret, ret_size);
+	wrapped = json_pack("{s:O}", "base64", json_object_get(object, "base64"));
+	r = json_bytes_decode(wrapped, ret, ret_size);
+	json_decref(wrapped);
+	return r;
+}
+
+/* One line of the answer. */
 static int print_timed(const char *line, size_t n, struct printer *p, struct error *e)
 {
-	_cleanup_(buffer_done) struct buffer out;
 	_cleanup_(freep) char *bytes = NULL;
-	json_t *object = NULL, *text;
+	json_t *object = NULL;
 	const char *time;
-	size_t size = 0;
+	size_t size;
 	int r = json_load_strict(line, n, &object, e);
 
 	if (r < 0)
 		return r;
-	buffer_init(&out, PRINTER_LINE_MAX);
-	text = json_object_get(object, "text");
 	time = json_string_value(json_object_get(object, "time"));
-	if (json_bytes_decode(text ? text : object, &bytes, &size) == 0 &&
-	    buffer_printf(&out, "%s ", time ? time : "-") == 0 &&
-	    buffer_append(&out, bytes, size) == 0 &&
-	    (size > 0 && bytes[size - 1] == '\n' ? 0 : buffer_append_text(&out, "\n")) == 0)
-		r = printer_put(p, FRAME_NO_STREAM, out.data, out.size);
+	r = content_of(object, &bytes, &size);
+	if (r == 0) {
+		fprintf(p->to, "%s ", time ? time : "-");
+		fwrite(bytes, 1, size, p->to);
+		fputc('\n', p->to);
+	}
 	json_decref(object);
-	return r;
+	return r < 0 ? error_set(e, ERROR_INTERNAL, "the daemon's answer holds no line") : 0;
 }
 
 static int print_times(struct cli *cli, const char *target, struct printer *p, struct error *e)
@@ -156,6 +173,7 @@ static int print_times(struct cli *cli, const char *target, struct printer *p, s
 			r = print_timed(lines.data, length, p, e);
 			buffer_consume(&lines, length + 1);
 		}
+		fflush(p->to);
 	}
 	return r;
 }
@@ -179,8 +197,7 @@ static int print_page(struct cli *cli, const char *target, const struct logs_val
 
 	if (r < 0)
 		return r;
-	next = json_object_get(page, "text");
-	r = json_bytes_decode(next ? next : page, &bytes, &n);
+	r = content_of(page, &bytes, &n);
 	if (r == 0)
 		r = printer_put(p, FRAME_NO_STREAM, bytes, n);
 	omitted = json_integer_value(json_object_get(page, "omitted"));
@@ -252,20 +269,20 @@ static int print_one(struct cli *cli, const char *id, const struct logs_values *
 		     struct printer *p, struct error *e)
 {
 	_cleanup_(buffer_done) struct buffer target;
-	const char *format = v->follow ? "json" : v->times ? "ndjson" : "raw";
+	const char *format = v->times ? "ndjson" : v->follow ? "json" : "raw";
 	struct offsets next = { 0 };
 	int r;
 
 	buffer_init(&target, TARGET_MAX);
 	if (format_target(v, id, format, &target) < 0)
 		return error_set(e, ERROR_INVALID_ARGUMENT, "an argument is too long");
-	if (v->follow) {
+	if (v->times) {
+		r = print_times(cli, buffer_text(&target), p, e);
+	} else if (v->follow) {
 		r = print_page(cli, buffer_text(&target), v, p, &next, e);
 		fflush(p->to);
 		if (r == 0)
 			r = follow_from(cli, id, v, &next, p, e);
-	} else if (v->times) {
-		r = print_times(cli, buffer_text(&target), p, e);
 	} else {
 		r = print_raw(cli, buffer_text(&target), p, e);
 	}
@@ -323,8 +340,6 @@ int cmd_logs(struct cli *cli, const void *values, int n, char **operands)
 	struct error e = { 0 };
 	int first = 0;
 
-	if (v->follow && v->times)
-		return cli_usage(cli, "--follow and --timestamps exclude each other");
 	if (targets_find(cli, operands, n, v->label, true, &t, &e) < 0)
 		return cli_fail(cli, &e);
 	if (v->follow && t.n > 1)

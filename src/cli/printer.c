@@ -51,7 +51,7 @@ int printer_put(struct printer *p, enum frame_stream stream, const void *bytes, 
 	struct buffer *partial = &p->partial[stream];
 	const char *at = bytes;
 
-	if (!p->matching) {
+	if (!p->matching || stream == FRAME_NO_STREAM) {
 		fwrite(bytes, 1, n, p->to);
 		return 0;
 	}

@@ -20,7 +20,8 @@ struct printer {
 int printer_init(struct printer *p, FILE *to, const char *expression, struct error *e);
 void printer_done(struct printer *p);
 
-/* Takes the next bytes of a stream. -ENOMEM. */
+/* Takes the next bytes of a stream; those of none (FRAME_NO_STREAM) are printed as they are.
+ * -ENOMEM. */
 int printer_put(struct printer *p, enum frame_stream stream, const void *bytes, size_t n);
 
 /* Treats what is left as lines that will not be completed. */

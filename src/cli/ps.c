@@ -55,7 +55,7 @@ struct row {
 	char id[64], name[80], status[16], started[40], exited[40];
 	char title[CELL_MAX], command[CELL_MAX];
 	int64_t handle;
-	bool has_code;
+	bool has_code, tree_alive;
 	int code; /* exit status */
 };
 
@@ -92,6 +92,8 @@ static void read_row(struct scan_value session, struct row *row)
 				scan_text(value, (char *)row + texts[i].offset, texts[i].size);
 		if (scan_is(name, "\"handle\""))
 			row->handle = scan_integer(value);
+		else if (scan_is(name, "\"treeAlive\""))
+			row->tree_alive = scan_is(value, "true");
 		else if (scan_is(name, "\"exit\""))
 			read_exit(value, row);
 	}
@@ -135,8 +137,8 @@ static enum colour describe(const struct row *row, char *text, size_t size)
 	if (!words[i].ended)
 		snprintf(text, size, "%s %s", words[i].word, age_since(row->started, age));
 	else if (row->exited[0])
-		snprintf(text, size, "%s (%s) %s ago", words[i].word, code,
-			 age_since(row->exited, age));
+		snprintf(text, size, "%s (%s) %s ago%s", words[i].word, code,
+			 age_since(row->exited, age), row->tree_alive ? ", leftovers run" : "");
 	else
 		snprintf(text, size, "%s", words[i].word);
 	return words[i].ended && row->code != 0 ? COLOUR_RED : words[i].colour;

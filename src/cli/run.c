@@ -1,22 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "base/json.h"
+#include "cli/run.h"
 #include "base/random.h"
 #include "base/text.h"
 #include "cli/commands.h"
-#include "cli/context.h"
 #include "cli/foreground.h"
+#include "cli/until.h"
+#include "client/uri.h"
 #include <errno.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/sysmacros.h>
 
-struct run_values {
-	bool detach, pipe, clear_env, merge, stdin_pipe, remove;
-	const char *name, *cwd, *line, *grace, *stop_signal, *stop, *title, *key, *timeout;
-	const char *originator;
-	struct words env, env_files, unset, labels;
-	uint64_t backlog;
-};
+#define TARGET_MAX  4096U
+#define READY_LINES "30" /* shown of a session that did not become ready */
 
 #define AT(m) offsetof(struct run_values, m)
 
@@ -101,11 +95,45 @@ static const struct option_spec specs[] = {
 	  .help = "stop it after this time; exit status 124",
 	  .type = OPTION_DURATION,
 	  .offset = AT(timeout) },
+	{ .name = "leftovers",
+	  .argument = "WHAT",
+	  .help = "processes left when it has ended: kill (default), keep, fail",
+	  .choices = "kill keep fail",
+	  .type = OPTION_TEXT,
+	  .offset = AT(leftovers) },
+	{ .name = "on-disconnect",
+	  .argument = "WHAT",
+	  .help = "when this client dies: keep it (default on a terminal) or stop it",
+	  .choices = "keep stop",
+	  .type = OPTION_TEXT,
+	  .offset = AT(on_disconnect) },
+	{ .name = "with-pid",
+	  .argument = "PID",
+	  .help = "stop it when that process is gone",
+	  .type = OPTION_NUMBER,
+	  .offset = AT(with_pid) },
+	{ .name = "no-parent",
+	  .help = "inside a session: do not end with it",
+	  .offset = AT(no_parent) },
+	{ .name = "ready",
+	  .argument = "WHAT",
+	  .help = "with -d: return once port=N, log=RE, http=URL, ... (repeatable)",
+	  .choices = UNTIL_CHOICES,
+	  .type = OPTION_WORDS,
+	  .offset = AT(ready) },
+	{ .name = "ready-timeout",
+	  .argument = "TIME",
+	  .help = "for --ready (default: 30s); exit status 124",
+	  .type = OPTION_DURATION,
+	  .offset = AT(ready_timeout) },
 	{ .name = "backlog",
 	  .argument = "SIZE",
 	  .help = "output kept of each stream (default: 1M)",
 	  .type = OPTION_SIZE,
 	  .offset = AT(backlog) },
+	{ .name = "replace",
+	  .help = "stop the session that has the name first",
+	  .offset = AT(replace) },
 	{ .name = "key",
 	  .argument = "KEY",
 	  .help = "run it once: the same key again gives the same session",
@@ -116,125 +144,6 @@ static const struct option_spec specs[] = {
 };
 
 const struct option_table run_options = { specs, sizeof(struct run_values) };
-
-/* --- the request ----------------------------------------------------------------------------- */
-
-/* Steals `value`. */
-static int put(json_t *request, const char *name, json_t *value, struct error *e)
-{
-	if (json_object_set_new(request, name, value) == 0)
-		return 0;
-	return error_set(e, ERROR_INVALID_ARGUMENT, "%s: not UTF-8, or no memory for it", name);
-}
-
-static int put_text(json_t *request, const char *name, const char *text, struct error *e)
-{
-	return text ? put(request, name, json_string(text), e) : 0;
-}
-
-static int put_command(json_t *request, const struct run_values *v, int n, char **words,
-		       struct error *e)
-{
-	json_t *list;
-
-	if (v->line && n > 0)
-		return error_set(e, ERROR_INVALID_ARGUMENT,
-				 "-c LINE and a command exclude each other");
-	if (v->line)
-		return put(request, "shell", json_bytes(v->line, strlen(v->line)), e);
-	if (n == 0)
-		return error_set(e, ERROR_INVALID_ARGUMENT, "COMMAND is missing");
-	list = json_array();
-	for (int i = 0; i < n; i++)
-		json_array_append_new(list, json_bytes(words[i], strlen(words[i])));
-	return put(request, "command", list, e);
-}
-
-static int put_labels(json_t *request, const struct words *labels, struct error *e)
-{
-	json_t *object;
-
-	if (labels->n == 0)
-		return 0;
-	object = json_object();
-	for (unsigned i = 0; i < labels->n; i++) {
-		const char *label = labels->items[i];
-		const char *equals = strchr(label, '=');
-
-		if (!equals || equals == label ||
-		    json_object_setn_new(object, label, (size_t)(equals - label),
-					 json_string(equals + 1)) < 0) {
-			json_decref(object);
-			return error_set(e, ERROR_INVALID_ARGUMENT,
-					 "--label: \"%s\" is not KEY=VALUE", label);
-		}
-	}
-	return put(request, "labels", object, e);
-}
-
-static int put_stop(json_t *request, const struct run_values *v, struct error *e)
-{
-	if (v->stop && (v->stop_signal || v->grace))
-		return error_set(e, ERROR_INVALID_ARGUMENT,
-				 "--stop is the whole plan: no --stop-signal or --grace beside it");
-	if (v->stop_signal)
-		return put(request, "stop",
-			   json_sprintf("%s %s KILL", v->stop_signal, v->grace ? v->grace : "5s"),
-			   e);
-	if (v->stop)
-		return put_text(request, "stop", v->stop, e);
-	return put_text(request, "grace", v->grace, e);
-}
-
-/* Whether stdin of the command is just nothing, as it is for the caller. */
-static bool stdin_is_null(void)
-{
-	struct stat st;
-
-	return fstat(STDIN_FILENO, &st) < 0 || (S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 3));
-}
-
-static bool wants_input(const struct run_values *v)
-{
-	return v->detach ? v->stdin_pipe : !stdin_is_null();
-}
-
-static int put_all(json_t *request, const struct run_values *v, int n, char **words,
-		   struct error *e)
-{
-	const struct context_options context = {
-		.clear = v->clear_env,
-		.files = &v->env_files,
-		.unset = &v->unset,
-		.set = &v->env,
-		.cwd = v->cwd,
-	};
-	const struct {
-		const char *name;
-		const char *text;
-	} texts[] = {
-		{ "kind", "pipe" },
-		{ "stdin", wants_input(v) ? "pipe" : "null" },
-		{ "name", v->name },
-		{ "title", v->title },
-		{ "originator", v->originator },
-		{ "timeout", v->timeout },
-		{ "ttl", v->remove ? "0s" : NULL },
-	};
-	int r = put_command(request, v, n, words, e);
-
-	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(texts); i++)
-		r = put_text(request, texts[i].name, texts[i].text, e);
-	if (r == 0)
-		r = put_labels(request, &v->labels, e);
-	if (r == 0)
-		r = put_stop(request, v, e);
-	if (r == 0 && v->merge)
-		r = put(request, "mergeStderr", json_true(), e);
-	if (r == 0 && v->backlog > 0)
-		r = put(request, "backlogBytes", json_integer((json_int_t)v->backlog), e);
-	return r < 0 ? r : context_add(request, &context, e);
-}
 
 /* --- the spawn ------------------------------------------------------------------------------- */
 
@@ -253,41 +162,92 @@ static int spawn_failed(struct cli *cli, const struct error *e)
 	return errnum == ENOENT ? EXIT_NOT_FOUND : EXIT_NOT_EXECUTABLE;
 }
 
-static int spawn(struct cli *cli, const json_t *request, const char *key, char **ret_id,
-		 struct error *e)
+/* The session this runs in, when it is one of the same daemon. */
+static int put_parent(struct cli *cli, const struct run_values *v, json_t *request, struct error *e)
+{
+	const char *parent = getenv("REEVE_SESSION");
+	json_t *session = NULL;
+
+	if (!parent || !*parent || v->no_parent)
+		return 0;
+	if (cli_call_session(cli, "GET", parent, "", NULL, &session, e) < 0)
+		return client_unreachable(cli->client) ? -EHOSTDOWN : 0;
+	json_decref(session);
+	return request_put(request, "parentId", json_string(parent), e);
+}
+
+static void print_warnings(const json_t *session)
+{
+	json_t *warning;
+	size_t i;
+
+	json_array_foreach(json_object_get(session, "warnings"), i, warning)
+		fprintf(stderr, "reeve: warning: %s\n", json_string_value(warning));
+}
+
+static int spawn(struct cli *cli, const struct run_values *v, json_t *request, char **ret_id,
+		 json_t **ret_session, struct error *e)
 {
 	char own_key[2 * FRAME_TOKEN + 1];
 	uint8_t random[FRAME_TOKEN];
 	struct client *client = cli_client(cli, e);
 	struct client_request rq = { .method = "POST", .target = "/v1/sessions", .body = request };
-	json_t *session = NULL;
 	const char *id;
-	int r;
+	int r = client ? put_parent(cli, v, request, e) : -EIO;
 
-	if (!client)
-		return -EIO;
+	if (r < 0)
+		return r;
 	r = random_bytes(random, sizeof(random));
 	if (r < 0)
 		return error_set_errno(e, ERROR_INTERNAL, r, "getrandom");
-	rq.key = key ? key : text_hex(random, sizeof(random), own_key);
-	r = client_call(client, &rq, &session, e);
+	rq.key = v->key ? v->key : text_hex(random, sizeof(random), own_key);
+	r = client_call(client, &rq, ret_session, e);
 	if (r < 0)
 		return r;
-	id = json_string_value(json_object_get(session, "processId"));
+	id = json_string_value(json_object_get(*ret_session, "processId"));
 	*ret_id = id ? strdup(id) : NULL;
-	json_decref(session);
+	print_warnings(*ret_session);
 	return *ret_id ? 0 : error_set(e, ERROR_INTERNAL, "the daemon's answer names no session");
 }
 
-static int run_detached(struct cli *cli, const struct run_values *v, const json_t *request)
+/* It runs, but what it was to be ready for did not come: shows what it says. */
+static int not_ready(struct cli *cli, const char *id, const json_t *ready)
+{
+	const char *fired = json_string_value(json_object_get(ready, "fired"));
+	bool late = fired && strcmp(fired, "timeout") == 0;
+	_cleanup_(buffer_done) struct buffer target;
+	_cleanup_(buffer_done) struct buffer lines;
+	struct error e;
+
+	buffer_init(&target, TARGET_MAX);
+	buffer_init(&lines, CLIENT_ANSWER_MAX);
+	if (uri_session(&target, id, "/logs?format=raw&tail=" READY_LINES) == 0 &&
+	    cli_get_text(cli, buffer_text(&target), &lines, &e) == 0)
+		fwrite(lines.data, 1, lines.size, stderr);
+	fprintf(stderr, "reeve: %s %s\n", id,
+		late ? "is not ready in time; it still runs" : "has ended before it was ready");
+	return late ? EXIT_TIMED_OUT : EXIT_FAILED;
+}
+
+static int run_detached(struct cli *cli, const struct run_values *v, json_t *request)
 {
 	_cleanup_(freep) char *id = NULL;
+	json_t *session = NULL, *ready;
 	struct error e = { 0 };
+	int status = 0;
 
-	if (spawn(cli, request, v->key, &id, &e) < 0)
+	if (spawn(cli, v, request, &id, &session, &e) < 0) {
+		json_decref(session);
 		return spawn_failed(cli, &e);
-	puts(id);
-	return 0;
+	}
+	ready = json_object_get(session, "ready");
+	if (ready &&
+	    !until_fired(json_object_get(json_object_get(request, "ready"), "until"), ready))
+		status = not_ready(cli, id, ready);
+	else
+		puts(id);
+	json_decref(session);
+	return status;
 }
 
 /* The same key is to make the same request, of which the token is a part. */
@@ -308,9 +268,10 @@ static int run_here(struct cli *cli, const struct run_values *v, json_t *request
 	char token[2 * FRAME_TOKEN + 1];
 	struct foreground_options o = {
 		.attach = { .streams = v->merge ? "stdout" : "stdout,stderr", .mode = "block" },
-		.input = wants_input(v),
+		.input = run_wants_input(v),
 		.owner = true,
 	};
+	json_t *session = NULL;
 	struct error e = { 0 };
 	int r = make_token(v->key, o.attach.token);
 
@@ -319,11 +280,13 @@ static int run_here(struct cli *cli, const struct run_values *v, json_t *request
 	if (v->key)
 		o.attach.from = "start";
 	text_hex(o.attach.token, sizeof(o.attach.token), token);
-	if (put(request, "attach", json_pack("{s:s, s:s}", "token", token, "mode", "block"), &e) <
-	    0)
+	if (request_put(request, "attach", json_pack("{s:s, s:s}", "token", token, "mode", "block"),
+			&e) < 0)
 		return cli_fail(cli, &e);
 	foreground_hold_signals(true);
-	if (spawn(cli, request, v->key, &id, &e) < 0)
+	r = spawn(cli, v, request, &id, &session, &e);
+	json_decref(session);
+	if (r < 0)
 		return spawn_failed(cli, &e);
 	o.attach.session = id;
 	o.attach.socket_path = client_paths(cli->client)->socket;
@@ -337,7 +300,7 @@ int cmd_run(struct cli *cli, const void *values, int n, char **operands)
 	struct error e = { 0 };
 	int status;
 
-	if (put_all(request, v, n, operands, &e) < 0)
+	if (request_make(request, v, n, operands, &e) < 0)
 		status = cli_usage(cli, "%s", e.message);
 	else if (v->detach)
 		status = run_detached(cli, v, request);

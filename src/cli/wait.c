@@ -3,6 +3,7 @@
 #include "base/parse.h"
 #include "cli/commands.h"
 #include "cli/targets.h"
+#include "cli/until.h"
 #include <string.h>
 
 struct wait_values {
@@ -15,7 +16,7 @@ static const struct option_spec specs[] = {
 	  .letter = 'u',
 	  .argument = "WHAT",
 	  .help = "wait for: exit (default), tree, eof, log=RE, port=N, http=URL, idle=TIME, input",
-	  .choices = "exit tree eof log= port= http= idle= input",
+	  .choices = UNTIL_CHOICES,
 	  .type = OPTION_WORDS,
 	  .offset = offsetof(struct wait_values, until) },
 	{ .name = "timeout",
@@ -35,58 +36,6 @@ static const struct option_spec specs[] = {
 
 const struct option_table wait_options = { specs, sizeof(struct wait_values) };
 
-enum value_kind { VALUE_NONE, VALUE_TEXT, VALUE_NUMBER };
-
-/* "port=3000" as {"port":3000}. NULL when it is no condition. */
-static json_t *condition_of(const char *text)
-{
-	static const struct {
-		const char *word, *field;
-		enum value_kind value;
-	} conditions[] = {
-		{ "exit", "exit", VALUE_NONE },   { "tree", "tree", VALUE_NONE },
-		{ "eof", "eof", VALUE_NONE },     { "input", "input", VALUE_NONE },
-		{ "log", "match", VALUE_TEXT },   { "match", "match", VALUE_TEXT },
-		{ "http", "http", VALUE_TEXT },   { "idle", "idle", VALUE_TEXT },
-		{ "port", "port", VALUE_NUMBER },
-	};
-	const char *equals = strchr(text, '=');
-	size_t length = equals ? (size_t)(equals - text) : strlen(text);
-	uint64_t number;
-
-	for (size_t i = 0; i < ARRAY_SIZE(conditions); i++) {
-		if (strlen(conditions[i].word) != length ||
-		    memcmp(conditions[i].word, text, length) != 0 ||
-		    (conditions[i].value == VALUE_NONE) != !equals)
-			continue;
-		if (!equals)
-			return json_pack("{s:b}", conditions[i].field, 1);
-		if (conditions[i].value == VALUE_TEXT)
-			return json_pack("{s:s}", conditions[i].field, equals + 1);
-		if (parse_u64(equals + 1, 1, 65535, &number) == 0)
-			return json_pack("{s:I}", conditions[i].field, (json_int_t)number);
-	}
-	return NULL;
-}
-
-static int make_until(const struct words *words, json_t **ret, struct error *e)
-{
-	json_t *list = json_array();
-
-	for (unsigned i = 0; i < words->n; i++) {
-		json_t *condition = condition_of(words->items[i]);
-
-		if (!condition) {
-			json_decref(list);
-			return error_set(e, ERROR_INVALID_ARGUMENT,
-					 "--until: \"%s\" is nothing to wait for", words->items[i]);
-		}
-		json_array_append_new(list, condition);
-	}
-	*ret = list;
-	return 0;
-}
-
 struct waiter {
 	struct cli *cli;
 	const json_t *until;
@@ -94,14 +43,31 @@ struct waiter {
 	bool several;
 };
 
+/* What the answer means as an exit status. */
+static int status_of(const struct waiter *w, const json_t *answer)
+{
+	const char *fired = json_string_value(json_object_get(answer, "fired"));
+	const json_t *code = json_object_get(answer, "exitCode");
+	bool lasting = fired && (strcmp(fired, "exit") == 0 || strcmp(fired, "tree") == 0);
+	int status = json_is_integer(code) ? cli_status_of(json_integer_value(code)) : EXIT_FAILED;
+
+	if (fired && strcmp(fired, "timeout") == 0)
+		return EXIT_TIMED_OUT;
+	if (until_fired(w->until, answer) && !lasting)
+		return 0;
+	/* it ended before what was waited for came true */
+	if (status == 0 && json_array_size(w->until) > 0 && !until_fired(w->until, answer))
+		return EXIT_FAILED;
+	return status;
+}
+
 /* Waits for one; its exit status, or a negative errno. */
 static int wait_one(const struct waiter *w, const char *id, struct error *e)
 {
 	uint64_t now = clock_monotonic_ms();
 	char left[DURATION_TEXT_MAX];
-	json_t *body = json_object(), *answer = NULL, *code;
-	const char *fired;
-	int status = 0, r;
+	json_t *body = json_object(), *answer = NULL;
+	int status, r;
 
 	if (json_array_size(w->until) > 0)
 		json_object_set_new(body, "until", json_deep_copy(w->until));
@@ -112,14 +78,7 @@ static int wait_one(const struct waiter *w, const char *id, struct error *e)
 	r = cli_call_session(w->cli, "POST", id, "/wait", body, &answer, e);
 	if (r < 0)
 		return r;
-	fired = json_string_value(json_object_get(answer, "fired"));
-	code = json_object_get(answer, "exitCode");
-	if (fired && strcmp(fired, "timeout") == 0)
-		status = EXIT_TIMED_OUT;
-	else if (json_is_integer(code))
-		status = cli_status_of(json_integer_value(code));
-	else if (fired && strcmp(fired, "exit") == 0)
-		status = EXIT_FAILED; /* it never ran, or nobody saw how it ended */
+	status = status_of(w, answer);
 	if (w->several)
 		printf("%s %d\n", id, status);
 	json_decref(answer);
@@ -136,7 +95,7 @@ int cmd_wait(struct cli *cli, const void *values, int n, char **operands)
 	json_t *until = NULL;
 	int first = 0;
 
-	if (make_until(&v->until, &until, &e) < 0)
+	if (until_make(&v->until, "until", &until, &e) < 0)
 		return cli_usage(cli, "%s", e.message);
 	w.until = until;
 	if (v->timeout && parse_duration_ms(v->timeout, &timeout_ms) == 0)

@@ -8,9 +8,10 @@
 #include <poll.h>
 #include <string.h>
 
-#define RETRY_MS      20
-#define KEY_LINE_MAX  1024U
-#define ERROR_DOC_MAX (1 * MiB)
+#define RETRY_MS          20
+#define HTTP_RATE_LIMITED 429
+#define KEY_LINE_MAX      1024U
+#define ERROR_DOC_MAX     (1 * MiB)
 
 struct client {
 	struct paths paths;
@@ -241,10 +242,14 @@ int client_call(struct client *c, const struct client_request *rq, json_t **ret,
 	const struct http_head *head;
 	int r;
 
-	do {
+	for (;;) {
 		r = client_open(c, rq, &head, e);
 		if (r == 0)
 			r = read_answer(c, ret, e);
-	} while (r == -ECONNRESET && !rq->once && clock_monotonic_ms() < until);
-	return r;
+		/* what was refused for its rate was not begun */
+		if (clock_monotonic_ms() >= until ||
+		    !((r == -ECONNRESET && !rq->once) || (r < 0 && c->status == HTTP_RATE_LIMITED)))
+			return r;
+		poll(NULL, 0, RETRY_MS);
+	}
 }

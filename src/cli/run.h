@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* run.h - the options of `run`, and the request that comes of them. */
+#pragma once
+#include "cli/options.h"
+#include <jansson.h>
+
+struct run_values {
+	bool detach, pipe, clear_env, merge, stdin_pipe, remove, replace, no_parent;
+	const char *name, *cwd, *line, *grace, *stop_signal, *stop, *title, *key, *timeout;
+	const char *originator, *leftovers, *on_disconnect, *with_pid, *ready_timeout;
+	struct words env, env_files, unset, labels, ready;
+	uint64_t backlog;
+};
+
+/* Whether the session's stdin is a pipe: with -d when asked for, else when ours is more than
+ * nothing. */
+bool run_wants_input(const struct run_values *v);
+
+/* Adds one field; steals `value`. ERROR_INVALID_ARGUMENT when it is NULL: text that is not UTF-8.
+ */
+int request_put(json_t *request, const char *name, json_t *value, struct error *e);
+
+/* Adds all that the options, the command (`n` words) and the caller's circumstances say. */
+int request_make(json_t *request, const struct run_values *v, int n, char **words, struct error *e);
