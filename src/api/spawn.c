@@ -147,7 +147,7 @@ static void settled(struct spawning *sp)
 	else if (wait_ready(sp, &err) >= 0)
 		return;
 	else
-		request_reply_error(sp->rq, &err);
+		request_reply_error_details(sp->rq, &err, json_pack("{s:s}", "processId", s->id));
 	free(sp);
 }
 

@@ -1,7 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* stdin.c - bytes for a session's stdin, by offset. */
 #include "api/routes.h"
-#include <errno.h>
+
+/* With the offset where the next byte belongs, so that the client need not read the message. */
+static int refuse_offset(struct request *rq, const struct session *s, const struct error *err)
+{
+	uint64_t offset = word_load(&s->words->in_accepted);
+
+	return request_reply_error_details(rq, err,
+					   json_pack("{s:I}", "offset", (json_int_t)offset));
+}
 
 int session_stdin(struct request *rq, void *context, struct error *err)
 {
@@ -28,6 +36,8 @@ int session_stdin(struct request *rq, void *context, struct error *err)
 		accepted = before;
 	} else {
 		r = input_take(s, at, data, n, &accepted, err);
+		if (r < 0 && err->code == ERROR_WRONG_OFFSET)
+			return refuse_offset(rq, s, err);
 		if (r < 0)
 			return r;
 		if (eof && accepted >= at + n)

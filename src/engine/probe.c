@@ -84,6 +84,13 @@ static int parse_url(struct probe *p, const char *url, struct error *err)
 	return 0;
 }
 
+int probe_check_url(const char *url, struct error *err)
+{
+	struct probe p;
+
+	return parse_url(&p, url, err);
+}
+
 /* --- one attempt --------------------------------------------------------------------------------------- */
 
 static void attempt_closed(uv_handle_t *handle)

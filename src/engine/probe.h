@@ -11,6 +11,9 @@
 
 struct probe;
 
+/* ERROR_INVALID_ARGUMENT when it is no http URL. */
+int probe_check_url(const char *url, struct error *err);
+
 /* ERROR_INVALID_ARGUMENT when it is no http URL. `answered` is called once, from the loop, with the
  * status; the probe is then to be freed. */
 int probe_new(struct probe **ret, struct engine *e, const char *url,

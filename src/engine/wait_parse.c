@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/json.h"
 #include "base/parse.h"
+#include "engine/probe.h"
 #include "engine/wait_private.h"
 #include <string.h>
 
@@ -43,8 +44,13 @@ static int read_port(struct condition *c, const json_t *value, struct error *err
 
 static int read_http(struct condition *c, const json_t *value, struct error *err)
 {
+	int r;
+
 	if (!json_is_string(value))
 		return error_set(err, ERROR_INVALID_ARGUMENT, "until: \"http\" takes a URL");
+	r = probe_check_url(json_string_value(value), err);
+	if (r < 0)
+		return r;
 	c->url = strdup(json_string_value(value));
 	return c->url ? 0 : error_set(err, ERROR_EXHAUSTED, "no memory");
 }
@@ -75,10 +81,12 @@ static const char *stream_name(const struct session *s, unsigned stream)
 static int read_place(struct condition *c, const json_t *item, struct error *err)
 {
 	const struct session *s = c->wait->session;
-	const char *stream = json_string_value(json_object_get(item, "stream"));
-	const json_t *from = json_object_get(item, "from");
+	const json_t *from = json_object_get(item, "from"), *name = json_object_get(item, "stream");
+	const char *stream = json_string_value(name);
 	bool any = false;
 
+	if (name && !stream)
+		return error_set(err, ERROR_INVALID_ARGUMENT, "until: \"stream\" takes a string");
 	if (from && (!json_is_integer(from) || json_integer_value(from) < 0))
 		return error_set(err, ERROR_INVALID_ARGUMENT, "until: \"from\" takes an offset");
 	if (!s)
