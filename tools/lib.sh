@@ -38,7 +38,8 @@ need() {
 	rm -f "$log"
 }
 
-# tree DIR [MESON OPTION...]: configures DIR once, and builds it. With CI set a warning is an error.
+# tree DIR [MESON OPTION...]: configures DIR once, and builds it, or $targets of it. With CI set a
+# warning is an error.
 tree() {
 	dir=$1
 	shift
@@ -51,7 +52,8 @@ tree() {
 		fi
 		rm -f "$dir.log"
 	fi
-	built=$(ninja -C "$dir" --quiet 2>&1) || {
+	# shellcheck disable=SC2086
+	built=$(ninja -C "$dir" --quiet ${targets-} 2>&1) || {
 		say "$built"
 		return 1
 	}

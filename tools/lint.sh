@@ -49,6 +49,7 @@ check_cpp() {
 }
 
 analyze() {
+	targets="reeve reeved reeve-keeper"
 	tree build-analyzer --native-file tools/native/analyzer.ini
 }
 
