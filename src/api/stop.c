@@ -9,9 +9,9 @@
 #include <string.h>
 
 struct stop_body {
-	bool has_grace;
-	uint64_t grace_ms;
 	char *signal, *plan, *reason;
+	uint64_t grace_ms;
+	bool has_grace; /* not the first: in a field an offset of 0 stands for none */
 };
 
 const struct json_field stop_fields[] = {
