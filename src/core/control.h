@@ -88,6 +88,7 @@ struct control_daemon {
 	struct word nofile_soft; /* K: the soft RLIMIT_NOFILE before the daemon raised its own */
 	struct word started;	/* K: realtime ms when the daemon was started */
 	struct word settled;	/* E: 1 after the sessions of a daemon before were dealt with */
+	struct word spawner_pid; /* K */
 #ifdef REEVE_TORTURE
 	struct word torture[N_WORD_ROLES]; /* passages until such a process is killed; 0: not armed */
 	struct word poison;	/* the slot that ends each engine that loads it; 0 for none */

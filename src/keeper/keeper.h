@@ -17,6 +17,7 @@
 #define PING_MS		5000U /* an engine that says nothing for so long is asked */
 #define PONG_MS		10000U /* and killed when it has not answered after this */
 #define PID_TABLE   (2 * CONTROL_SLOTS)
+#define SPAWNER_NAME	"reeve-spawner"
 #define SPAWN_MS	2000U /* a spawn step that takes longer hangs */
 
 struct holding {
@@ -133,7 +134,8 @@ void spawning_open_gate(struct keeper *k, unsigned slot);
 void spawning_gate_event(struct keeper *k, struct spawn_job *job);
 /* The spawner process ended (by itself or killed). */
 void spawner_died(struct keeper *k);
-/* After an adoption: settles spawns that the keeper before had begun. */
+/* After an adoption, when the spawner before is dead: settles a spawn that the keeper before had begun,
+ * or looks after its child until it has exec'd. */
 void spawning_adopt(struct keeper *k, unsigned slot);
 
 /* --- reap.c --------------------------------------------------------------------------------- */

@@ -161,11 +161,11 @@ void reap_adopted(struct keeper *k, uint64_t now)
 	for (unsigned i = 1; i <= k->top_slot; i++) {
 		struct control_slot *s = keeper_slot(k, i);
 
-		if (!k->slots[i].adopted || word_load(&s->spawn) != SPAWN_STARTED)
+		if (!k->slots[i].adopted || word_load(&s->exit.ready))
 			continue;
-		if (!word_load(&s->exit.ready))
+		if (word_load(&s->spawn) == SPAWN_STARTED)
 			reap_adopted_slot(k, i, now);
-		left |= !word_load(&s->exit.ready);
+		left |= !word_load(&s->exit.ready) && word_load(&s->spawn) != SPAWN_FAILED;
 	}
 	k->adopted = left;
 }

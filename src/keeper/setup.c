@@ -25,7 +25,6 @@
 
 #define LOG_MAX	 (16 * MiB)
 #define BACKLOG	 4096
-#define ADOPT_MS 10000
 
 static int join(const struct keeper *k, const char *name, char path[PATH_MAX])
 {
@@ -112,7 +111,7 @@ static int open_signals(struct keeper *k, struct error *e)
 	return 0;
 }
 
-static int map_control(struct keeper *k, struct error *e)
+int setup_map_control(struct keeper *k, struct error *e)
 {
 	k->memory = mmap(NULL, CONTROL_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED,
 			 k->daemon_fds[DAEMON_FD_CONTROL], 0);
@@ -131,7 +130,7 @@ static int make_control(struct keeper *k, uint64_t nofile, struct error *e)
 	if (fd < 0)
 		return error_set_errno(e, ERROR_EXHAUSTED, fd, "control memory");
 	k->daemon_fds[DAEMON_FD_CONTROL] = fd;
-	r = map_control(k, e);
+	r = setup_map_control(k, e);
 	if (r < 0)
 		return r;
 	d = k->daemon;
@@ -263,105 +262,6 @@ static int setup_fresh(struct keeper *k, const struct setup_options *o, struct e
 	return 0;
 }
 
-/* --- adoption: the engine lives, the keeper before is dead ----------------------------------------- */
-
-/* Waits for the engine's next message of the wanted type. */
-static int await(struct keeper *k, uint32_t type, struct link_message *m, int table[N_LINK_FDS])
-{
-	for (;;) {
-		struct pollfd p = { .fd = k->engine.sock, .events = POLLIN };
-		int r;
-
-		if (poll(&p, 1, ADOPT_MS) <= 0)
-			return -ETIMEDOUT;
-		r = link_receive(k->engine.sock, m, table);
-		if (r == -EAGAIN)
-			continue;
-		if (r <= 0)
-			return r < 0 ? r : -EPIPE;
-		if (m->type == type)
-			return 0;
-		link_close_fds(table);
-	}
-}
-
-static void adopt_slot(struct keeper *k, unsigned slot)
-{
-	struct control_slot *s = keeper_slot(k, slot);
-	struct holding *h = &k->slots[slot];
-
-	spawning_adopt(k, slot);
-	if (word_load(&s->spawn) != SPAWN_STARTED)
-		return;
-	if (!word_load(&s->exit.ready)) {
-		h->adopted = true;
-		k->adopted = true;
-	}
-	stopper_adopt(k, slot);
-}
-
-static int adopt_slots(struct keeper *k)
-{
-	for (unsigned i = 1; i < CONTROL_SLOTS; i++) {
-		struct link_message m = { .type = LINK_PULL, .slot = i };
-		int table[N_LINK_FDS], r;
-
-		if (word_load(&keeper_slot(k, i)->state) != SLOT_LIVE)
-			continue;
-		r = engine_send(k, &m, NULL);
-		if (r >= 0)
-			r = await(k, LINK_SLOT, &m, table);
-		if (r < 0)
-			return r;
-		slot_take_fds(k, i, table);
-		link_close_fds(table);
-	}
-	/* The engine's socket may bring news of slots only now. */
-	for (unsigned i = 1; i < CONTROL_SLOTS; i++)
-		if (word_load(&keeper_slot(k, i)->state) == SLOT_LIVE)
-			adopt_slot(k, i);
-	return 0;
-}
-
-static int setup_adopt(struct keeper *k, const struct setup_options *o, struct error *e)
-{
-	struct link_message m = { .type = LINK_HELLO, .slot = LINK_VERSION };
-	struct ucred peer = { 0 };
-	socklen_t size = sizeof(peer);
-	int table[N_LINK_FDS], r;
-
-	log_set(2, log_level_from_env(LEVEL_INFO), "reeve-keeper");
-	k->engine.sock = o->adopt_fd;
-	fcntl(o->adopt_fd, F_SETFD, FD_CLOEXEC);
-	fd_set_nonblock(o->adopt_fd, true);
-	if (getsockopt(o->adopt_fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0)
-		return error_set_errno(e, ERROR_INTERNAL, errno, "adopt: ask for the engine's pid");
-	k->engine.pid = peer.pid;
-	k->engine.pidfd = (int)syscall(SYS_pidfd_open, peer.pid, 0);
-	k->engine.heard = clock_monotonic_ms();
-	k->engine.ready = true;
-	r = engine_send(k, &m, NULL);
-	if (r >= 0)
-		r = await(k, LINK_WELCOME, &m, table);
-	if (r < 0)
-		return error_set_errno(e, ERROR_INTERNAL, r, "adopt: the engine's descriptors");
-	for (unsigned i = 0; i < N_DAEMON_FDS; i++)
-		k->daemon_fds[i] = take_fd(&table[i]);
-	link_close_fds(table);
-	r = map_control(k, e);
-	if (r < 0)
-		return r;
-	word_store(&k->daemon->keeper_pid, (uint64_t)getpid());
-	setup_write_lock(k);
-	r = adopt_slots(k);
-	if (r < 0)
-		return error_set_errno(e, ERROR_INTERNAL, r, "adopt the slots");
-	m = (struct link_message){ .type = LINK_READY };
-	engine_send(k, &m, NULL);
-	log_info("took over the sessions of a keeper that died");
-	return 0;
-}
-
 int setup(struct keeper *k, const struct setup_options *o, struct error *e)
 {
 	int r;
@@ -376,7 +276,7 @@ int setup(struct keeper *k, const struct setup_options *o, struct error *e)
 	k->look_anyway = o->adopt_fd >= 0;
 	k->peek_children = r >= 0 && proc_each_child(one_child, NULL) >= 0;
 	if (r >= 0)
-		r = o->adopt_fd >= 0 ? setup_adopt(k, o, e) : setup_fresh(k, o, e);
+		r = o->adopt_fd >= 0 ? setup_adopt(k, o->adopt_fd, e) : setup_fresh(k, o, e);
 	if (r < 0)
 		return r;
 	word_store(&k->daemon->keeper_pid, (uint64_t)getpid());

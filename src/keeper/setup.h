@@ -15,5 +15,11 @@ int setup(struct keeper *k, const struct setup_options *o, struct error *e);
 /* Writes `PID STARTTIME` (and ` parked`) into the lock file. */
 void setup_write_lock(struct keeper *k);
 
+/* Maps what DAEMON_FD_CONTROL is. */
+int setup_map_control(struct keeper *k, struct error *e);
+
+/* Takes the daemon over from the engine at the other end of `sock`: the keeper before is dead. */
+int setup_adopt(struct keeper *k, int sock, struct error *e);
+
 /* Removes socket and cgroups; the lock goes with the process. */
 void setup_leave(struct keeper *k);

@@ -54,7 +54,7 @@ _Noreturn void spawner_main(int sock, void *memory)
 	/* When the keeper is gone nobody will ever ask again. The socket says so too; this also
 	 * covers a spawner that hangs. */
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	prctl(PR_SET_NAME, "reeve-spawner");
+	prctl(PR_SET_NAME, SPAWNER_NAME);
 	word_hook_role(memory, ROLE_SPAWNER);
 	for (;;) {
 		struct spawner_request rq = { 0 };

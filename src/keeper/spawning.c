@@ -46,6 +46,7 @@ int spawner_start(struct keeper *k)
 	k->spawner.pid = pid;
 	k->spawner.sock = pair[0];
 	k->spawner.busy_since = 0;
+	word_store(&k->daemon->spawner_pid, (uint64_t)pid);
 	return 0;
 }
 
@@ -83,8 +84,9 @@ static void job_started(struct keeper *k, struct spawn_job *job)
 	struct holding *h = &k->slots[slot];
 
 	job_done(job);
-	slot_note_pid(k, slot, slot_pid(s));
-	if (!slot_holds(k, slot, SLOT_FD_PID)) {
+	if (!h->adopted)
+		slot_note_pid(k, slot, slot_pid(s));
+	if (!h->adopted && !slot_holds(k, slot, SLOT_FD_PID)) {
 		/* Only this process reaps it, so the pid is still its own. */
 		int fd = (int)syscall(SYS_pidfd_open, slot_pid(s), 0);
 
@@ -136,6 +138,13 @@ static void send_next(struct keeper *k)
 	k->spawner.busy_since = clock_monotonic_ms();
 }
 
+static void new_job(struct keeper *k, struct spawn_job *job, unsigned slot)
+{
+	*job = (struct spawn_job){ .slot = slot, .order = ++k->next_order, .gate_r = -1, .gate_w = -1 };
+	for (unsigned i = 0; i < N_LINK_FDS; i++)
+		job->fds[i] = -1;
+}
+
 bool spawning_begin(struct keeper *k, unsigned slot, int table[N_LINK_FDS])
 {
 	struct control_slot *s = keeper_slot(k, slot);
@@ -143,9 +152,9 @@ bool spawning_begin(struct keeper *k, unsigned slot, int table[N_LINK_FDS])
 
 	if (!job)
 		return false;
-	*job = (struct spawn_job){ .slot = slot, .order = ++k->next_order, .gate_r = -1, .gate_w = -1 };
-	for (unsigned i = 0; i < N_LINK_FDS; i++)
-		job->fds[i] = i < N_SLOT_FDS ? -1 : take_fd(&table[i]);
+	new_job(k, job, slot);
+	for (unsigned i = N_SLOT_FDS; i < N_LINK_FDS; i++)
+		job->fds[i] = take_fd(&table[i]);
 	if (word_load(&s->flags) & FLAG_GATE) {
 		int gate[2];
 
@@ -231,15 +240,27 @@ void spawning_gate_event(struct keeper *k, struct spawn_job *job)
 		job_started(k, job);
 }
 
-/* Whether the child of an unfinished job has exec'd: 1 yes, 0 not yet, -ESRCH it has ended. */
+/* Whether the child of an unfinished job has exec'd: 1 yes, 0 not yet, -ECHILD: it ended before. A
+ * zombie still tells; one that another has reaped had come to its execve, or left the reason why not. */
 static int has_execed(struct control_slot *s)
 {
 	struct proc_stat st;
-	int r = proc_stat_read(slot_pid(s), &st);
 
-	if (r < 0)
-		return -ESRCH;
-	return !(st.flags & PROC_FORKNOEXEC);
+	if (proc_stat_read(slot_pid(s), &st) < 0)
+		return word_load(&s->step) == STEP_EXEC ? 1 : -ECHILD;
+	if (!(st.flags & PROC_FORKNOEXEC))
+		return 1;
+	return proc_stat_dead(&st) ? -ECHILD : 0;
+}
+
+static void kill_child(struct keeper *k, unsigned slot)
+{
+	struct control_slot *s = keeper_slot(k, slot);
+
+	if (slot_holds(k, slot, SLOT_FD_PID))
+		syscall(SYS_pidfd_send_signal, k->slots[slot].fds[SLOT_FD_PID], SIGKILL, NULL, 0);
+	else if (slot_pid(s) > 0 && !k->slots[slot].adopted)
+		kill(slot_pid(s), SIGKILL); /* ours, not reaped yet */
 }
 
 static void abandon(struct keeper *k, struct spawn_job *job)
@@ -248,8 +269,7 @@ static void abandon(struct keeper *k, struct spawn_job *job)
 
 	log_error("slot %u: %s hangs; its spawner is abandoned", job->slot,
 		  spawn_step_name((enum spawn_step)word_load(&s->step)));
-	if (slot_pid(s) > 0)
-		kill(slot_pid(s), SIGKILL); /* ours, not reaped yet */
+	kill_child(k, job->slot);
 	word_store(&s->fail, ETIMEDOUT);
 	job_failed(k, job);
 }
@@ -272,8 +292,11 @@ static void settle_orphan(struct keeper *k, struct spawn_job *job, uint64_t now)
 static void check_orphan(struct keeper *k, struct spawn_job *job, uint64_t now)
 {
 	struct control_slot *s = keeper_slot(k, job->slot);
+	int r = has_execed(s);
 
-	if (word_load(&s->fail) != 0 || has_execed(s) == 1)
+	if (r < 0 && word_load(&s->fail) == 0)
+		word_store(&s->fail, (uint64_t)-r);
+	if (r != 0 || word_load(&s->fail) != 0)
 		settle(k, job, 0);
 	else if (now - job->orphaned > SPAWN_MS)
 		abandon(k, job);
@@ -366,18 +389,19 @@ void spawning_child_ended(struct keeper *k, unsigned slot)
 void spawning_adopt(struct keeper *k, unsigned slot)
 {
 	struct control_slot *s = keeper_slot(k, slot);
-	uint64_t state = word_load(&s->spawn);
+	struct spawn_job *job = job_of(k, 0);
 
-	if (state != SPAWN_QUEUED && state != SPAWN_GATED && state != SPAWN_NONE)
+	if (slot_holds(k, slot, SLOT_FD_PID) && job) {
+		/* A gate has closed with the keeper that held it; an open one lets the child go on. */
+		new_job(k, job, slot);
+		job->orphaned = clock_monotonic_ms();
+		word_store(&s->spawn, SPAWN_QUEUED);
 		return;
-	/* A gate has closed with the keeper that held it; only an exec'd child goes on. */
-	if (slot_pid(s) > 0 && word_load(&s->fail) == 0 && word_load(&s->step) == STEP_EXEC) {
-		word_store(&s->started, clock_realtime_ms());
-		word_store(&s->spawn, SPAWN_STARTED);
-	} else {
-		if (word_load(&s->fail) == 0)
-			word_store(&s->fail, ECANCELED);
-		word_store(&s->spawn, SPAWN_FAILED);
 	}
+	if (word_load(&s->fail) == 0 && (slot_pid(s) <= 0 || word_load(&s->step) != STEP_EXEC))
+		word_store(&s->fail, ECANCELED);
+	if (word_load(&s->fail) == 0)
+		word_store(&s->started, clock_realtime_ms());
+	word_store(&s->spawn, word_load(&s->fail) == 0 ? SPAWN_STARTED : SPAWN_FAILED);
 	slot_changed(k, slot);
 }
