@@ -3,6 +3,7 @@
  * a daemon that died as a whole, keeper and engine together. Plain writes to the page cache: it
  * has to survive processes, and tells after a reboot that there was one. */
 #include "base/buffer.h"
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "core/stopplan.h"
@@ -137,10 +138,12 @@ static void fill_lost(struct control_slot *w, const struct roster_entry *entry, 
 	word_store(&w->created, entry->created);
 	word_store(&w->lost, cause);
 	word_store(&w->spawn, SPAWN_STARTED);
-	word_store(&w->streams[STREAM_OUT].ended, 1);
+	for (unsigned i = 0; i < STREAMS_MAX; i++)
+		word_store(&w->streams[i].ended, 1);
 	word_store(&w->exit.status, EXIT_WORD_UNKNOWN);
 	word_store(&w->exit.ready, 1);
 	word_store(&w->exit_seen, 1);
+	word_store(&w->ended_at, clock_realtime_ms());
 	word_store(&w->in_closed, 1);
 	word_store(&w->tree_gone, cause == CAUSE_REBOOT);
 }

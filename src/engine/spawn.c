@@ -349,8 +349,8 @@ int session_make_record(struct engine *e, unsigned slot, const char *meta, struc
 {
 	_cleanup_(parcel_done) struct parcel p;
 	struct control_slot *w = engine_slot(e, slot);
-	struct spawn_request none = { .backlog = RING_SIZE_MIN, .merge = true };
 	uint64_t kind = word_load(&w->kind);
+	struct spawn_request none = { .backlog = RING_SIZE_MIN, .merge = kind == KIND_PTY };
 	int r;
 
 	for (unsigned i = 0; i < N_LINK_FDS; i++)
