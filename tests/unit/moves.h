@@ -203,8 +203,7 @@ static inline int run_engine(struct moves *m, void (*engine)(struct moves *))
 	return status;
 }
 
-/* --- random numbers that a failing run can be repeated with
- * -------------------------------------------- */
+/* --- random numbers that a failing run can be repeated with ---------------------------------- */
 
 static inline uint64_t next_random(uint64_t *seed)
 {

@@ -142,8 +142,7 @@ static void bytes_are_right_however_often_the_ring_turns(void **state _unused_)
 	}
 }
 
-/* --- packets: a child that sets O_DIRECT on its stdout
- * ------------------------------------------------- */
+/* --- packets: a child that sets O_DIRECT on its stdout --------------------------------------- */
 
 static void speak_in_packets(int fd)
 {
@@ -182,8 +181,7 @@ static void packets_that_are_cut_lose_nothing(void **state _unused_)
 	}
 }
 
-/* --- recovery, state by state
- * -------------------------------------------------------------------------- */
+/* --- recovery, state by state ---------------------------------------------------------------- */
 
 /* The words as they stand while stream 0 moves. */
 static void leave_in(enum pipe_phase phase, uint64_t target)
@@ -285,8 +283,7 @@ static void a_step_whose_head_was_stored_gets_its_record(void **state _unused_)
 	assert_goes_on();
 }
 
-/* --- impossible states are counted and survived
- * --------------------------------------------------------- */
+/* --- impossible states are counted and survived ---------------------------------------------- */
 
 static void assert_loses(uint64_t n)
 {

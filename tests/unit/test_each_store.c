@@ -56,8 +56,7 @@ static void a_store_has_an_instant_before_and_one_after_it(void **state _unused_
 	assert_false(dies_at(5, role_store));
 }
 
-/* --- capture
- * --------------------------------------------------------------------------------------------- */
+/* --- capture --------------------------------------------------------------------------------- */
 
 static void role_step(struct moves *w)
 {
@@ -151,9 +150,7 @@ static void packets_are_exact_at_each_store(void **state _unused_)
 	}
 }
 
-/* --- feed
- * ------------------------------------------------------------------------------------------------
- */
+/* --- feed ------------------------------------------------------------------------------------ */
 
 static void role_feed(struct moves *w)
 {

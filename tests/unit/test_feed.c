@@ -124,8 +124,7 @@ static void a_child_that_has_closed_its_end_is_told(void **state _unused_)
 	assert_int_equal(pipe_fill(m.feed.pipe_r), 0);
 }
 
-/* --- recovery, state by state
- * -------------------------------------------------------------------------- */
+/* --- recovery, state by state ---------------------------------------------------------------- */
 
 static void leave_in(enum pipe_phase phase, uint64_t upto)
 {
@@ -205,8 +204,7 @@ static void what_was_for_a_session_that_is_gone_reaches_nobody(void **state _unu
 	assert_int_equal(step(), 100);
 }
 
-/* --- engines that are killed at any moment
- * --------------------------------------------------------------- */
+/* --- engines that are killed at any moment --------------------------------------------------- */
 
 /* The child: reads as it likes. Ends well when each byte was right, with `got` the number of them.
  */

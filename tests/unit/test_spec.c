@@ -168,8 +168,7 @@ static void sixteen_mebibytes_are_packed_and_one_more_byte_is_not(void **state _
 	assert_non_null(strstr(e.message, "16777217 bytes"));
 }
 
-/* --- forged ones
- * ---------------------------------------------------------------------------------------- */
+/* --- forged ones ----------------------------------------------------------------------------- */
 
 /* A sealed memfd of these bytes. */
 static int forge(const void *data, size_t n, unsigned seals)
