@@ -27,8 +27,9 @@ struct roster_header {
 struct roster_entry {
 	uint64_t live;
 	uint64_t mark, cgroup, id_time, id_counter, handle, kind, created, generation;
+	uint64_t key_hash[2], body_hash[2];
 	char name[SESSION_NAME_MAX + 8];
-	char summary[ROSTER_ENTRY - 72 - SESSION_NAME_MAX - 8];
+	char summary[ROSTER_ENTRY - 104 - SESSION_NAME_MAX - 8];
 };
 
 _Static_assert(sizeof(struct roster_header) == ROSTER_ENTRY, "roster header");
@@ -99,6 +100,10 @@ void roster_note(struct engine *e, const struct session *s)
 		.generation = word_load(&w->generation),
 	};
 
+	for (unsigned i = 0; i < 2; i++) {
+		entry.key_hash[i] = word_load(&w->key_hash[i]);
+		entry.body_hash[i] = word_load(&w->body_hash[i]);
+	}
 	snprintf(entry.name, sizeof(entry.name), "%s", s->name ? s->name : "");
 	snprintf(entry.summary, sizeof(entry.summary), "%s", s->summary ? s->summary : "");
 	put(e, s->slot, &entry, sizeof(entry));
@@ -138,6 +143,10 @@ static void fill_lost(struct control_slot *w, const struct roster_entry *entry, 
 	word_store(&w->created, entry->created);
 	word_store(&w->lost, cause);
 	word_store(&w->spawn, SPAWN_STARTED);
+	for (unsigned i = 0; i < 2; i++) {
+		word_store(&w->key_hash[i], entry->key_hash[i]);
+		word_store(&w->body_hash[i], entry->body_hash[i]);
+	}
 	for (unsigned i = 0; i < STREAMS_MAX; i++)
 		word_store(&w->streams[i].ended, 1);
 	word_store(&w->exit.status, EXIT_WORD_UNKNOWN);

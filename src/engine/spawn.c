@@ -355,6 +355,10 @@ int session_make_record(struct engine *e, unsigned slot, const char *meta, struc
 
 	for (unsigned i = 0; i < N_LINK_FDS; i++)
 		p.fds[i] = -1;
+	for (unsigned i = 0; i < 2; i++) {
+		none.key_hash[i] = word_load(&w->key_hash[i]);
+		none.body_hash[i] = word_load(&w->body_hash[i]);
+	}
 	fill_record(w, &none, strlen(meta));
 	word_store(&w->kind, kind);
 	r = make_memory(w, meta, strlen(meta), &p.fds[SLOT_FD_MEMORY], err);
