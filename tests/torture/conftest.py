@@ -50,11 +50,9 @@ def figure(request):
     return note
 
 
-def pytest_report_header():
-    return f"REEVE_SEED={SEED}"
-
-
 def pytest_terminal_summary(terminalreporter):
+    if terminalreporter.stats.get("failed"):
+        terminalreporter.write_line(f"the random numbers: REEVE_SEED={SEED}")
     reports = [r for rs in terminalreporter.stats.values() for r in rs if hasattr(r, "when")]
     lines = {
         (report.nodeid, text): None

@@ -34,7 +34,7 @@ def size(full, small):
     return full if FULL else small
 
 
-def wait_for(condition, what, timeout=TIMEOUT):
+def wait_for(condition, what, timeout=TIMEOUT, longest=0.02):
     """Polls until `condition()` is true and returns what it gave."""
     deadline = time.monotonic() + timeout
     pause = 0.0005
@@ -44,7 +44,7 @@ def wait_for(condition, what, timeout=TIMEOUT):
             return value
         assert time.monotonic() < deadline, f"{what} did not come true in {timeout:g} s"
         time.sleep(pause)
-        pause = min(pause * 1.5, 0.02)
+        pause = min(pause * 1.5, longest)
 
 
 # --- processes ---------------------------------------------------------------------------------
@@ -191,6 +191,11 @@ class Control:
         self.places = {n: int(v) for n, v in (line.split() for line in text.decode().splitlines())}
         with self.open_memory(keeper, "reeve-control") as file:
             self.map = mmap.mmap(file.fileno(), self.places["size"])
+        self.words = memoryview(self.map).cast("Q")
+
+    def close(self):
+        self.words.release()
+        self.map.close()
 
     @staticmethod
     def open_memory(pid, name):
@@ -202,25 +207,27 @@ class Control:
         raise LookupError(f"{pid} holds no {name}")
 
     def word(self, offset):
-        return struct.unpack_from("<Q", self.map, offset)[0]
+        return self.words[offset // 8]
 
     def __getitem__(self, name):
         return self.word(self.places[f"daemon.{name}"])
 
     def __setitem__(self, name, value):
-        struct.pack_into("<Q", self.map, self.places[f"daemon.{name}"], value)
+        self.words[self.places[f"daemon.{name}"] // 8] = value
 
     def arm(self, role, passages):
         """A process of that role dies at so many passages from now on; 0 disarms."""
-        struct.pack_into("<Q", self.map, self.places["daemon.torture"] + 8 * role, passages)
+        self.words[self.places["daemon.torture"] // 8 + role] = passages
 
     def left(self, role):
         return self.word(self.places["daemon.torture"] + 8 * role)
 
     def slots(self):
-        """The live ones. Slots are taken from the lowest number on and few at a time."""
-        every = (Slot(self, n) for n in range(1, self.places["slots"]))
-        return [slot for slot in every if slot["state"] == self.places["state.live"]]
+        """The live ones."""
+        step = self.places["record"] // 8
+        states = self.words[self.places["slot.state"] // 8 :: step].tolist()
+        live = self.places["state.live"]
+        return [Slot(self, n) for n in range(1, len(states)) if states[n] == live]
 
     def slot(self, handle):
         return next(slot for slot in self.slots() if slot["handle"] == handle)
@@ -437,7 +444,7 @@ class Daemon:
             complaint += self.tail()
         for child in self.children:
             child.wait()
-        self.control.map.close()
+        self.control.close()
         shutil.rmtree(self.dir, ignore_errors=True)
         return complaint
 
