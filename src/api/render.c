@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "core/spawn.h"
 #include "core/summary.h"
+#include "engine/typing.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -220,6 +221,17 @@ static uint64_t updated_at(const struct session *s)
 	return at ? at : word_load(&w->created);
 }
 
+static void add_typing(json_t *o, const struct session *s)
+{
+	enum tty_wait w = typing_look((struct session *)s);
+	bool quiet = typing_quiet(s) >= TYPING_QUIET_MS;
+
+	json_object_set_new(o, "waitingForInput",
+			    w == TTY_WAIT_UNKNOWN ? json_null()
+						  : json_boolean(quiet && w == TTY_WAIT_YES));
+	json_object_set_new(o, "echo", json_boolean(typing_echo(s)));
+}
+
 json_t *render_session(const struct session *s, enum render_detail detail)
 {
 	const struct control_slot *w = s->words;
@@ -248,6 +260,8 @@ json_t *render_session(const struct session *s, enum render_detail detail)
 		json_object_set_new(o, "quarantined", json_true());
 	else
 		add_streams(o, s, detail);
+	if (detail != RENDER_LIST && session_is_pty(s) && !session_ended(s))
+		add_typing(o, s);
 	if (exit)
 		json_object_set_new(o, "exit", exit);
 	return o;

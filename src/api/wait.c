@@ -45,6 +45,8 @@ json_t *render_wait(const struct session *s, const struct wait_result *r)
 		json_object_set_new(o, "match", render_match(s, r));
 	if (r->type == WAIT_HTTP)
 		json_object_set_new(o, "httpStatus", json_integer(r->http_status));
+	if (r->type == WAIT_INPUT)
+		json_object_set_new(o, "echo", json_boolean(r->echo));
 	if (session_exited(s)) {
 		json_object_set_new(o, "exitCode", render_exit_code(s));
 		json_object_set_new(o, "exit", render_exit(s));

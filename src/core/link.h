@@ -19,7 +19,8 @@ enum link_type {
 	LINK_SLOT,	 /* old -> new: its descriptors, `fds` = set of enum slot_fd; none: not held */
 	LINK_READY,	 /* new -> old: all is loaded */
 	LINK_SPAWN,	 /* engine -> keeper: hold and start slot; `fds` = set of enum slot_fd */
-	LINK_CHANGED,	 /* keeper -> engine: look at slot's words; may carry SLOT_FD_PID */
+	LINK_CHANGED,	 /* keeper -> engine: look at slot's words; may carry SLOT_FD_PID. `arg` = 1: the
+			  * leader has ended, and `tree_gone` says what it left behind */
 	LINK_STOP,	 /* engine -> keeper: a stop request stands in slot's words */
 	LINK_SIGNAL,	 /* engine -> keeper: send signal `arg` to the leader's process group */
 	LINK_SIGNALLED,	 /* keeper -> engine: `arg` = errno of that */
@@ -29,6 +30,9 @@ enum link_type {
 	LINK_PING,	 /* keeper -> engine */
 	LINK_PONG,	 /* engine -> keeper */
 	LINK_QUIT,	 /* either way: `arg` = enum quit_mode */
+	LINK_LOOK,	 /* engine -> keeper: does foreground group (low half of `arg`) read the terminal
+			    with the device number in the upper half? */
+	LINK_LOOKED,	 /* keeper -> engine: `arg` = enum tty_wait */
 	N_LINK_TYPES,
 };
 

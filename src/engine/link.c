@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "core/pty.h"
 #include "engine/session.h"
+#include "engine/typing.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -135,8 +136,9 @@ static void give_slot(struct engine *e, unsigned slot)
 
 static void keeper_gone(struct engine *e);
 
-static void update_slot(struct engine *e, unsigned slot, int table[N_LINK_FDS])
+static void update_slot(struct engine *e, const struct link_message *m, int table[N_LINK_FDS])
 {
+	unsigned slot = m->slot;
 	struct session *s = slot < CONTROL_SLOTS ? e->slots[slot] : NULL;
 
 	if (!s)
@@ -145,24 +147,28 @@ static void update_slot(struct engine *e, unsigned slot, int table[N_LINK_FDS])
 		fd_close(s->fds[SLOT_FD_PID]);
 		s->fds[SLOT_FD_PID] = take_fd(&table[SLOT_FD_PID]);
 	}
-	session_update(s);
+	session_update(s, m->arg == 1);
 }
 
 static void update_all(struct engine *e)
 {
 	for (unsigned i = 1; i < CONTROL_SLOTS; i++)
 		if (e->slots[i])
-			session_update(e->slots[i]);
+			session_update(e->slots[i], true);
 }
 
 static void obey(struct engine *e, const struct link_message *m, int table[N_LINK_FDS])
 {
 	switch (m->type) {
 	case LINK_CHANGED:
-		update_slot(e, m->slot, table);
+		update_slot(e, m, table);
 		break;
 	case LINK_PING:
 		link_tell(e, LINK_PONG, 0, 0);
+		break;
+	case LINK_LOOKED:
+		if (m->slot < CONTROL_SLOTS && e->slots[m->slot])
+			typing_answered(e->slots[m->slot], (enum tty_wait)m->arg);
 		break;
 	case LINK_QUIT:
 		engine_quit(e, m->arg == QUIT_KEEP ? QUIT_KEEP : QUIT_STOP);

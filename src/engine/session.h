@@ -59,6 +59,7 @@ struct stream {
 struct session {
 	struct engine *engine;
 	struct session *newer, *older;
+	struct session *next_by_id, *next_by_name; /* lookup.c */
 	unsigned slot;
 	struct control_slot *words;
 	char id[SESSION_ID_MAX];
@@ -69,6 +70,7 @@ struct session {
 	char *originator;
 	enum leftovers leftovers;
 	bool quarantined;
+	bool settled; /* the keeper has looked at what the leader left behind, if that has ended */
 	int fds[N_SLOT_FDS];
 	void *map;
 	struct layout layout;
@@ -84,6 +86,8 @@ struct session {
 	unsigned busy;
 	struct attachment *controller; /* the attached controlling client; NULL */
 	struct listener *listeners;
+	uint64_t typing_at; /* typing.c: monotonic ms of the keeper's last answer, 0 for none */
+	int typing_answer;
 	uv_timer_t *timer; /* --timeout; NULL for none */
 	struct owner_watch *client, *tied; /* owner.c; NULL for none */
 	uv_timer_t *lease; /* of a lost block cursor; NULL for none */
@@ -104,8 +108,9 @@ void session_let_go(struct session *s);
 void session_discard(struct session *s);
 /* The keeper forgets the slot; its record is free for another. */
 void slot_give_back(struct engine *e, unsigned slot);
-/* The words have changed (the keeper said so, or a successor looks at them first). */
-void session_update(struct session *s);
+/* The words have changed. `settled`: the keeper says that it has looked at what the ended leader left
+ * behind, or cannot be known to say so any more. */
+void session_update(struct session *s, bool settled);
 void session_listen(struct session *s, struct listener *l);
 void session_unlisten(struct listener *l);
 /* Calls `changed` of all listeners. */
@@ -117,6 +122,9 @@ void session_publish_exit(struct session *s);
 
 /* --- lookup.c ------------------------------------------------------------------------------------- */
 
+/* From here on it is found, until it is removed again; its id and name stay as they are. */
+void lookup_add(struct session *s);
+void lookup_remove(struct session *s);
 /* By exact id, handle, live name, newest ended name, unambiguous id prefix, in this order. */
 int session_find(struct engine *e, const char *key, struct session **ret, struct error *err);
 /* A live session of that name; NULL. */
@@ -206,5 +214,5 @@ int meta_read(struct session *s, struct error *err);
 void meta_forget(struct session *s);
 /* The whole: a new reference; NULL when it is damaged. */
 json_t *meta_load(const struct session *s);
-/* Writes `meta` into `region`; -EFBIG when it does not fit into `size`. */
-int meta_store(void *region, uint64_t size, const char *text, size_t n);
+/* Writes the text into a session's memory at `offset`; -EFBIG when it does not fit into `size`. */
+int meta_store(int memory, uint64_t offset, uint64_t size, const char *text, size_t n);

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "engine/wait.h"
 #include "base/clock.h"
+#include "engine/typing.h"
 #include "engine/wait_private.h"
 #include <string.h>
 
+#define LOOK_MAX_MS    1000U /* between two looks whether a terminal waits for input */
 #define LINE_MAX_BYTES 65536U /* a longer line is searched in pieces of this size */
 
 /* --- what has come true -------------------------------------------------------------------------------- */
@@ -76,6 +78,29 @@ static uint64_t idle_left(const struct condition *c)
 	return quiet >= c->idle_ms ? 0 : c->idle_ms - quiet;
 }
 
+static bool waits_for_input(const struct condition *c, struct wait_result *ret)
+{
+	struct session *s = c->wait->session;
+
+	if (session_ended(s) || typing_quiet(s) < TYPING_QUIET_MS || typing_look(s) != TTY_WAIT_YES)
+		return false;
+	ret->echo = typing_echo(s);
+	return true;
+}
+
+/* A terminal that does not wait now is looked at again, less and less often while it is quiet. */
+static uint64_t next_look(struct condition *c)
+{
+	uint64_t quiet = typing_quiet(c->wait->session);
+
+	if (quiet < TYPING_QUIET_MS) {
+		c->pause_ms = TYPING_QUIET_MS / 2;
+		return TYPING_QUIET_MS - quiet + 1;
+	}
+	c->pause_ms = MIN(MAX(c->pause_ms, (uint64_t)TYPING_QUIET_MS / 2) * 2, (uint64_t)LOOK_MAX_MS);
+	return c->pause_ms;
+}
+
 static bool check(struct condition *c, struct wait_result *ret)
 {
 	const struct session *s = c->wait->session;
@@ -89,6 +114,8 @@ static bool check(struct condition *c, struct wait_result *ret)
 		return session_failed(s) || streams_ended(s);
 	case WAIT_MATCH:
 		return check_match(c, ret);
+	case WAIT_INPUT:
+		return waits_for_input(c, ret);
 	case WAIT_IDLE:
 		return !session_ended(s) && idle_left(c) == 0;
 	default:
@@ -180,6 +207,8 @@ static void plan(struct wait *w)
 	for (unsigned i = 0; i < w->n; i++)
 		if (w->conditions[i].type == WAIT_IDLE && !session_ended(w->session))
 			next = MIN(next, MAX(idle_left(&w->conditions[i]), (uint64_t)1));
+		else if (w->conditions[i].type == WAIT_INPUT)
+			next = MIN(next, next_look(&w->conditions[i]));
 	if (next == UINT64_MAX)
 		uv_timer_stop(&w->timer);
 	else

@@ -16,6 +16,7 @@ enum wait_type {
 	WAIT_PORT,
 	WAIT_HTTP,
 	WAIT_IDLE,
+	WAIT_INPUT,
 	N_WAIT_TYPES,
 	WAIT_TIMEOUT = N_WAIT_TYPES, /* only as a result */
 	WAIT_REMOVED,		     /* the session was removed before anything came true */
@@ -30,6 +31,7 @@ struct wait_result {
 	uint64_t from, to; /* of the line that matched, without its end */
 	uint64_t span[2];  /* of the match itself */
 	int http_status;
+	bool echo; /* input: what is typed would be shown */
 };
 
 typedef void (*wait_done_fn)(void *data, const struct session *s, const struct wait_result *r);

@@ -8,7 +8,7 @@
 static const char *const names[] = {
 	[WAIT_EXIT] = "exit",	[WAIT_TREE] = "tree",	   [WAIT_EOF] = "eof",
 	[WAIT_MATCH] = "match", [WAIT_PORT] = "port",	   [WAIT_HTTP] = "http",
-	[WAIT_IDLE] = "idle",	[WAIT_TIMEOUT] = "timeout", [WAIT_REMOVED] = "removed",
+	[WAIT_IDLE] = "idle",	[WAIT_INPUT] = "input",	   [WAIT_TIMEOUT] = "timeout", [WAIT_REMOVED] = "removed",
 };
 
 const char *wait_type_name(enum wait_type type)
@@ -63,10 +63,18 @@ static int read_idle(struct condition *c, const json_t *value, struct error *err
 	return 0;
 }
 
+static int read_input(struct condition *c, const json_t *value, struct error *err)
+{
+	if (c->wait->session && !session_is_pty(c->wait->session))
+		return error_set(err, ERROR_INVALID_ARGUMENT,
+				 "until: \"input\" needs a session with a terminal (kind pty)");
+	return read_true(c, value, err);
+}
+
 static int (*const readers[N_WAIT_TYPES])(struct condition *, const json_t *, struct error *) = {
 	[WAIT_EXIT] = read_true,   [WAIT_TREE] = read_true, [WAIT_EOF] = read_true,
 	[WAIT_MATCH] = read_match, [WAIT_PORT] = read_port, [WAIT_HTTP] = read_http,
-	[WAIT_IDLE] = read_idle,
+	[WAIT_IDLE] = read_idle,   [WAIT_INPUT] = read_input,
 };
 
 static const char *stream_name(const struct session *s, unsigned stream)
@@ -125,7 +133,7 @@ static int read_condition(struct condition *c, const json_t *item, struct error 
 		if (type == N_WAIT_TYPES)
 			return error_set(err, ERROR_INVALID_ARGUMENT,
 					 "until: unknown condition \"%.60s\"; there are exit, tree, eof, "
-					 "match, port, http and idle",
+					 "match, port, http, idle and input",
 					 key);
 		if (found)
 			return error_set(err, ERROR_INVALID_ARGUMENT,

@@ -21,6 +21,8 @@ struct condition {
 	char *url;
 	/* idle */
 	uint64_t idle_ms;
+	/* input */
+	uint64_t pause_ms; /* until the next look; grows while nothing is written */
 };
 
 struct wait {

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "core/ttywait.h"
 #include "keeper/keeper.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -156,6 +157,15 @@ static void send_signal(struct keeper *k, unsigned slot, int signal)
 	engine_send(k, &m, NULL);
 }
 
+/* The engine is no ancestor of the children; where only those may look, the keeper does. */
+static void look_at_terminal(struct keeper *k, const struct link_message *m)
+{
+	struct link_message answer = { .type = LINK_LOOKED, .slot = m->slot };
+
+	answer.arg = tty_wait_look((pid_t)(m->arg & 0xffffffff), m->arg >> 32);
+	engine_send(k, &answer, NULL);
+}
+
 static void obey_ready(struct keeper *k)
 {
 	slot_loaded(k);
@@ -202,6 +212,9 @@ static void obey(struct keeper *k, const struct link_message *m, int table[N_LIN
 		break;
 	case LINK_OPEN_GATE:
 		spawning_open_gate(k, m->slot);
+		break;
+	case LINK_LOOK:
+		look_at_terminal(k, m);
 		break;
 	case LINK_QUIT:
 		obey_quit(k, m->arg);

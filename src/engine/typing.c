@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "engine/typing.h"
+#include "base/clock.h"
+#include "core/pty.h"
+#include <sys/ioctl.h>
+#include <sys/sysmacros.h>
+
+#define SLAVE_MAJOR 136 /* of Unix98 pseudo-terminals, devices.txt */
+#define ANSWER_MS   500U /* an answer of the keeper is good for so long */
+
+static uint64_t slave_device(int master)
+{
+	unsigned number;
+
+	return ioctl(master, TIOCGPTN, &number) < 0 ? 0 : makedev(SLAVE_MAJOR, number);
+}
+
+enum tty_wait typing_look(struct session *s)
+{
+	int master = s->fds[SLOT_FD_OUT];
+	uint64_t device, now = clock_monotonic_ms();
+	enum tty_wait found;
+	pid_t foreground;
+
+	if (!session_is_pty(s) || master < 0 || session_ended(s))
+		return TTY_WAIT_UNKNOWN;
+	device = slave_device(master);
+	foreground = pty_foreground(master);
+	found = device ? tty_wait_look(foreground, device) : TTY_WAIT_UNKNOWN;
+	if (found != TTY_WAIT_UNKNOWN || foreground <= 0)
+		return found;
+	if (s->typing_at != 0 && now - s->typing_at < ANSWER_MS)
+		return (enum tty_wait)s->typing_answer;
+	link_tell(s->engine, LINK_LOOK, s->slot, device << 32 | (uint32_t)foreground);
+	return TTY_WAIT_UNKNOWN;
+}
+
+void typing_answered(struct session *s, enum tty_wait answer)
+{
+	s->typing_answer = answer;
+	s->typing_at = clock_monotonic_ms();
+	session_notify(s);
+}
+
+bool typing_echo(const struct session *s)
+{
+	struct pty_mode mode;
+
+	return s->fds[SLOT_FD_OUT] >= 0 && pty_mode(s->fds[SLOT_FD_OUT], &mode) >= 0 && mode.echo;
+}
+
+uint64_t typing_quiet(const struct session *s)
+{
+	uint64_t head = word_load(&s->words->index_head), now = clock_realtime_ms(), last;
+
+	last = head == 0 ? word_load(&s->words->started) : index_get(&s->index, head - 1).when / 1000;
+	return now > last ? now - last : 0;
+}
