@@ -46,7 +46,8 @@ bool typing_echo(const struct session *s)
 {
 	struct pty_mode mode;
 
-	return s->fds[SLOT_FD_OUT] >= 0 && pty_mode(s->fds[SLOT_FD_OUT], &mode) >= 0 && mode.echo;
+	return s->fds[SLOT_FD_OUT] >= 0 && pty_mode(s->fds[SLOT_FD_OUT], &mode) >= 0 &&
+	       (mode.echo || !mode.canonical);
 }
 
 uint64_t typing_quiet(const struct session *s)

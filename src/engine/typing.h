@@ -13,8 +13,8 @@
 /* TTY_WAIT_UNKNOWN for a session without a terminal. */
 enum tty_wait typing_look(struct session *s);
 
-/* The terminal shows what is typed; false while a password is asked for, and in programs that draw
- * by themselves. */
+/* What is typed is shown, by the terminal or (outside canonical mode) by a program that draws for
+ * itself. False is how a password is asked for. */
 bool typing_echo(const struct session *s);
 
 /* The keeper's answer. */
