@@ -19,14 +19,41 @@ void page_init(struct page *p, struct session *s, const bool want[STREAMS_MAX])
 	}
 }
 
+/* Goes to bytes that are older than all records: their stream has been quiet while another filled
+ * the index. When they were captured is not known. */
+static bool unrecorded_piece(struct page *p)
+{
+	const struct index *x = &p->session->index;
+
+	for (unsigned i = 0; i < STREAMS_MAX; i++) {
+		uint64_t head, n;
+
+		if (!p->want[i] || p->at[i] >= ring_head(ring_of(p, i)) ||
+		    index_find(x, i, p->at[i], &n) >= 0)
+			continue;
+		head = ring_head(ring_of(p, i));
+		if (p->since > 0) {
+			p->at[i] = head;
+			continue;
+		}
+		p->stream = i;
+		p->end = head;
+		p->when = index_get(x, index_tail(x)).when;
+		return true;
+	}
+	return false;
+}
+
 /* Goes to the next record that brings something; false when all are read. */
 static bool next_piece(struct page *p)
 {
 	const struct index *x = &p->session->index;
-	uint64_t head = MIN(word_load(x->head), p->last);
+	uint64_t head = MIN(word_load(x->head), p->last), tail = index_tail(x);
 
-	if (p->record < index_tail(x))
-		p->record = index_tail(x);
+	if (p->record < tail)
+		p->record = tail;
+	if (tail > 0 && p->record == tail && unrecorded_piece(p))
+		return true;
 	while (p->record < head) {
 		struct index_entry entry = index_get(x, p->record++);
 
