@@ -50,6 +50,23 @@ static void the_tail_follows_once_the_ring_is_full(void **state _unused_)
 	assert_int_equal(ring_tail(&ring), (1ULL << 63) - 4096);
 }
 
+static void a_floor_is_the_tail_of_what_was_given_back(void **state _unused_)
+{
+	struct word floor = { 0 };
+	const struct ring low = {
+		.data = data, .size = sizeof(data), .head = &head, .floor = &floor
+	};
+
+	word_store(&head, 5000);
+	assert_int_equal(ring_tail(&low), 904);
+	word_store(&floor, 900);
+	assert_int_equal(ring_tail(&low), 904);
+	word_store(&floor, 5000);
+	assert_int_equal(ring_tail(&low), 5000);
+	word_store(&head, 9097);
+	assert_int_equal(ring_tail(&low), 5001);
+}
+
 static void what_crosses_the_end_is_two_pieces(void **state _unused_)
 {
 	struct iovec view[2];
@@ -123,6 +140,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(a_new_ring_is_empty, reset),
 		cmocka_unit_test_setup(the_tail_follows_once_the_ring_is_full, reset),
+		cmocka_unit_test_setup(a_floor_is_the_tail_of_what_was_given_back, reset),
 		cmocka_unit_test_setup(what_crosses_the_end_is_two_pieces, reset),
 		cmocka_unit_test_setup(what_ends_at_the_end_is_one_piece, reset),
 		cmocka_unit_test_setup(the_whole_ring_from_its_middle_is_two_pieces, reset),
