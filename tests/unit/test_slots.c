@@ -254,6 +254,8 @@ static void a_change_that_finds_no_room_is_told_later_and_once(void **state _unu
 	assert_told_nothing();
 	slots_flush(&k);
 	assert_told_nothing();
+	slot_changed(&k, 2);
+	assert_told(2, false);
 }
 
 static void without_an_engine_changes_wait_for_the_next(void **state _unused_)
