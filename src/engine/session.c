@@ -155,9 +155,11 @@ static void settle_pipes(struct session *s)
 	unsigned slot, stream;
 
 	if (capture_pending(&e->capture, &slot, &stream) && slot == s->slot) {
-		uint64_t lost = capture_recover(&e->capture, &s->streams[stream].capture,
-						clock_realtime_us());
+		struct capture_stream *c = &s->streams[stream].capture;
+		uint64_t before = budget_of_ring(&c->ring);
+		uint64_t lost = capture_recover(&e->capture, c, clock_realtime_us());
 
+		budget_add(e, budget_of_ring(&c->ring) - before);
 		if (lost > 0)
 			log_error("%s: %llu bytes of stream %u were lost", s->id,
 				  (unsigned long long)lost, stream);
