@@ -12,6 +12,7 @@
 
 #define ENGINE_SPAWNS_MAX 64U /* in flight at the keeper, as its KEEPER_JOBS */
 #define CGROUP_POOL	  8U
+#define LOOKUP_PLACES	  1024U
 
 struct session;
 struct http_server;
@@ -32,6 +33,12 @@ struct cgroup_pool {
 	uv_timer_t sweep;
 };
 
+/* Chains of sessions that hash alike. One that has ended leaves the second when it is met there. */
+struct lookup {
+	struct session *by_id[LOOKUP_PLACES];
+	struct session *by_name[LOOKUP_PLACES]; /* live ones */
+};
+
 struct roster {
 	int fd; /* -1 for none */
 };
@@ -48,6 +55,7 @@ struct engine {
 	struct feed feed;
 	struct session *slots[CONTROL_SLOTS]; /* by slot number; NULL: none */
 	struct session *first, *last;	      /* by age, oldest first */
+	struct lookup lookup;
 	unsigned n_sessions, n_live;
 	unsigned spawns; /* at the keeper, not answered */
 	struct cgroup_pool cgroups;

@@ -7,11 +7,59 @@
 
 #define CANDIDATES_MAX 8
 
+/* FNV-1a. */
+static unsigned place_of(const char *text)
+{
+	uint32_t hash = 2166136261U;
+
+	for (; *text; text++)
+		hash = (hash ^ (uint8_t)*text) * 16777619U;
+	return (hash ^ hash >> 16) % LOOKUP_PLACES;
+}
+
+void lookup_add(struct session *s)
+{
+	struct lookup *l = &s->engine->lookup;
+	struct session **by_id = &l->by_id[place_of(s->id)];
+
+	s->next_by_id = *by_id;
+	*by_id = s;
+	if (s->name && !session_ended(s)) {
+		struct session **by_name = &l->by_name[place_of(s->name)];
+
+		s->next_by_name = *by_name;
+		*by_name = s;
+	}
+}
+
+void lookup_remove(struct session *s)
+{
+	struct lookup *l = &s->engine->lookup;
+	struct session **at = &l->by_id[place_of(s->id)];
+
+	while (*at && *at != s)
+		at = &(*at)->next_by_id;
+	if (*at)
+		*at = s->next_by_id;
+	at = s->name ? &l->by_name[place_of(s->name)] : NULL;
+	while (at && *at && *at != s)
+		at = &(*at)->next_by_name;
+	if (at && *at)
+		*at = s->next_by_name;
+}
+
 struct session *session_by_name(struct engine *e, const char *name)
 {
-	for (struct session *s = e->last; s; s = s->older)
-		if (s->name && strcmp(s->name, name) == 0 && !session_ended(s))
+	struct session **at = &e->lookup.by_name[place_of(name)], *s;
+
+	while ((s = *at)) {
+		if (session_ended(s))
+			*at = s->next_by_name; /* for good: it never lives again */
+		else if (strcmp(s->name, name) == 0)
 			return s;
+		else
+			at = &s->next_by_name;
+	}
 	return NULL;
 }
 
@@ -26,7 +74,7 @@ struct session *session_by_key(struct engine *e, const uint64_t hash[2])
 
 static struct session *by_id(struct engine *e, const char *key)
 {
-	for (struct session *s = e->last; s; s = s->older)
+	for (struct session *s = e->lookup.by_id[place_of(key)]; s; s = s->next_by_id)
 		if (strcmp(s->id, key) == 0)
 			return s;
 	return NULL;

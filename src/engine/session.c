@@ -97,6 +97,7 @@ static void link_in(struct session *s)
 		e->first = s;
 	e->slots[s->slot] = s;
 	e->n_sessions++;
+	lookup_add(s);
 }
 
 static void link_out(struct session *s)
@@ -105,6 +106,7 @@ static void link_out(struct session *s)
 
 	if (e->slots[s->slot] != s)
 		return;
+	lookup_remove(s);
 	if (s->newer)
 		s->newer->older = s->older;
 	else
