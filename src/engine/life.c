@@ -187,7 +187,7 @@ int engine_run(struct engine *e, struct error *err)
 	cgroups_init(e); /* first: a session whose tree is gone by now gives its leaf up */
 	for (unsigned i = 1; i < CONTROL_SLOTS; i++)
 		if (e->slots[i])
-			session_update(e->slots[i]);
+			session_update(e->slots[i], true);
 	housekeeping_soon(e);
 	e->quitting = QUIT_NOT;
 	engine_quit(e, mode);

@@ -135,7 +135,7 @@ static void on_readable(uv_poll_t *poll, int status, int events)
 		return;
 	session_hold(s);
 	tell_listeners(s, stream);
-	if (word_load(&s->words->exit.ready) && !session_exited(s))
+	if (s->settled && !session_exited(s))
 		output_check_exit(s);
 	session_let_go(s);
 }

@@ -350,16 +350,17 @@ static void update_ended(struct session *s)
 	engine_check_quit(s->engine);
 }
 
-void session_update(struct session *s)
+void session_update(struct session *s, bool settled)
 {
 	uint64_t spawn = word_load(&s->words->spawn);
 
+	s->settled |= settled;
 	session_hold(s);
 	if (spawn == SPAWN_GATED)
 		link_tell(s->engine, LINK_OPEN_GATE, s->slot, 0);
 	if (spawn == SPAWN_STARTED || spawn == SPAWN_FAILED)
 		spawn_settled(s);
-	if (spawn == SPAWN_STARTED && word_load(&s->words->exit.ready)) {
+	if (spawn == SPAWN_STARTED && s->settled && word_load(&s->words->exit.ready)) {
 		if (s->fds[SLOT_FD_PID] >= 0)
 			s->fds[SLOT_FD_PID] = fd_close(s->fds[SLOT_FD_PID]);
 		drop_block(s);

@@ -25,6 +25,7 @@ struct holding {
 	bool dirty;	/* the engine has yet to be told of a change */
 	bool send_pid;	/* with the pidfd */
 	bool watched;	/* leader ended, tree not known to be gone */
+	bool looked;	/* leader ended, and what it left behind was looked at */
 	bool stopping;	/* a stop request is being carried out */
 	bool killing;	/* and it has come to SIGKILL */
 	unsigned patience; /* of tree_kill_step */

@@ -59,6 +59,7 @@ static void leader_ended(struct keeper *k, unsigned slot)
 	} else {
 		word_store(&s->tree_gone, 1);
 	}
+	k->slots[slot].looked = true;
 	slot_changed(k, slot);
 }
 

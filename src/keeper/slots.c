@@ -55,7 +55,7 @@ void slot_release(struct keeper *k, unsigned slot)
 static bool tell(struct keeper *k, unsigned slot)
 {
 	struct holding *h = &k->slots[slot];
-	struct link_message m = { .type = LINK_CHANGED, .slot = slot };
+	struct link_message m = { .type = LINK_CHANGED, .slot = slot, .arg = h->looked };
 	int table[N_LINK_FDS];
 
 	if (h->send_pid && slot_holds(k, slot, SLOT_FD_PID)) {
