@@ -14,26 +14,30 @@ static void add(char **list, size_t *n, const char *name, const char *value)
 		(*n)++;
 }
 
-char *login_env_home(void)
+static const char *home_of(const struct passwd *pw)
 {
-	const struct passwd *pw = getpwuid(getuid());
 	const char *home = pw && pw->pw_dir && pw->pw_dir[0] == '/' ? pw->pw_dir : getenv("HOME");
 
-	return strdup(home && home[0] == '/' ? home : "/");
+	return home && home[0] == '/' ? home : "/";
+}
+
+char *login_env_home(char *const *env)
+{
+	for (; env && *env; env++)
+		if (strncmp(*env, "HOME=/", 6) == 0)
+			return strdup(*env + 5);
+	return strdup(home_of(getpwuid(getuid())));
 }
 
 char **login_env_make(bool terminal)
 {
 	char **list = calloc(VARIABLES_MAX + 1, sizeof(*list));
 	const struct passwd *pw = getpwuid(getuid());
-	char *home = login_env_home();
 	size_t n = 0;
 
-	if (!list) {
-		free(home);
+	if (!list)
 		return NULL;
-	}
-	add(list, &n, "HOME", home);
+	add(list, &n, "HOME", home_of(pw));
 	add(list, &n, "LOGNAME", pw ? pw->pw_name : getenv("LOGNAME"));
 	add(list, &n, "USER", pw ? pw->pw_name : getenv("USER"));
 	add(list, &n, "SHELL", pw && pw->pw_shell && *pw->pw_shell ? pw->pw_shell : "/bin/sh");
@@ -42,6 +46,5 @@ char **login_env_make(bool terminal)
 	add(list, &n, "LANG", getenv("LANG"));
 	add(list, &n, "TERM", terminal ? "xterm-256color" : NULL);
 	list[n] = NULL;
-	free(home);
 	return list;
 }

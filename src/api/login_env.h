@@ -9,5 +9,6 @@
  * TERM=xterm-256color. */
 char **login_env_make(bool terminal);
 
-/* The user's home directory, "/" when none is known. The caller's; NULL without memory. */
-char *login_env_home(void);
+/* The user's home directory, "/" when none is known: as `env` has it, which login_env_make has made,
+ * or looked up when that is NULL. The caller's; NULL without memory. */
+char *login_env_home(char *const *env);

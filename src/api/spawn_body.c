@@ -131,7 +131,7 @@ static int check_cwd(struct spawn_body *b, struct error *err)
 		return error_set(err, ERROR_INVALID_ARGUMENT,
 				 "cwd \"%s\" is relative; the daemon needs an absolute path", b->cwd);
 	if (!b->cwd)
-		b->cwd = login_env_home();
+		b->cwd = login_env_home(b->has_env || b->clear_env ? NULL : b->envp);
 	if (!b->cwd)
 		return error_set(err, ERROR_EXHAUSTED, "no memory");
 	b->request.spec.cwd = b->cwd;

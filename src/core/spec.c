@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "core/spec.h"
+#include "base/fd.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -36,9 +37,11 @@ static char *put(char *at, char *const *strings)
 int spec_pack(const struct spec *spec, int *ret_fd, struct error *e)
 {
 	_cleanup_(closep) int fd = -1;
+	_cleanup_(freep) char *bytes = NULL;
 	struct spec_header header = spec->header;
 	uint64_t size = sizeof(header) + strlen(spec->cwd) + 1;
-	char *map, *at;
+	char *at;
+	int r;
 
 	header.magic = SPEC_MAGIC;
 	size += measure(spec->argv, &header.argc);
@@ -48,17 +51,17 @@ int spec_pack(const struct spec *spec, int *ret_fd, struct error *e)
 		return error_set(e, ERROR_TOO_LARGE,
 				 "command and environment take %llu bytes; at most %u are possible",
 				 (unsigned long long)size, SPEC_SIZE_MAX);
+	bytes = malloc(size);
 	fd = memfd_create("reeve-spec", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	if (fd < 0 || ftruncate(fd, (off_t)size) < 0)
+	if (!bytes || fd < 0)
 		return error_set_errno(e, ERROR_EXHAUSTED, errno, "memory for the spawn request");
-	map = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	if (map == MAP_FAILED)
-		return error_set_errno(e, ERROR_EXHAUSTED, errno, "memory for the spawn request");
-	memcpy(map, &header, sizeof(header));
-	at = put(map + sizeof(header), spec->argv);
+	memcpy(bytes, &header, sizeof(header));
+	at = put(bytes + sizeof(header), spec->argv);
 	at = put(at, spec->envp);
 	strcpy(at, spec->cwd);
-	munmap(map, size);
+	r = fd_write_all(fd, bytes, size);
+	if (r < 0)
+		return error_set_errno(e, ERROR_EXHAUSTED, r, "memory for the spawn request");
 	if (fcntl(fd, F_ADD_SEALS, SEALS) < 0)
 		return error_set_errno(e, ERROR_INTERNAL, errno, "seal the spawn request");
 	*ret_fd = take_fd(&fd);

@@ -8,18 +8,22 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/uio.h>
 
 #define SUMMARY_MAX 1024
 
-int meta_store(void *region, uint64_t size, const char *text, size_t n)
+int meta_store(int memory, uint64_t offset, uint64_t size, const char *text, size_t n)
 {
 	uint64_t length = n;
+	struct iovec pieces[2] = { { &length, sizeof(length) }, { (char *)text, n } };
+	ssize_t written;
 
 	if (n + sizeof(length) > size)
 		return -EFBIG;
-	memcpy((char *)region + sizeof(length), text, n);
-	memcpy(region, &length, sizeof(length));
-	return 0;
+	written = pwritev(memory, pieces, 2, (off_t)offset);
+	if (written < 0)
+		return -errno;
+	return (uint64_t)written == sizeof(length) + n ? 0 : -ENOMEM;
 }
 
 json_t *meta_load(const struct session *s)

@@ -62,7 +62,6 @@ static void end_stream(struct session *s, unsigned stream)
 	if (!st->open)
 		return;
 	word_store(&st->capture.words->ended, 1);
-	uv_poll_stop(&st->poll);
 	uv_close((uv_handle_t *)&st->poll, stream_closed);
 	st->open = st->polling = false;
 	s->fds[fd] = fd_close(s->fds[fd]);

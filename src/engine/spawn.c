@@ -17,13 +17,28 @@
 #define PIPE_IN_SIZE  4096U
 #define PIPE_ERR_SIZE 16384U
 
+/* The session's own ends. The keeper gets copies, and what else is in the parcel. */
+#define SESSION_FDS \
+	(1U << SLOT_FD_MEMORY | 1U << SLOT_FD_IN | 1U << SLOT_FD_OUT | 1U << SLOT_FD_ERR)
+
 /* Descriptors on their way to the keeper, closed here whatever happens. */
 struct parcel {
 	int fds[N_LINK_FDS];
+	uint32_t lent; /* but not these: the session closes them */
 };
+
+static void parcel_init(struct parcel *p)
+{
+	p->lent = 0;
+	for (unsigned i = 0; i < N_LINK_FDS; i++)
+		p->fds[i] = -1;
+}
 
 static void parcel_done(struct parcel *p)
 {
+	for (unsigned i = 0; i < N_LINK_FDS; i++)
+		if (p->lent & 1U << i)
+			p->fds[i] = -1;
 	link_close_fds(p->fds);
 }
 
@@ -98,7 +113,6 @@ static int make_memory(struct control_slot *w, const char *meta, size_t n, int *
 {
 	_cleanup_(closep) int fd = -1;
 	struct layout l;
-	void *map;
 	int r = layout_of(w, &l);
 
 	if (r < 0)
@@ -106,13 +120,11 @@ static int make_memory(struct control_slot *w, const char *meta, size_t n, int *
 	fd = fd_memfd("reeve-session", l.size);
 	if (fd < 0)
 		return error_set_errno(err, ERROR_EXHAUSTED, fd, "memory for the session");
-	map = mmap(NULL, word_load(&w->meta_size), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	if (map == MAP_FAILED)
-		return error_set_errno(err, ERROR_EXHAUSTED, errno, "memory for the session");
-	r = meta_store(map, word_load(&w->meta_size), meta, n);
-	munmap(map, word_load(&w->meta_size));
-	if (r < 0)
+	r = meta_store(fd, l.meta, word_load(&w->meta_size), meta, n);
+	if (r == -EFBIG)
 		return error_set(err, ERROR_TOO_LARGE, "the request is too large");
+	if (r < 0)
+		return error_set_errno(err, ERROR_EXHAUSTED, r, "memory for the session");
 	*ret_fd = take_fd(&fd);
 	return 0;
 }
@@ -205,22 +217,16 @@ static int tell_keeper(struct engine *e, unsigned slot, struct parcel *p, struct
 	return 0;
 }
 
-/* Loads the session from copies of the parcel's descriptors. */
-static int load_copy(struct engine *e, unsigned slot, const struct parcel *p, struct session **ret,
-		     struct error *err)
+/* Loads the session with its own ends of what is in the parcel. */
+static int load(struct engine *e, unsigned slot, struct parcel *p, struct session **ret,
+		struct error *err)
 {
-	int fds[N_SLOT_FDS], r = 0;
+	int fds[N_SLOT_FDS];
 
-	for (unsigned i = 0; i < N_SLOT_FDS; i++) {
-		fds[i] = p->fds[i] >= 0 ? fcntl(p->fds[i], F_DUPFD_CLOEXEC, 3) : -1;
-		if (p->fds[i] >= 0 && fds[i] < 0)
-			r = -errno;
-	}
-	if (r >= 0)
-		return session_load(e, slot, fds, ret, err);
 	for (unsigned i = 0; i < N_SLOT_FDS; i++)
-		fd_close(fds[i]);
-	return budget_no_descriptors(r, err);
+		fds[i] = SESSION_FDS & 1U << i ? p->fds[i] : -1;
+	p->lent = SESSION_FDS;
+	return session_load(e, slot, fds, ret, err);
 }
 
 /* From here on the session exists: complete record first, then the keeper is told. */
@@ -229,7 +235,7 @@ static int launch(struct engine *e, unsigned slot, struct parcel *p, const struc
 {
 	struct control_slot *w = engine_slot(e, slot);
 	struct session *s;
-	int r = load_copy(e, slot, p, &s, err);
+	int r = load(e, slot, p, &s, err);
 
 	if (r < 0)
 		return r;
@@ -270,8 +276,7 @@ static int build(struct engine *e, unsigned slot, const struct spawn_request *rq
 	uint32_t leaf;
 	int r;
 
-	for (unsigned i = 0; i < N_LINK_FDS; i++)
-		p.fds[i] = -1;
+	parcel_init(&p);
 	name_session(e, w);
 	fill_record(w, rq, n_meta);
 	word_store(&w->mark, make_mark());
@@ -353,8 +358,7 @@ int session_make_record(struct engine *e, unsigned slot, const char *meta, struc
 	struct spawn_request none = { .backlog = RING_SIZE_MIN, .merge = kind == KIND_PTY };
 	int r;
 
-	for (unsigned i = 0; i < N_LINK_FDS; i++)
-		p.fds[i] = -1;
+	parcel_init(&p);
 	for (unsigned i = 0; i < 2; i++) {
 		none.key_hash[i] = word_load(&w->key_hash[i]);
 		none.body_hash[i] = word_load(&w->body_hash[i]);
@@ -363,7 +367,7 @@ int session_make_record(struct engine *e, unsigned slot, const char *meta, struc
 	word_store(&w->kind, kind);
 	r = make_memory(w, meta, strlen(meta), &p.fds[SLOT_FD_MEMORY], err);
 	if (r >= 0)
-		r = load_copy(e, slot, &p, ret, err);
+		r = load(e, slot, &p, ret, err);
 	if (r < 0)
 		return r;
 	word_store(&w->state, SLOT_LIVE);
