@@ -137,9 +137,15 @@ static void on_opened(struct upgraded *u, int fd, const void *extra, size_t n_ex
 		on_closed(up);
 }
 
+/* The client has gone before it got its connection. */
 static void on_dropped(void *data)
 {
-	free(data);
+	struct upgrade *up = data;
+	struct session *s = up->engine->slots[up->slot];
+
+	if (s && word_load(&s->words->generation) == up->generation)
+		attachment_cancel(s, &up->options);
+	free(up);
 }
 
 int session_attach(struct request *rq, void *context, struct error *err)
@@ -154,8 +160,12 @@ int session_attach(struct request *rq, void *context, struct error *err)
 			      s->quarantined ? "quarantined" : session_status(s));
 	if (r >= 0)
 		r = read_options(rq, s, &o, err);
-	if (r >= 0)
-		r = attachment_prepare(s, &o, err);
+	if (r < 0)
+		return r;
+	/* What asks for no upgrade gets an error, before anybody's place is touched. */
+	if (!request_offers_upgrade(rq, FRAME_PROTOCOL))
+		return request_upgrade(rq, FRAME_PROTOCOL, on_opened, NULL);
+	r = attachment_prepare(s, &o, err);
 	if (r < 0)
 		return r;
 	up = calloc(1, sizeof(*up));
@@ -165,5 +175,5 @@ int session_attach(struct request *rq, void *context, struct error *err)
 	up->slot = s->slot;
 	up->generation = word_load(&s->words->generation);
 	up->options = o;
-	return request_upgrade_or(rq, "reeve-attach/1", on_opened, on_dropped, up);
+	return request_upgrade_or(rq, FRAME_PROTOCOL, on_opened, on_dropped, up);
 }

@@ -102,6 +102,9 @@ void request_wake(struct request *rq);
 /* Adds a header behind the body of a stream; only from `pull`. */
 int request_add_trailer(struct request *rq, const char *name, const char *value);
 
+/* Whether request_upgrade would answer with 101. */
+bool request_offers_upgrade(const struct request *rq, const char *protocol);
+
 /* Answers 101 with `Upgrade: protocol`. When libmicrohttpd has handed the socket over, `opened`
  * gets the non-blocking descriptor (owned by the server until `upgraded_close`) and the bytes that
  * were read behind the request. */

@@ -59,6 +59,13 @@ static int check_offer(const struct request *rq, const char *protocol, int *ret_
 	return 0;
 }
 
+bool request_offers_upgrade(const struct request *rq, const char *protocol)
+{
+	int status;
+
+	return check_offer(rq, protocol, &status, NULL) >= 0;
+}
+
 static void hand_over(void *data, struct MHD_Connection *mhd _unused_, void *context _unused_,
 		      const char *extra, size_t n_extra, MHD_socket fd,
 		      struct MHD_UpgradeResponseHandle *handle)

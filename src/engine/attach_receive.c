@@ -1,9 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* attach_receive.c - what an attached client says: input by offset, acknowledgements, signals. */
+#include "base/signals.h"
 #include "core/pty.h"
 #include "engine/attachment_private.h"
 #include <errno.h>
 #include <string.h>
+#include <sys/socket.h>
+
+#define LAST_WORDS_PIECE  16384U
+#define LAST_WORDS_PIECES 64U
 
 static void on_ack(struct attachment *a, const struct frame *f)
 {
@@ -75,6 +80,8 @@ static int on_frame(struct attachment *a, const struct frame *f)
 	case FRAME_SIGNAL:
 		if (!a->controlling)
 			return protocol_error(a, 403, "a read-only client cannot send signals");
+		if (!signal_name(f->signal))
+			return protocol_error(a, 400, "there is no such signal");
 		session_signal(a->session, f->signal);
 		return 0;
 	case FRAME_ACK:
@@ -125,4 +132,17 @@ void attach_unstick(struct attachment *a)
 	attach_take_bytes(a, (const uint8_t *)unread.data, unread.size);
 	buffer_done(&input);
 	buffer_done(&unread);
+}
+
+void attach_hear_last_words(struct attachment *a)
+{
+	uint8_t bytes[LAST_WORDS_PIECE];
+	ssize_t n;
+
+	for (unsigned i = 0; i < LAST_WORDS_PIECES && a->session; i++) {
+		n = recv(a->fd, bytes, sizeof(bytes), MSG_DONTWAIT);
+		if (n <= 0)
+			return;
+		attach_take_bytes(a, bytes, (size_t)n);
+	}
 }

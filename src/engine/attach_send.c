@@ -20,6 +20,7 @@ void attach_push(struct attachment *a, const struct frame *f)
 	uint8_t bytes[FRAME_ENCODED_MAX];
 	int n = frame_encode(f, bytes);
 
+	attach_complete_body(a); /* a frame that is half sent comes first */
 	if (n < 0 || buffer_append(&a->out, bytes, (size_t)n) < 0)
 		a->finished = true; /* it takes nothing, not even control frames: gone */
 }
@@ -225,6 +226,8 @@ void attach_pump(struct attachment *a)
 		if (!next_frame(a))
 			break;
 	}
+	if (r < 0)
+		attach_hear_last_words(a);
 	if (a->finished || r < 0)
 		attach_finish(a);
 	else

@@ -13,7 +13,8 @@ static void on_event(uv_poll_t *poll, int status, int events)
 {
 	struct attachment *a = poll->data;
 
-	if (status < 0) {
+	if (status < 0) { /* an error of the socket: the other side is closed */
+		attach_hear_last_words(a);
 		attach_finish(a);
 		return;
 	}
@@ -48,12 +49,14 @@ static void give_up_control(struct attachment *a)
 	if (!s || !a->controlling || s->controller != a)
 		return;
 	s->controller = NULL;
-	if (a->ending) {
-		/* It has said goodbye, or was told to go: nobody comes back for this place. */
+	if (a->ending || a->mode != ATTACH_BLOCK) {
+		/* It has said goodbye, or was told to go: nobody comes back for this place. Where
+		 * nobody waits for a lost client there is no place to keep, either. */
 		word_store(&s->words->attach_mode, ATTACH_NONE);
 		word_store(&s->words->token[0], 0);
 		word_store(&s->words->token[1], 0);
-		owner_forget_client(s);
+		if (a->ending)
+			owner_forget_client(s);
 		output_resume(s);
 		return;
 	}

@@ -44,6 +44,10 @@ struct attachment;
  * session (the words are stored here). ERROR_ALREADY_ATTACHED names the holder. */
 int attachment_prepare(struct session *s, struct attach_options *o, struct error *err);
 
+/* Gives up what was reserved for a client that will not come. One that chose its token itself may
+ * still come back with it. */
+void attachment_cancel(struct session *s, const struct attach_options *o);
+
 /* Makes it on an upgraded connection. `fd` is non-blocking and stays the caller's; `closed` is
  * called once, at the end, and the attachment is gone after it. NULL when there is no memory. */
 struct attachment *attachment_new(struct session *s, const struct attach_options *o, int fd,

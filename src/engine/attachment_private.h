@@ -45,6 +45,8 @@ void attach_complete_body(struct attachment *a);
 void attach_take_bytes(struct attachment *a, const uint8_t *data, size_t n);
 /* Goes on with input that waited for room. */
 void attach_unstick(struct attachment *a);
+/* What a client said before it went counts, though it takes nothing any more. */
+void attach_hear_last_words(struct attachment *a);
 
 /* --- attachment.c --- */
 

@@ -65,6 +65,17 @@ int attachment_prepare(struct session *s, struct attach_options *o, struct error
 	return 0;
 }
 
+void attachment_cancel(struct session *s, const struct attach_options *o)
+{
+	if (o->read_only || o->has_token || s->controller || !same_token(s->words, o->token))
+		return;
+	word_store(&s->words->attach_mode, ATTACH_NONE);
+	word_store(&s->words->token[0], 0);
+	word_store(&s->words->token[1], 0);
+	owner_forget_client(s);
+	output_resume(s);
+}
+
 /* --- leases --------------------------------------------------------------------------------------------- */
 
 static void on_lease(uv_timer_t *timer)
