@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A client of attachments: the upgrade, and the frames of reeve-attach/1 on a plain socket."""
 
+import contextlib
 import json
 import socket
 import struct
@@ -144,15 +145,14 @@ class Attachment(Connection):
             frames.append(frame)
         return frames
 
-    def read_output(self, n, ack=False):
+    def read_output(self, n):
         """At least n bytes of output, all streams together."""
         data = b""
         while len(data) < n:
             frame = self.next()
-            assert frame is not None and frame.type == Type.OUTPUT, frame
-            data += frame.payload
-            if ack:
-                self.ack(frame.stream, len(data))
+            assert frame is not None and frame.type in (Type.OUTPUT, Type.ACCEPTED), frame
+            if frame.type == Type.OUTPUT:
+                data += frame.payload
         return data
 
     def rest(self):
@@ -171,7 +171,8 @@ class Attachment(Connection):
         self.send(Type.INPUT, Stream.STDIN, u64(offset) + data)
 
     def ack(self, stream, offset):
-        self.send(Type.ACK, stream, u64(offset))
+        with contextlib.suppress(BrokenPipeError):  # after ENDED the server reads no more
+            self.send(Type.ACK, stream, u64(offset))
 
     def signal(self, number):
         self.send(Type.SIGNAL, payload=bytes([number]))
