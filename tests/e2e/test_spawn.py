@@ -348,11 +348,6 @@ def test_a_request_that_makes_no_sense_is_refused_by_name(api, body, word):
     assert api.get("/v1/sessions").json["items"] == []
 
 
-def test_a_terminal_is_not_available_in_this_version(api):
-    answer = api.try_spawn("true", kind="pty")
-    assert (answer.status, answer.code) == (501, "unimplemented")
-
-
 def test_a_parent_that_is_not_there_is_not_found(api):
     answer = api.try_spawn("true", parentId="nobody")
     assert (answer.status, answer.code) == (404, "not_found")
