@@ -185,9 +185,12 @@ int engine_run(struct engine *e, struct error *err)
 		return error_set_errno(err, ERROR_INTERNAL, r, "watch the keeper");
 	uv_signal_start(&e->sigterm, on_sigterm, SIGTERM);
 	cgroups_init(e); /* first: a session whose tree is gone by now gives its leaf up */
-	for (unsigned i = 1; i < CONTROL_SLOTS; i++)
+	for (unsigned i = 1; i < CONTROL_SLOTS; i++) {
 		if (e->slots[i])
 			session_update(e->slots[i], true);
+		if (e->slots[i])
+			input_pump(e->slots[i]); /* what was taken, and the end that was asked for */
+	}
 	housekeeping_soon(e);
 	e->quitting = QUIT_NOT;
 	engine_quit(e, mode);
