@@ -201,14 +201,15 @@ static int handshake(struct attach *a, struct error *e)
 int attach_step(struct attach *a, struct error *e)
 {
 	struct pollfd p = { .fd = attach_fd(a), .events = POLLIN };
-	int r;
+	int r = 0;
 
 	if (a->state == ATTACH_DOWN && clock_monotonic_ms() >= a->retry_at)
 		return connect_again(a, e);
-	if (a->state == ATTACH_HANDSHAKE)
-		return poll(&p, 1, 0) > 0 ? handshake(a, e) : 0;
-	if (a->state != ATTACH_UP)
-		return 0;
+	if (a->state == ATTACH_HANDSHAKE && poll(&p, 1, 0) > 0)
+		r = handshake(a, e);
+	/* frames may have come with the head, and there may be something to say to them */
+	if (r < 0 || a->state != ATTACH_UP)
+		return r;
 	r = attach_receive(a, e);
 	if (r >= 0 && a->state == ATTACH_UP) {
 		attach_send_input(a);
