@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "observe/host.h"
+#include "base/cleanup.h"
+#include "base/fd.h"
+#include "observe/backend.h"
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+
+#define ROUNDS 16 /* descriptors looked at in one dispatch */
+
+struct held {
+	char name[HELD_NAME_MAX];
+	int fd; /* restored and not asked for yet; -1: somebody has it */
+};
+
+struct host {
+	int epoll_fd, cgroup_dir;
+	struct host_keeping keeping;
+	struct {
+		const struct backend *backend;
+		void *state;
+	} shared[HOST_STATES];
+	struct held *held;
+	unsigned n_held;
+};
+
+static void ignore_hold(void *userdata _unused_, const char *name _unused_, int fd _unused_)
+{
+}
+
+static void ignore_release(void *userdata _unused_, const char *name _unused_)
+{
+}
+
+int host_new(struct host **ret, int cgroup_dir, const struct host_keeping *keeping)
+{
+	struct host *h = calloc(1, sizeof(*h));
+
+	if (!h)
+		return -ENOMEM;
+	h->cgroup_dir = cgroup_dir;
+	if (keeping)
+		h->keeping = *keeping;
+	else
+		h->keeping = (struct host_keeping){ ignore_hold, ignore_release, NULL };
+	h->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (h->epoll_fd < 0) {
+		int r = -errno;
+
+		free(h);
+		return r;
+	}
+	*ret = h;
+	return 0;
+}
+
+struct host *host_free(struct host *h)
+{
+	if (!h)
+		return NULL;
+	for (unsigned i = 0; i < HOST_STATES; i++) {
+		if (h->shared[i].state && h->shared[i].backend->close)
+			h->shared[i].backend->close(h, h->shared[i].state);
+	}
+	for (unsigned i = 0; i < h->n_held; i++)
+		fd_close(h->held[i].fd);
+	free(h->held);
+	fd_close(h->epoll_fd);
+	free(h);
+	return NULL;
+}
+
+int host_fd(const struct host *h)
+{
+	return h->epoll_fd;
+}
+
+int host_cgroup_dir(const struct host *h)
+{
+	return h->cgroup_dir;
+}
+
+void host_dispatch(struct host *h)
+{
+	/* One at a time: what is called may end the watch that would be next. */
+	for (int i = 0; i < ROUNDS; i++) {
+		struct epoll_event event;
+		struct watch *w;
+
+		if (epoll_wait(h->epoll_fd, &event, 1, 0) <= 0)
+			return;
+		w = event.data.ptr;
+		w->ready(w);
+	}
+}
+
+int host_watch(struct host *h, struct watch *w)
+{
+	struct epoll_event event = { .events = EPOLLIN, .data.ptr = w };
+
+	return epoll_ctl(h->epoll_fd, EPOLL_CTL_ADD, w->fd, &event) < 0 ? -errno : 0;
+}
+
+void host_unwatch(struct host *h, struct watch *w)
+{
+	(void)epoll_ctl(h->epoll_fd, EPOLL_CTL_DEL, w->fd, NULL);
+}
+
+void **host_shared(struct host *h, const struct backend *backend)
+{
+	unsigned i;
+
+	/* There are fewer backends than places. */
+	for (i = 0; h->shared[i].backend && h->shared[i].backend != backend; i++)
+		continue;
+	h->shared[i].backend = backend;
+	return &h->shared[i].state;
+}
+
+/* --- what outlives this process -------------------------------------------------------------- */
+
+static struct held *find(struct host *h, const char *name)
+{
+	for (unsigned i = 0; i < h->n_held; i++) {
+		if (strcmp(h->held[i].name, name) == 0)
+			return &h->held[i];
+	}
+	return NULL;
+}
+
+static int add(struct host *h, const char *name, int fd)
+{
+	struct held *more;
+
+	if (name[0] == '\0' || strlen(name) >= HELD_NAME_MAX)
+		return -EINVAL;
+	if (find(h, name))
+		return -EEXIST;
+	if (h->n_held == HOST_HELD_MAX)
+		return -ENOSPC;
+	more = reallocarray(h->held, h->n_held + 1, sizeof(*more));
+	if (!more)
+		return -ENOMEM;
+	h->held = more;
+	strcpy(more[h->n_held].name, name);
+	more[h->n_held].fd = fd;
+	h->n_held++;
+	return 0;
+}
+
+static void forget(struct host *h, struct held *held)
+{
+	*held = h->held[--h->n_held];
+}
+
+int host_restore(struct host *h, const char *name, int fd)
+{
+	int r = add(h, name, fd);
+
+	if (r < 0)
+		fd_close(fd);
+	return r;
+}
+
+void host_settled(struct host *h)
+{
+	for (unsigned i = h->n_held; i-- > 0;) {
+		if (h->held[i].fd < 0)
+			continue;
+		h->keeping.release(h->keeping.userdata, h->held[i].name);
+		fd_close(h->held[i].fd);
+		forget(h, &h->held[i]);
+	}
+}
+
+int host_hold(struct host *h, const char *name, int fd)
+{
+	int r = add(h, name, -1);
+
+	if (r < 0)
+		return r;
+	h->keeping.hold(h->keeping.userdata, name, fd);
+	return 0;
+}
+
+void host_release(struct host *h, const char *name)
+{
+	struct held *held = find(h, name);
+
+	if (!held)
+		return;
+	h->keeping.release(h->keeping.userdata, name);
+	fd_close(held->fd);
+	forget(h, held);
+}
+
+int host_held(struct host *h, const char *name)
+{
+	struct held *held = find(h, name);
+
+	return held && held->fd >= 0 ? take_fd(&held->fd) : -ENOENT;
+}

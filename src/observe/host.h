@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* host.h - what the backends of one process share: its descriptors to wait for, state that serves
+ * several sessions, descriptors that must outlive the process. One thread. */
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+
+#define HOST_HELD_MAX 512U
+#define HELD_NAME_MAX 48U
+#define HOST_STATES   16U /* more than there are backends */
+
+struct backend;
+struct host;
+
+/* Descriptors that must not be closed when the engine dies, so that no event is lost and none
+ * comes twice. Names are unique in a host: "s12/..." belongs to session 12, all others to the
+ * daemon. `hold` is called before anything depends on the descriptor; whoever keeps it makes a
+ * copy. `release`: it is of no more use. */
+struct host_keeping {
+	void (*hold)(void *userdata, const char *name, int fd);
+	void (*release)(void *userdata, const char *name);
+	void *userdata;
+};
+
+/* `cgroup_dir` (borrowed, -1 for none) is the directory of the sessions' cgroups. `keeping` may be
+ * NULL: nothing outlives this process. -ENOMEM, -EMFILE. */
+int host_new(struct host **ret, int cgroup_dir, const struct host_keeping *keeping);
+
+/* Ends all that is shared; the runs must have been stopped. Held descriptors are closed here, and
+ * not released. Returns NULL. */
+struct host *host_free(struct host *h);
+
+/* Readable when host_dispatch() has something to do. */
+int host_fd(const struct host *h);
+
+/* Does a bounded amount of work, and never waits. */
+void host_dispatch(struct host *h);
+
+int host_cgroup_dir(const struct host *h);
+
+/* --- for a successor ------------------------------------------------------------------------- */
+
+/* Gives back a descriptor that was held under `name`; before any run is started. Takes it over, on
+ * failure too. -EEXIST, -ENOSPC, -EINVAL (name). */
+int host_restore(struct host *h, const char *name, int fd);
+
+/* All runs are started: what nobody asked for is released and closed. */
+void host_settled(struct host *h);
+
+/* --- for backends ---------------------------------------------------------------------------- */
+
+struct watch {
+	int fd;
+	void (*ready)(struct watch *w);
+};
+
+/* Calls `ready` whenever the descriptor is readable. */
+int host_watch(struct host *h, struct watch *w);
+void host_unwatch(struct host *h, struct watch *w);
+
+/* The state that the runs of a backend share; NULL at first. */
+void **host_shared(struct host *h, const struct backend *backend);
+
+/* Names a descriptor that must outlive this process. It stays the caller's. */
+int host_hold(struct host *h, const char *name, int fd);
+void host_release(struct host *h, const char *name);
+
+/* A restored descriptor, the caller's from now on and held as before; -ENOENT when there is none.
+ */
+int host_held(struct host *h, const char *name);

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* in_process.h - what the code that starts and reaps processes tells a struct reeve_observer.
+ *
+ * For each process: observer_watch() before it runs (best while it waits at a gate), then its
+ * notes. Lifecycle events need no thread; for other categories one thread waits for the backends.
+ * All functions take NULL for an observer that is off, and are thread-safe. */
+#pragma once
+#include "observe/backend.h"
+#include "reeve/observer.h"
+
+/* Begins to observe a process and what descends from it; `target->session` is the caller's number
+ * for it, free again after its NOTE_EXITED and observer_unwatch(). */
+int observer_watch(struct reeve_observer *o, const struct backend_target *target, struct error *e);
+
+/* Emits; a number that is not watched is passed over. */
+void observer_note(struct reeve_observer *o, uint32_t session, const struct backend_note *note);
+
+/* Delivers what has happened until now, and ends it. */
+void observer_unwatch(struct reeve_observer *o, uint32_t session);

@@ -1,0 +1,8 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The ladder: the backends of this build, best first. */
+#include "observe/backend.h"
+
+const struct backend *const backends[] = {
+	&backend_portable_lifecycle,
+	NULL,
+};
