@@ -2,15 +2,16 @@
 #include "api/render.h"
 #include "base/clock.h"
 #include "base/json.h"
+#include "base/json_write.h"
 #include "base/signals.h"
 #include "base/text.h"
 #include "core/spawn.h"
-#include "core/summary.h"
 #include "engine/typing.h"
 #include <stdio.h>
 #include <string.h>
 
-#define TAIL_MAX 4096U
+#define TAIL_MAX   4096U
+#define RENDER_MAX (64 * MiB) /* text of one session: its metadata, each byte escaped */
 
 json_t *render_time(uint64_t realtime_ms)
 {
@@ -113,17 +114,22 @@ void render_spawn_error(const struct session *s, char *buffer, size_t size)
 	json_decref(meta);
 }
 
-static json_t *render_state(const struct session *s, const char *status)
+static void write_state(struct json_writer *w, const struct session *s, const char *status)
 {
 	char message[512];
 
 	if (session_failed(s)) {
 		render_spawn_error(s, message, sizeof(message));
-		return json_pack("{s:{s:s}}", "failed", "error", message);
+		json_write_value(w, "state", json_pack("{s:{s:s}}", "failed", "error", message));
+	} else if (strcmp(status, "exited") == 0) {
+		json_write_open(w, "state", '{');
+		json_write_open(w, "exited", '{');
+		json_write_value(w, "exitCode", render_exit_code(s));
+		json_write_close(w, '}');
+		json_write_close(w, '}');
+	} else {
+		json_write_text(w, "state", status);
 	}
-	if (strcmp(status, "exited") == 0)
-		return json_pack("{s:{s:o}}", "exited", "exitCode", render_exit_code(s));
-	return json_string(status);
 }
 
 /* The last bytes, cut at a character boundary. */
@@ -141,74 +147,26 @@ static json_t *render_tail(const struct session *s, unsigned stream)
 	return json_bytes(bytes + skip, n - skip);
 }
 
-static json_t *render_stream(const struct session *s, unsigned stream)
+static void write_stream(struct json_writer *w, const struct session *s, unsigned stream)
 {
-	const struct control_stream *w = &s->words->streams[stream];
+	const struct control_stream *words = &s->words->streams[stream];
 	const struct ring *ring = &s->streams[stream].capture.ring;
-	uint64_t tail = ring_tail(ring), acked = word_load(&w->acked);
+	uint64_t tail = ring_tail(ring), acked = word_load(&words->acked);
+	uint64_t dropped = (tail > acked ? tail - acked : 0) + word_load(&words->lost);
 
-	return json_pack("{s:I, s:I, s:I, s:b}", "written", (json_int_t)ring_head(ring),
-			 "retainedFrom", (json_int_t)tail, "dropped",
-			 (json_int_t)((tail > acked ? tail - acked : 0) + word_load(&w->lost)), "ended",
-			 (int)(word_load(&w->ended) != 0));
+	json_write_open(w, render_stream_name(s, stream), '{');
+	json_write_integer(w, "written", (int64_t)ring_head(ring));
+	json_write_integer(w, "retainedFrom", (int64_t)tail);
+	json_write_integer(w, "dropped", (int64_t)dropped);
+	json_write_bool(w, "ended", word_load(&words->ended) != 0);
+	json_write_close(w, '}');
 }
 
-static void add_streams(json_t *o, const struct session *s, enum render_detail detail)
+static void write_time(struct json_writer *w, const char *name, uint64_t realtime_ms)
 {
-	json_t *streams = json_object();
-	bool open = false;
+	char text[CLOCK_TEXT_MAX];
 
-	for (unsigned i = 0; i < STREAMS_MAX; i++) {
-		if (!output_stream_exists(s, i))
-			continue;
-		json_object_set_new(streams, render_stream_name(s, i), render_stream(s, i));
-		open |= !word_load(&s->words->streams[i].ended);
-		if (detail != RENDER_LIST && ring_head(&s->streams[i].capture.ring) > 0)
-			json_object_set_new(o, i == STREAM_OUT ? "stdoutTail" : "stderrTail",
-					    render_tail(s, i));
-	}
-	json_object_set_new(o, "streams", streams);
-	json_object_set_new(o, "outputOpen", json_boolean(open));
-}
-
-/* The redacted argv. */
-static json_t *render_command(const json_t *command)
-{
-	size_t n = json_array_size(command), size;
-	char **argv = calloc(n + 1, sizeof(*argv)), **clean = NULL;
-	json_t *list = json_array();
-	bool ok = argv != NULL;
-
-	for (size_t i = 0; ok && i < n; i++)
-		ok = json_bytes_decode(json_array_get(command, i), &argv[i], &size) >= 0;
-	if (ok && redact_argv(argv, n, &clean) >= 0)
-		for (size_t i = 0; clean[i]; i++)
-			json_array_append_new(list, json_bytes(clean[i], strlen(clean[i])));
-	text_list_free(argv);
-	text_list_free(clean);
-	return list;
-}
-
-static void add_meta(json_t *o, const struct session *s, enum render_detail detail)
-{
-	static const char *const copied[] = { "name",	"title",  "originator", "labels", "cwd",
-					      "origin", "taskId", "threadId",	"turnId", "parentId",
-					      "runnerDestinationId", "runnerSessionId", "warnings" };
-	json_t *meta = s->quarantined ? NULL : meta_load(s), *value;
-
-	for (size_t i = 0; i < ARRAY_SIZE(copied); i++) {
-		value = json_object_get(meta, copied[i]);
-		if (value)
-			json_object_set(o, copied[i], value);
-	}
-	value = json_object_get(meta, "command");
-	if (value && detail == RENDER_RAW)
-		json_object_set(o, "command", value);
-	else
-		json_object_set_new(o, "command", render_command(value));
-	if (!json_object_get(o, "origin"))
-		json_object_set_new(o, "origin", json_string("command_exec"));
-	json_decref(meta);
+	json_write_text(w, name, clock_format(realtime_ms, text));
 }
 
 static uint64_t updated_at(const struct session *s)
@@ -232,37 +190,97 @@ static void add_typing(json_t *o, const struct session *s)
 	json_object_set_new(o, "echo", json_boolean(typing_echo(s)));
 }
 
+static void write_streams(struct json_writer *w, const struct session *s)
+{
+	bool open = false;
+
+	json_write_open(w, "streams", '{');
+	for (unsigned i = 0; i < STREAMS_MAX; i++) {
+		if (!output_stream_exists(s, i))
+			continue;
+		write_stream(w, s, i);
+		open |= !word_load(&s->words->streams[i].ended);
+	}
+	json_write_close(w, '}');
+	json_write_bool(w, "outputOpen", open);
+}
+
+void render_list_item(struct json_writer *w, const struct session *s)
+{
+	const struct control_slot *words = s->words;
+	const char *status = session_status(s);
+	uint64_t started = word_load(&words->started);
+
+	json_write_open(w, NULL, '{');
+	json_write_raw(w, s->card ? s->card : "");
+	json_write_text(w, "status", status);
+	write_state(w, s, status);
+	json_write_bool(w, "stoppable", !session_ended(s) || session_tree_alive(s));
+	write_time(w, "startedAt", started ? started : word_load(&words->created));
+	write_time(w, "updatedAt", updated_at(s));
+	if (slot_pid(words) > 0 && !session_failed(s))
+		json_write_integer(w, "pid", slot_pid(words));
+	json_write_bool(w, "treeAlive", session_tree_alive(s));
+	json_write_bool(w, "attached", s->controller != NULL);
+	if (s->quarantined)
+		json_write_bool(w, "quarantined", true);
+	else
+		write_streams(w, s);
+	json_write_value(w, "exit", render_exit(s));
+	json_write_close(w, '}');
+}
+
+static void add_details(json_t *o, const struct session *s)
+{
+	for (unsigned i = 0; i < STREAMS_MAX; i++)
+		if (output_stream_exists(s, i) && ring_head(&s->streams[i].capture.ring) > 0)
+			json_object_set_new(o, i == STREAM_OUT ? "stdoutTail" : "stderrTail",
+					    render_tail(s, i));
+	if (session_is_pty(s) && !session_ended(s))
+		add_typing(o, s);
+}
+
+static void add_raw_command(json_t *o, const struct session *s)
+{
+	json_t *meta = meta_load(s);
+
+	json_object_set(o, "command", json_object_get(meta, "command"));
+	json_decref(meta);
+}
+
 json_t *render_session(const struct session *s, enum render_detail detail)
 {
-	const struct control_slot *w = s->words;
-	const char *status = session_status(s);
-	json_t *o = json_object(), *exit = render_exit(s);
+	_cleanup_(buffer_done) struct buffer b;
+	struct json_writer w = { .to = &b };
+	json_t *o;
 
-	json_object_set_new(o, "id", json_string(s->id));
-	json_object_set_new(o, "processId", json_string(s->id));
-	json_object_set_new(o, "handle", json_integer((json_int_t)word_load(&w->handle)));
-	json_object_set_new(o, "kind", json_string(word_load(&w->kind) == KIND_PTY ? "pty" : "pipe"));
-	json_object_set_new(o, "status", json_string(status));
-	json_object_set_new(o, "state", render_state(s, status));
-	add_meta(o, s, detail);
-	json_object_set_new(o, "commandSummary", json_string(s->summary ? s->summary : ""));
-	json_object_set_new(o, "stoppable", json_boolean(!session_ended(s) || session_tree_alive(s)));
-	json_object_set_new(o, "createdAt", render_time(word_load(&w->created)));
-	json_object_set_new(o, "startedAt", render_time(word_load(&w->started)
-								? word_load(&w->started)
-								: word_load(&w->created)));
-	json_object_set_new(o, "updatedAt", render_time(updated_at(s)));
-	if (slot_pid(w) > 0 && !session_failed(s))
-		json_object_set_new(o, "pid", json_integer(slot_pid(w)));
-	json_object_set_new(o, "treeAlive", json_boolean(session_tree_alive(s)));
-	json_object_set_new(o, "attached", json_boolean(s->controller != NULL));
-	if (s->quarantined)
-		json_object_set_new(o, "quarantined", json_true());
-	else
-		add_streams(o, s, detail);
-	if (detail != RENDER_LIST && session_is_pty(s) && !session_ended(s))
-		add_typing(o, s);
-	if (exit)
-		json_object_set_new(o, "exit", exit);
+	buffer_init(&b, RENDER_MAX);
+	render_list_item(&w, s);
+	o = w.error == 0 ? json_loadb(b.data, b.size, 0, NULL) : NULL;
+	if (detail != RENDER_LIST && !s->quarantined)
+		add_details(o, s);
+	if (detail == RENDER_RAW && !s->quarantined)
+		add_raw_command(o, s);
 	return o;
+}
+
+int render_reply_text(struct request *rq, int status, const struct json_writer *w)
+{
+	struct error e = { 0 };
+
+	if (w->error == 0)
+		return request_reply_bytes(rq, status, "application/json", w->to->data,
+					   w->to->size);
+	error_set(&e, ERROR_EXHAUSTED, "no memory for the answer");
+	return request_reply_error(rq, &e);
+}
+
+int render_reply(struct request *rq, int status, const struct session *s)
+{
+	_cleanup_(buffer_done) struct buffer b;
+	struct json_writer w = { .to = &b };
+
+	buffer_init(&b, RENDER_MAX);
+	render_list_item(&w, s);
+	return render_reply_text(rq, status, &w);
 }

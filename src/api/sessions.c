@@ -8,6 +8,7 @@
 #include <string.h>
 
 #define ENDED_LISTED 64U
+#define LIST_MAX     (1024 * MiB)
 
 static int check_status(const char *status, struct error *err)
 {
@@ -29,27 +30,32 @@ int sessions_list(struct request *rq, void *context, struct error *err)
 	struct engine *e = context;
 	struct session_filter f = { request_query(rq, "status"), request_query(rq, "label"),
 			    request_query(rq, "originator") };
+	_cleanup_(buffer_done) struct buffer text;
+	struct json_writer w = { .to = &text };
 	uint64_t limit = ENDED_LISTED;
 	bool all = true;
-	json_t *items;
 	int r = check_status(f.status, err);
 
+	buffer_init(&text, LIST_MAX);
 	if (r >= 0)
 		r = request_query_u64(rq, "limit", CONTROL_SLOTS, &limit, err);
 	if (r >= 0)
 		r = request_query_bool(rq, "all", &all, err);
 	if (r < 0)
 		return r;
-	items = json_array();
+	json_write_open(&w, NULL, '{');
+	json_write_open(&w, "items", '[');
 	/* Newest first; of the ended ones only so many. */
 	for (struct session *s = e->last; s; s = s->older) {
 		if (!session_fits(s, &f) || (!session_is_live(s) && (!all || limit == 0)))
 			continue;
 		if (!session_is_live(s))
 			limit--;
-		json_array_append_new(items, render_session(s, RENDER_LIST));
+		render_list_item(&w, s);
 	}
-	return request_reply_json(rq, 200, json_pack("{s:o}", "items", items));
+	json_write_close(&w, ']');
+	json_write_close(&w, '}');
+	return render_reply_text(rq, 200, &w);
 }
 
 int session_show(struct request *rq, void *context, struct error *err)

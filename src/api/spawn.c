@@ -143,7 +143,7 @@ static void settled(struct spawning *sp)
 	if (session_failed(s))
 		answer_failed(sp->rq, s);
 	else if (!sp->ready)
-		request_reply_json(sp->rq, sp->status, render_session(s, RENDER_LIST));
+		render_reply(sp->rq, sp->status, s);
 	else if (wait_ready(sp, &err) >= 0)
 		return;
 	else

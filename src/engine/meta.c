@@ -4,6 +4,7 @@
 #include "base/text.h"
 #include "core/stopplan.h"
 #include "core/summary.h"
+#include "engine/card.h"
 #include "engine/session.h"
 #include <errno.h>
 #include <stdio.h>
@@ -113,6 +114,7 @@ int meta_read(struct session *s, struct error *err)
 	s->labels = copy_labels(meta);
 	s->leftovers = read_leftovers(meta);
 	read_plan(s, meta);
+	s->card = card_make(s, meta);
 	json_decref(meta);
 	return 0;
 }
@@ -122,6 +124,7 @@ void meta_forget(struct session *s)
 	free(s->name);
 	free(s->originator);
 	free(s->summary);
+	free(s->card);
 	free(s->plan);
 	s->labels = text_list_free(s->labels);
 }

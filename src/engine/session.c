@@ -7,6 +7,7 @@
 #include "core/pipes.h"
 #include "core/stopplan.h"
 #include "engine/attachment.h"
+#include "engine/card.h"
 #include "engine/budget.h"
 #include "engine/owner.h"
 #include <errno.h>
@@ -189,6 +190,7 @@ int session_load(struct engine *e, unsigned slot, int fds[N_SLOT_FDS], struct se
 		 (unsigned long long)(word_load(&s->words->id_counter) & 0xffffffff));
 	s->quarantined = word_load(&s->words->quarantined);
 	if (s->quarantined) {
+		s->card = card_make(s, NULL);
 		link_in(s); /* listed by its record alone; the keeper can still end it */
 		*ret = s;
 		return 0;

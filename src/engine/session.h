@@ -68,6 +68,7 @@ struct session {
 	struct stop_plan *plan; /* NULL: the default */
 	char **labels;		/* `key=value`, NULL-terminated, or NULL */
 	char *originator;
+	char *card; /* the members of its JSON that never change, card.h */
 	enum leftovers leftovers;
 	bool quarantined;
 	bool settled; /* the keeper has looked at what the leader left behind, if that has ended */
