@@ -248,10 +248,13 @@ static inline struct control_daemon *control_daemon(void *memory)
 	return memory;
 }
 
-/* The pid that clone() stored, 0 when no child was made. */
+/* The pid that clone() stored, 0 when no child was made. Numbers that are no child's are 0 too: to
+ * kill(2) they are groups, or everybody. */
 static inline int slot_pid(const struct control_slot *slot)
 {
-	return *(const volatile int *)&slot->pid;
+	int pid = *(const volatile int *)&slot->pid;
+
+	return pid > 1 ? pid : 0;
 }
 
 /* Record `i`, 1 .. CONTROL_SLOTS - 1. */

@@ -42,6 +42,17 @@ static void the_pid_is_the_low_half_of_its_word(void **state _unused_)
 	assert_int_equal(word_load(&slot.pid), 0xffffffff00000000ULL | 77);
 }
 
+static void a_pid_that_no_child_can_have_is_none(void **state _unused_)
+{
+	static const int odd[] = { 1, -1, -1234, INT32_MIN };
+	struct control_slot slot = { 0 };
+
+	for (size_t i = 0; i < ARRAY_SIZE(odd); i++) {
+		*(int *)&slot.pid = odd[i];
+		assert_int_equal(slot_pid(&slot), 0);
+	}
+}
+
 static void a_record_of_zeros_is_free(void **state _unused_)
 {
 	struct control_slot slot;
@@ -58,6 +69,7 @@ int main(void)
 		cmocka_unit_test(records_do_not_overlap_and_fill_the_memory),
 		cmocka_unit_test(every_word_is_aligned_and_stored_at_once),
 		cmocka_unit_test(the_pid_is_the_low_half_of_its_word),
+		cmocka_unit_test(a_pid_that_no_child_can_have_is_none),
 		cmocka_unit_test(a_record_of_zeros_is_free),
 	};
 
