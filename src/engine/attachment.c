@@ -52,11 +52,11 @@ static void give_up_control(struct attachment *a)
 	if (a->ending || a->mode != ATTACH_BLOCK) {
 		/* It has said goodbye, or was told to go: nobody comes back for this place. Where
 		 * nobody waits for a lost client there is no place to keep, either. */
+		if (a->ending)
+			owner_forget_client(s);
 		word_store(&s->words->attach_mode, ATTACH_NONE);
 		word_store(&s->words->token[0], 0);
 		word_store(&s->words->token[1], 0);
-		if (a->ending)
-			owner_forget_client(s);
 		output_resume(s);
 		return;
 	}
@@ -97,6 +97,7 @@ void attachment_end(struct attachment *a, enum frame_reason reason)
 	attach_complete_body(a);
 	attach_push(a, &f);
 	a->ending = true;
+	give_up_control(a); /* before it is told: it may then ask for what it has left */
 }
 
 static void on_output(struct listener *l, unsigned stream)

@@ -16,7 +16,7 @@ static bool is_held(const struct session *s)
 
 	if (s->controller)
 		return true;
-	return (word_load(&s->words->token[0]) | word_load(&s->words->token[1])) != 0 && lease != 0 &&
+	return word_load(&s->words->attach_mode) != ATTACH_NONE && lease != 0 &&
 	       clock_boottime_ms() < lease && !session_ended(s);
 }
 
@@ -25,11 +25,15 @@ void attachment_register(struct session *s, const uint64_t token[2], enum attach
 {
 	struct control_slot *w = s->words;
 
+	/* The mode says that the rest is complete: first out, last in. One who comes back keeps its
+	 * place all the time. */
+	if (!same_token(w, token))
+		word_store(&w->attach_mode, ATTACH_NONE);
 	word_store(&w->lease, clock_boottime_ms() + ATTACH_LEASE_MS);
-	word_store(&w->attach_mode, mode);
 	word_store(&w->token[0], token[0]);
 	word_store(&w->token[1], token[1]);
 	owner_note_client(s, peer);
+	word_store(&w->attach_mode, mode);
 }
 
 static int check_streams(const struct session *s, const struct attach_options *o, struct error *err)

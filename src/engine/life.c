@@ -21,7 +21,7 @@ static void restore_lease(struct session *s)
 {
 	struct control_slot *w = s->words;
 
-	if ((word_load(&w->token[0]) | word_load(&w->token[1])) == 0)
+	if (word_load(&w->attach_mode) == ATTACH_NONE)
 		return;
 	/* Its connection went with the engine before; it has its time to come back. */
 	word_store(&w->lease, clock_boottime_ms() + ATTACH_LEASE_MS);

@@ -19,9 +19,7 @@ bool output_stream_exists(const struct session *s, unsigned stream)
 
 static bool blocks(const struct session *s)
 {
-	const struct control_slot *w = s->words;
-
-	return word_load(&w->attach_mode) == 2 && (word_load(&w->token[0]) | word_load(&w->token[1]));
+	return word_load(&s->words->attach_mode) == 2;
 }
 
 uint64_t output_room(const struct session *s, unsigned stream)
