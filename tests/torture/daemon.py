@@ -24,7 +24,7 @@ BUILD = pathlib.Path(
 )
 HELPERS = BUILD / "tests" / "torture"
 FULL = os.environ.get("REEVE_TORTURE") == "full"
-TIMEOUT = 60.0
+TIMEOUT = 30.0
 
 BROKEN = (ConnectionError, http.client.HTTPException, FileNotFoundError)
 
@@ -305,13 +305,18 @@ class Daemon:
             )
         self.children.append(keeper)
 
-        def answers():
+        def is_up():
             assert keeper.poll() is None, self.log()
-            with contextlib.suppress(*BROKEN):
-                return self.api.once("GET", "/v1/daemon").json["keeperPid"] == keeper.pid
+            return self.answers() == keeper.pid
 
-        wait_for(answers, "an answer of the daemon", 20)
+        wait_for(is_up, "an answer of the daemon", 20)
         self.control = Control(keeper.pid)
+
+    def answers(self):
+        """The keeper's pid as the API tells it; None while there is no answer."""
+        with contextlib.suppress(*BROKEN):
+            return self.api.once("GET", "/v1/daemon").json["keeperPid"]
+        return None
 
     def log(self):
         return (self.dir / "log").read_text(errors="replace")
@@ -327,12 +332,7 @@ class Daemon:
 
     @property
     def spawner(self):
-        """None while none runs."""
-        for pid in processes_with(self.mark):
-            with contextlib.suppress(OSError):
-                if pathlib.Path(f"/proc/{pid}/comm").read_text() == "reeve-spawner\n":
-                    return pid
-        return None
+        return self.control["spawner_pid"]
 
     def send(self, pid, number=signal.SIGKILL):
         """Signals a process of this daemon; returns whether it was there to be hit."""
@@ -405,13 +405,30 @@ class Daemon:
             "cgroups": len(self.leaves()),
         }
 
-    def settle(self, expected, timeout=10):
-        """Waits until the census is as expected; a leak never goes away."""
+    def quiet(self):
+        """The census of a daemon at rest, without a session."""
+
+        def stands_still():
+            first = self.census()
+            time.sleep(0.02)
+            return first if self.census() == first else None
+
+        if self.cgroup():
+            wait_for(lambda: len(self.leaves()) == 8, "the pool of cgroups")
+        return wait_for(stands_still, "rest")
+
+    def members(self):
+        """The processes of sessions."""
+        mine = {self.keeper, self.engine, self.control["spawner_pid"]}
+        return set(processes_with(self.mark)) - mine
+
+    def settle(self, expected, names=("processes", "keeper", "engine", "cgroups"), timeout=10):
+        """Waits until nothing is more than expected; a leak never goes away."""
         deadline = time.monotonic() + timeout
-        while (now := self.census()) != expected:
+        while any((now := self.census())[name] > expected[name] for name in names):
             if time.monotonic() > deadline:
                 files = [sorted(open_files(pid)) for pid in (self.keeper, self.engine)]
-                raise AssertionError(f"leaked: {now} is not {expected}; {files}\n{self.tail()}")
+                raise AssertionError(f"leaked: {now}, before {expected}; {files}\n{self.tail()}")
             time.sleep(0.01)
 
     def tail(self):

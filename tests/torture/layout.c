@@ -14,6 +14,7 @@ static const struct {
 } places[] = {
 	DAEMON(keeper_pid),
 	DAEMON(engine_pid),
+	DAEMON(spawner_pid),
 	DAEMON(loading),
 	DAEMON(move_phase),
 	DAEMON(feed_phase),

@@ -105,7 +105,7 @@ def all_run(daemon):
 def torture(daemon, total, kills, strike, may_be_unknown=False):
     """Runs the writers, and calls `strike` so many times at random moments while they write."""
     writers = [Writer(n, total // SESSIONS) for n in range(SESSIONS)]
-    before = daemon.census()
+    before = daemon.quiet()
     gate = Gate()
     for writer in writers:
         writer.start(daemon, gate)
@@ -146,9 +146,9 @@ def test_every_byte_and_exit_code_survives_kills_of_anyone(daemon, figure):
     hits = {"engine": 0, "keeper": 0, "spawner": 0, "engine, stopped": 0, "keeper, stopped": 0}
 
     def kill_spawner():
-        old = wait_for(lambda: daemon.spawner, "a spawner")
+        old = daemon.spawner
         daemon.send(old)
-        wait_for(lambda: daemon.spawner not in (None, old), "another spawner")
+        wait_for(lambda: daemon.spawner != old, "another spawner")
 
     def stop(who):
         pid = wait_for(lambda: getattr(daemon, who), who)
@@ -162,7 +162,7 @@ def test_every_byte_and_exit_code_survives_kills_of_anyone(daemon, figure):
         if who == "engine":
             daemon.kill_engine()
             # A keeper that dies while the next engine loads takes all with it.
-            wait_for(lambda: daemon.api.once("GET", "/v1/daemon").status == 200, "an answer")
+            wait_for(daemon.answers, "an answer")
         elif who == "keeper":
             daemon.kill_keeper()
         elif who == "spawner":

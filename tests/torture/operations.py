@@ -1,0 +1,435 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a client does with the daemon, an operation each: prepared, done, and looked at afterwards.
+
+A client here repeats what was cut off by the death of an engine, as `reeve` does."""
+
+import itertools
+import os
+import random
+import subprocess
+
+from attach import DETACHED, STDERR, STDOUT, STOLEN, Attachment, Refused
+from daemon import HELPERS, Records, wait_for
+
+numbers = itertools.count(1)
+
+
+class Operation:
+    """One operation on one session, whose name is new each time."""
+
+    name = None
+
+    def __init__(self, daemon):
+        self.daemon = daemon
+        self.api = daemon.api
+        self.called = f"s{next(numbers)}"
+        self.session = None
+
+    def prepare(self):
+        pass
+
+    def run(self):
+        raise NotImplementedError
+
+    def check(self):
+        raise NotImplementedError
+
+    def clean(self):
+        """Ends and removes whatever there is."""
+        for session in self.api.sessions():
+            answer = self.api("DELETE", f"/v1/sessions/{session['processId']}?force=true")
+            assert answer.status in (200, 404), answer
+
+    # helpers
+
+    def spawn(self, *command, **fields):
+        self.session = self.daemon.spawn(
+            *command, name=self.called, cwd=str(self.daemon.dir), **fields
+        )["processId"]
+
+    def shell(self, line, **fields):
+        self.spawn("sh", "-c", line, **fields)
+
+    def show(self):
+        """The session, which must be there exactly once and alone."""
+        listed = self.api.sessions()
+        assert [s["name"] for s in listed] == [self.called], listed
+        return self.api.session(self.called)
+
+    def check_exit(self, code, outcome="natural", cause="exit"):
+        got = self.show()["exit"]
+        assert (got["exitCode"], got["outcome"], got["cause"]) == (code, outcome, cause), got
+
+    def check_records(self):
+        Records(self.daemon.keeper, self.daemon.control, self.show()).check()
+
+
+class Triggered(Operation):
+    """A session that does nothing until a byte comes through a FIFO."""
+
+    def prepare_shell(self, line, **fields):
+        self.fifo = self.daemon.dir / f"{self.called}.fifo"
+        os.mkfifo(self.fifo)
+        self.shell(f"read go <{self.fifo.name}; {line}", **fields)
+
+    def trigger(self):
+        with open(self.fifo, "w") as fifo:
+            fifo.write("go\n")
+        self.fifo.unlink()
+
+
+class Spawn(Operation):
+    name = "spawn"
+
+    def run(self):
+        self.runs = self.daemon.dir / f"{self.called}.runs"
+        self.shell(f"echo run >>{self.runs.name}; exec sleep 600", key=self.called)
+
+    def check(self):
+        assert self.show()["status"] == "running"
+        wait_for(lambda: self.runs.exists() and self.runs.read_text(), "the run")
+        assert self.runs.read_text() == "run\n"
+        assert len(self.daemon.members()) == 1
+
+
+class SpawnFails(Operation):
+    name = "a spawn that fails"
+
+    def run(self):
+        body = {"command": ["/no/such/command"], "name": self.called}
+        headers = {"Idempotency-Key": self.called}
+        self.answer = self.api("POST", "/v1/sessions", body, headers)
+
+    def check(self):
+        error = self.answer.json["error"]
+        assert self.answer.status == 400 and "/no/such/command" in error["message"], error
+        assert self.show()["status"] == "failed"
+        assert not self.daemon.members()
+
+
+class Output(Triggered):
+    name = "output, small"
+    sizes = (37, 11)
+    backlog = 1 << 16
+
+    def prepare(self):
+        self.seed = random.getrandbits(32)
+        self.status = random.randrange(100)
+        writer = f"exec {HELPERS}/torture-stream {self.seed} {self.sizes[0]} {self.sizes[1]}"
+        self.prepare_shell(f"{writer} {self.status}", backlogBytes=self.backlog)
+
+    def run(self):
+        self.trigger()
+        self.api.wait(self.called)
+
+    def check(self):
+        self.check_exit(self.status)
+        streams = self.show()["streams"]
+        for name, size, expected in zip(("stdout", "stderr"), self.sizes, self.written()):
+            assert streams[name]["written"] == size
+            assert self.api.output(self.called, name) == expected[-self.backlog :], name
+        self.check_records()
+
+    def written(self):
+        command = [HELPERS / "torture-stream", self.seed, *self.sizes]
+        done = subprocess.run([str(word) for word in command], capture_output=True)
+        return done.stdout, done.stderr
+
+
+class LargeOutput(Output):
+    name = "output, large, both rings turned several times"
+    sizes = (700_000, 300_000)
+
+
+class OnlyErrors(Output):
+    name = "output, only stderr"
+    sizes = (0, 5000)
+
+
+class PostInput(Operation):
+    name = "input, posted by offset"
+    size = 60_000
+
+    def prepare(self):
+        self.data = random.randbytes(self.size)
+        self.spawn("cat", stdin="pipe")
+
+    def run(self):
+        at = 0
+        while at < len(self.data):
+            piece = self.data[at : at + random.randrange(1, 40_000)]
+            target = f"/v1/sessions/{self.called}/stdin?at={at}"
+            at = self.api.ok("POST", target, piece)["offset"]
+        wait_for(lambda: self.show()["streams"]["stdout"]["written"] >= self.size, "its echo")
+
+    def check(self):
+        assert self.api.output(self.called) == self.data
+        self.check_records()
+
+
+class CloseInput(Operation):
+    name = "end of input"
+
+    def prepare(self):
+        self.shell("cat; exit 7", stdin="pipe")
+        self.api.ok("POST", f"/v1/sessions/{self.called}/stdin?at=0", b"last words")
+
+    def run(self):
+        self.api.ok("POST", f"/v1/sessions/{self.called}/stdin?eof=true", b"")
+        self.api.wait(self.called)
+
+    def check(self):
+        assert self.api.output(self.called) == b"last words"
+        self.check_exit(7)
+
+
+class AttachedInput(Operation):
+    name = "attached: input, output, acknowledgements"
+    size = 50_000
+
+    def prepare(self):
+        self.data = random.randbytes(self.size)
+        self.spawn("cat", stdin="pipe", backlogBytes=1 << 14)
+
+    def run(self):
+        self.client = Attachment(self.api, self.called)
+        self.client.type(self.data)
+        self.client.want_eof = True
+        self.client.until(lambda: self.client.ended, "the end")
+        self.client.close()
+
+    def check(self):
+        assert bytes(self.client.output[STDOUT]) == self.data
+        assert self.client.exit[:2] == (1, 0)
+        self.check_exit(0)
+        self.check_records()
+
+
+class Steal(Triggered):
+    name = "attached: stolen, read on by another, detached"
+    size = 60_000
+
+    def prepare(self):
+        self.seed = random.getrandbits(32)
+        self.prepare_shell(f"{HELPERS}/torture-stream {self.seed} {self.size}; exec sleep 600")
+
+    def run(self):
+        first = Attachment(self.api, self.called)
+        self.trigger()
+        first.until(lambda: len(first.output[STDOUT]) > self.size // 2, "half of it")
+        second = Attachment(self.api, self.called, steal=True, place="delivered")
+        try:
+            first.until(lambda: first.ended, "its end")
+            assert first.ended == STOLEN
+        except Refused as error:
+            assert error.code == "already_attached"
+        second.until(lambda: second.next(STDOUT) == self.size, "the rest")
+        second.detach()
+        self.first, self.second = first, second
+
+    def check(self):
+        command = [HELPERS / "torture-stream", str(self.seed), str(self.size)]
+        expected = subprocess.run(command, capture_output=True).stdout
+        for client in (self.first, self.second):
+            at = client.first[STDOUT]
+            assert bytes(client.output[STDOUT]) == expected[at : client.next(STDOUT)]
+        assert self.second.first[STDOUT] <= self.first.next(STDOUT)
+        assert self.second.ended == DETACHED
+
+
+class Detach(Operation):
+    name = "attached and detached"
+
+    def prepare(self):
+        self.shell("echo here; echo there >&2; exec sleep 600")
+        wait_for(lambda: self.show()["streams"]["stderr"]["written"] == 6, "its words")
+
+    def run(self):
+        self.client = Attachment(self.api, self.called)
+        self.client.until(lambda: len(self.client.output[STDERR]) == 6, "its words")
+        self.client.detach()
+
+    def check(self):
+        assert self.client.ended == DETACHED
+        assert bytes(self.client.output[STDOUT]) == b"here\n"
+        # Nobody holds it: the next is not told that it is attached already.
+        Attachment(self.api, self.called).detach()
+        assert self.show()["status"] == "running"
+
+
+class Exit(Triggered):
+    name = "exit"
+
+    def prepare(self):
+        self.prepare_shell("exit 5")
+
+    def run(self):
+        self.trigger()
+        self.api.wait(self.called)
+
+    def check(self):
+        self.check_exit(5)
+        assert self.show()["status"] == "exited"
+        assert not self.daemon.members()
+
+
+class Leftovers(Triggered):
+    name = "exit with leftovers"
+
+    def prepare(self):
+        self.prepare_shell("sleep 600 & exit 5", stop="TERM 5s KILL")
+
+    def run(self):
+        self.trigger()
+        self.api.wait(self.called, "tree")
+
+    def check(self):
+        self.check_exit(5)
+        assert not self.daemon.members()
+
+
+class Stop(Operation):
+    name = "stop"
+
+    def prepare(self):
+        self.shell("trap 'exit 7' TERM; echo ready; sleep 600 & wait")
+        wait_for(lambda: self.show()["streams"]["stdout"]["written"], "the trap")
+
+    def run(self):
+        answer = self.api.ok("POST", f"/v1/sessions/{self.called}/stop", {"grace": "20s"})
+        assert answer["process"]["treeAlive"] is False, answer
+
+    def check(self):
+        self.check_exit(7, "soft", "stop")
+        assert self.show()["status"] == "stopped"
+        assert not self.daemon.members()
+
+
+class HardStop(Operation):
+    name = "stop that comes to SIGKILL"
+
+    def prepare(self):
+        self.shell("trap '' TERM; echo ready; while :; do sleep 600; done")
+        wait_for(lambda: self.show()["streams"]["stdout"]["written"], "the trap")
+
+    def run(self):
+        self.api.ok("POST", f"/v1/sessions/{self.called}/stop", {"grace": "5ms"})
+
+    def check(self):
+        self.check_exit(-9, "hard", "stop")
+        assert not self.daemon.members()
+
+
+class Kill(Operation):
+    name = "kill"
+
+    def prepare(self):
+        self.spawn("sleep", "600")
+
+    def run(self):
+        def ended():
+            answer = self.api("POST", f"/v1/sessions/{self.called}/kill", {"signal": "KILL"})
+            assert answer.status in (200, 409), answer
+            return self.show()["status"] == "exited"
+
+        wait_for(ended, "its end")
+
+    def check(self):
+        self.check_exit(-9, "hard", "signal")
+        assert not self.daemon.members()
+
+
+class Remove(Operation):
+    name = "remove"
+
+    def prepare(self):
+        self.shell("echo gone; exit 3")
+        self.api.wait(self.called, "tree")
+
+    def run(self):
+        answer = self.api("DELETE", f"/v1/sessions/{self.called}")
+        assert answer.status in (200, 404), answer
+
+    def check(self):
+        assert self.api.sessions() == []
+        assert not self.daemon.control.slots()
+
+
+class Purge(Operation):
+    name = "purge"
+
+    def prepare(self):
+        for letter in "abc":
+            session = self.daemon.spawn("true", name=f"{self.called}{letter}")
+            self.api.wait(session["processId"], "tree")
+        self.spawn("sleep", "600")
+
+    def run(self):
+        self.api.ok("POST", "/v1/sessions/purge", {})
+
+    def check(self):
+        assert self.show()["status"] == "running"
+
+
+class Load(Operation):
+    """What a new engine does: one session of each sort stands in its slots."""
+
+    name = "load after a kill"
+
+    def prepare(self):
+        self.seed = random.getrandbits(32)
+        stream = [HELPERS / "torture-stream", self.seed, 300_000, 0, 8]
+        self.daemon.spawn("sh", "-c", "echo ended; exit 3", name=f"{self.called}-ended")
+        self.api.wait(f"{self.called}-ended")
+        self.daemon.spawn("sleep", "600", name=f"{self.called}-full", stdin="pipe")
+        target = f"/v1/sessions/{self.called}-full/stdin"
+        self.taken = self.api.ok("POST", f"{target}?at=0", b"x" * 50_000)["offset"]
+        self.daemon.spawn("cat", name=f"{self.called}-cat", stdin="pipe")
+        # One whose block cursor holds it back, its connection just lost.
+        self.spawn(*stream, backlogBytes=1 << 16)
+        self.client = Attachment(self.api, self.called)
+        self.client.until(lambda: len(self.client.output[STDOUT]) > 20_000, "the first bytes")
+
+    def run(self):
+        self.daemon.kill_engine()
+        wait_for(lambda: self.daemon.control.left(0) == 0 or self.daemon.answers(), "the load")
+        self.api.sessions()
+
+    def check(self):
+        names = sorted(s["name"] for s in self.api.sessions())
+        assert names == sorted(self.called + end for end in ("", "-ended", "-full", "-cat"))
+        assert self.api.session(f"{self.called}-ended")["exit"]["exitCode"] == 3
+        assert self.api.output(f"{self.called}-ended") == b"ended\n"
+        self.api.ok("POST", f"/v1/sessions/{self.called}-cat/stdin?at=0&eof=true", b"echo")
+        self.api.wait(f"{self.called}-cat")
+        assert self.api.output(f"{self.called}-cat") == b"echo"
+        target = f"/v1/sessions/{self.called}-full/stdin?at={self.taken}"
+        assert self.api.ok("POST", target, b"y")["offset"] == self.taken + 1
+        self.client.until(lambda: self.client.ended, "the end")
+        self.client.close()
+        command = [HELPERS / "torture-stream", str(self.seed), "300000"]
+        expected = subprocess.run(command, capture_output=True).stdout
+        assert bytes(self.client.output[STDOUT]) == expected
+        assert self.client.exit[:2] == (1, 8)
+
+
+ALL = [
+    Spawn,
+    SpawnFails,
+    Output,
+    LargeOutput,
+    OnlyErrors,
+    PostInput,
+    CloseInput,
+    AttachedInput,
+    Steal,
+    Detach,
+    Exit,
+    Leftovers,
+    Stop,
+    HardStop,
+    Kill,
+    Remove,
+    Purge,
+    Load,
+]

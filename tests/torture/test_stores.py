@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The engine is killed at every store to control memory of every operation in turn: before it and
+behind it. Then all must be as if nothing had happened."""
+
+import random
+
+import pytest
+from daemon import FULL, Control, size
+from operations import ALL
+
+CENSUS_EVERY_TIME = ("processes", "keeper", "engine")
+
+
+def passages_of(daemon, operation, role):
+    """How many passages of the hook it makes, undisturbed."""
+    operation.prepare()
+    daemon.control.arm(role, Control.NEVER)
+    operation.run()
+    operation.check()
+    count = Control.NEVER - daemon.control.left(role)
+    daemon.control.arm(role, 0)
+    operation.clean()
+    return count
+
+
+def strike_at(daemon, operation, role, n):
+    """Does the operation and kills at passage `n`; returns whether it came to that."""
+    operation.prepare()
+    daemon.control.arm(role, n)
+    operation.run()
+    reached = daemon.control.left(role) == 0
+    daemon.control.arm(role, 0)
+    operation.check()
+    operation.clean()
+    return reached
+
+
+def moments(count):
+    """The passages to strike at. How many an operation makes differs a little from time to time."""
+    if FULL:
+        return range(1, 2 * count)
+    return sorted({1, 2, *random.sample(range(1, count + 1), min(count, 10))})
+
+
+def strike_everywhere(daemon, operation, role, census):
+    """Strikes at one passage after the other, until the operation is over before. Returns the number
+    of passages that were hit."""
+    before = daemon.quiet()
+    count = min(passages_of(daemon, operation(daemon), role) for _ in range(3))
+    hits = misses = 0
+    for n in moments(count):
+        try:
+            hit = strike_at(daemon, operation(daemon), role, n)
+            daemon.settle(before, census)
+        except BaseException:
+            print(f"{operation.name}: killed at passage {n} of about {count}")
+            raise
+        hits += hit
+        misses = 0 if hit else misses + 1
+        if misses == 5:
+            break
+    daemon.settle(before)
+    assert hits >= size(count, 6) * 3 // 4
+    return hits
+
+
+@pytest.mark.parametrize("operation", ALL, ids=lambda o: o.name)
+def test_the_engine_dies_at_each_store(daemon, figure, operation):
+    hits = strike_everywhere(daemon, operation, Control.ENGINE, CENSUS_EVERY_TIME)
+    figure(f"stores, {operation.name}, kills", hits)
