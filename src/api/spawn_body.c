@@ -198,22 +198,18 @@ static int read_limit(struct spec_header *h, const char *name, const json_t *pai
 	return 0;
 }
 
-/* CAP_SYS_RESOURCE, capabilities(7). */
-static bool may_raise_limits(void)
+/* capabilities(7) */
+static bool may(unsigned capability)
 {
 	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
 	struct __user_cap_data_struct data[2] = { 0 };
 
-	return syscall(SYS_capget, &header, data) == 0 &&
-	       data[0].effective & 1U << CAP_SYS_RESOURCE;
+	return syscall(SYS_capget, &header, data) == 0 && data[0].effective & 1U << capability;
 }
 
 /* A limit above the daemon's own hard one cannot be had; the child gets the daemon's. */
-static void warn_limits(struct spawn_body *b)
+static void warn_limits(struct spec_header *h, json_t *warnings)
 {
-	struct spec_header *h = &b->request.spec.header;
-	json_t *warnings = json_array();
-
 	for (const struct json_name *l = limit_names; l->name; l++) {
 		struct spec_limit *want = &h->limits[l->value];
 		struct rlimit own;
@@ -228,6 +224,29 @@ static void warn_limits(struct spawn_body *b)
 						   "%llu",
 						   l->name, (unsigned long long)own.rlim_max));
 	}
+}
+
+/* A higher priority than the daemon's own neither, setpriority(2). */
+static void warn_nice(const struct spawn_body *b, json_t *warnings)
+{
+	int own = getpriority(PRIO_PROCESS, 0);
+	struct rlimit limit;
+
+	if (!b->has_nice || b->nice >= own || getrlimit(RLIMIT_NICE, &limit) < 0 ||
+	    20 - b->nice <= (int64_t)MIN(limit.rlim_cur, 40ULL))
+		return;
+	json_array_append_new(warnings, json_sprintf("nice: %d as the daemon's, not %d", own,
+						     (int)b->nice));
+}
+
+static void warn(struct spawn_body *b)
+{
+	json_t *warnings = json_array();
+
+	if (!may(CAP_SYS_RESOURCE))
+		warn_limits(&b->request.spec.header, warnings);
+	if (!may(CAP_SYS_NICE))
+		warn_nice(b, warnings);
 	if (json_array_size(warnings) > 0)
 		json_object_set(b->meta, "warnings", warnings);
 	json_decref(warnings);
@@ -421,8 +440,7 @@ int spawn_body_read(struct spawn_body *b, const json_t *json, uint64_t nofile_so
 	b->request.end_with_client = b->on_disconnect;
 	b->request.with_pid = (pid_t)b->with_pid;
 	make_meta(b, &plan);
-	if (!may_raise_limits())
-		warn_limits(b);
+	warn(b);
 	return 0;
 }
 
