@@ -273,7 +273,8 @@ class Reeve:
             kw.setdefault(stream, subprocess.PIPE)
         kw["env"] = {**self.env, **kw.get("env", {})}
         kw.setdefault("cwd", self.home)
-        client = subprocess.Popen([BUILD / "reeve", *map(str, args)], **kw)
+        words = [arg if isinstance(arg, bytes) else str(arg) for arg in args]
+        client = subprocess.Popen([BUILD / "reeve", *words], **kw)
         self.clients.append(client)
         return client
 
@@ -377,17 +378,46 @@ class Reeve:
         return "\n".join(complaints)
 
 
+def pytest_configure(config):
+    config.addinivalue_line("markers", "shared: a daemon for several tests; each finds no session")
+
+
+def end_with(instance):
+    complaints = instance.end()
+    if complaints:
+        pytest.fail(complaints)
+
+
 @pytest.fixture
 def reeve():
     instance = Reeve()
     try:
         yield instance
     finally:
-        complaints = instance.end()
-    if complaints:
-        pytest.fail(complaints)
+        end_with(instance)
+
+
+@pytest.fixture(scope="module")
+def shared_reeve():
+    instance = Reeve()
+    try:
+        yield instance
+    finally:
+        end_with(instance)
 
 
 @pytest.fixture
-def api(reeve):
-    return reeve.api
+def shared_api(shared_reeve):
+    api = shared_reeve.api
+    yield api
+    api.post("/v1/sessions/stop", {})
+    api.post("/v1/sessions/purge", {})
+    assert api.get("/v1/sessions").json["items"] == []
+
+
+@pytest.fixture
+def api(request):
+    """The API of a daemon of the test's own, or of a shared one where the test is marked so."""
+    if request.node.get_closest_marker("shared"):
+        return request.getfixturevalue("shared_api")
+    return request.getfixturevalue("reeve").api

@@ -86,6 +86,7 @@ def test_replace_stops_the_holder_of_the_name_first(api):
     assert api.raw(holder, stream="stdout") == b"ready\nbye\n"
 
 
+@pytest.mark.shared
 @pytest.mark.parametrize(
     "name",
     ["", "-x", ".x", "_x", "a b", "ä", "a/b", "a" * 65, "12", "007", "a\n",
@@ -98,6 +99,7 @@ def test_an_impossible_name_is_refused(api, name):
     assert api.get("/v1/sessions").json["items"] == []
 
 
+@pytest.mark.shared
 @pytest.mark.parametrize("name", ["a", "0a", "A.b_c-d", "a" * 64, "pipe", "pipe-0123", "1.5"])
 def test_a_possible_name_finds_its_session(api, name):
     session = api.spawn(*FOREVER, name=name)
@@ -138,6 +140,7 @@ def test_of_many_candidates_only_the_newest_are_listed(api):
     assert sessions[0]["id"] not in message and message.endswith("...")
 
 
+@pytest.mark.shared
 @pytest.mark.parametrize("key", ["nobody", "0", "999999", "pty-", "%20", "a%2Fb"])
 def test_a_session_that_is_not_there_is_not_found(api, key):
     api.spawn(*FOREVER)
@@ -316,6 +319,7 @@ def test_a_spawn_that_failed_fails_again_under_its_key(api):
     assert len(ids(api.get("/v1/sessions"))) == 1
 
 
+@pytest.mark.shared
 @pytest.mark.parametrize("key", ["x" * 257, ""], ids=len)
 def test_a_key_has_up_to_256_characters(api, key):
     answer = api.try_spawn("true", key=key)

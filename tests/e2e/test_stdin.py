@@ -144,6 +144,7 @@ def test_stdin_of_an_ended_session_is_closed(api):
     assert api.stdin(session, b"x").code == "stdin_closed"
 
 
+@pytest.mark.shared
 @pytest.mark.parametrize(
     "query", [{"at": "-1"}, {"at": "x"}, {"at": str(1 << 63)}, {"eof": "maybe"}, {"to": "1"}], ids=str
 )

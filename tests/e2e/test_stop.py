@@ -32,6 +32,7 @@ def end_of(session):
 # --- by itself --------------------------------------------------------------------------------------
 
 
+@pytest.mark.shared
 @pytest.mark.parametrize("code", [0, 1, 2, 77, 126, 127, 128, 143, 255])
 def test_the_exit_code_is_the_commands(api, code):
     session = api.ended(api.sh(f"exit {code}"))
@@ -39,6 +40,7 @@ def test_the_exit_code_is_the_commands(api, code):
     assert session["state"] == {"exited": {"exitCode": code}}
 
 
+@pytest.mark.shared
 @pytest.mark.parametrize("name, number", [("TERM", 15), ("KILL", 9), ("SEGV", 11), ("HUP", 1)])
 def test_death_by_a_signal_is_minus_its_number(api, name, number):
     session = api.ended(api.sh(f"ulimit -c 0; kill -{name} $$"))
@@ -180,6 +182,7 @@ def test_stop_wakes_a_suspended_command(api):
     assert end_of(api.stop(session))[:3] == (-15, "SIGTERM", "soft")
 
 
+@pytest.mark.shared
 @pytest.mark.parametrize(
     "body",
     [
@@ -206,6 +209,7 @@ def test_kill_sends_kill_by_default(api):
     assert end_of(api.ended(session)) == (-9, "SIGKILL", "hard", "signal", "exited")
 
 
+@pytest.mark.shared
 @pytest.mark.parametrize("name", ["TERM", "term", "SIGTERM", "sigterm", "15"])
 def test_kill_knows_signals_by_name_and_number(api, name):
     session = api.spawn("sleep", "1000")
@@ -251,6 +255,7 @@ def test_kill_of_what_has_ended_is_the_wrong_state(api):
     assert session["id"] in answer.json["error"]["message"]
 
 
+@pytest.mark.shared
 @pytest.mark.parametrize("signal", ["NOSUCH", "", "0", "-9", "65", 9, "x" * 17])
 def test_a_signal_that_there_is_not_is_refused(api, signal):
     session = api.spawn("sleep", "1000")

@@ -202,6 +202,7 @@ def test_a_command_that_cannot_be_started_is_not_waited_for(api):
 # --- what is refused --------------------------------------------------------------------------------
 
 
+@pytest.mark.shared
 @pytest.mark.parametrize(
     "until",
     [

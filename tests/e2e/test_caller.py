@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A command under reeve is started as its caller would have started it."""
+
+import os
+import resource
+import signal
+import subprocess
+
+import pytest
+
+SCRIPT = "umask; ulimit -a; ulimit -aH; pwd; env; nice; cat /proc/self/limits"
+
+
+def bare(reeve, command, **kw):
+    """What the command says when the caller starts it without reeve."""
+    env = {**reeve.env, **kw.pop("env", {})}
+    return subprocess.run(command, env=env, capture_output=True, check=True, cwd=reeve.home, **kw).stdout
+
+
+def different(a, b):
+    """The lines of either that the other does not have."""
+    a, b = a.decode().splitlines(), b.decode().splitlines()
+    return [line for line in a if line not in b] + [line for line in b if line not in a]
+
+
+def is_lock_limit(line):
+    return "locks" in line.lower() and "memory" not in line.lower()
+
+
+def unexplained(reeve, command, **kw):
+    under = reeve("run", "--", *command, **kw)
+    assert under.returncode == 0, under.stderr
+    lines = different(under.stdout, bare(reeve, command, **kw))
+    # A shell that `run` starts is no login shell either: `_` is what the shell itself adds.
+    return [line for line in lines if not line.startswith("REEVE_") and not is_lock_limit(line)]
+
+
+@pytest.mark.parametrize("shell", ["sh", "bash"])
+def test_only_the_session_variable_and_the_lock_limit_differ(reeve, shell):
+    command = [shell, "-c", SCRIPT]
+    assert unexplained(reeve, command, stdin=subprocess.DEVNULL, input=None) == []
+    under = reeve.ok("run", "--", *command)
+    assert any(line.startswith("REEVE_SESSION=pipe-") for line in under.splitlines())
+
+
+def strange():
+    """In the child: what a caller may have set."""
+    os.umask(0o027)
+    os.nice(3)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (64, 128))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_STACK, (1 << 20, 1 << 22))
+
+
+def odd_but_reversible():
+    """The same, but nothing that its children could not get rid of."""
+    os.umask(0o077)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1, signal.SIGINT})
+    hard = resource.getrlimit(resource.RLIMIT_STACK)[1]
+    resource.setrlimit(resource.RLIMIT_STACK, (1 << 20, hard))
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+
+
+def test_a_caller_with_settings_of_its_own_passes_them_on(reeve):
+    reeve.start()  # by a caller with other settings
+    command = ["sh", "-c", SCRIPT]
+    env = {"MINE": "a b\tc", "EMPTY": ""}
+    assert unexplained(reeve, command, preexec_fn=strange, env=env) == []
+
+
+def test_the_daemons_own_settings_reach_nobody(reeve):
+    reeve.ok("daemon", "start", preexec_fn=odd_but_reversible, env={"SSH_AUTH_SOCK": "/x", "CI": "true"})
+    assert unexplained(reeve, ["sh", "-c", SCRIPT]) == []
+    daemon = {reeve.status()["keeperPid"], reeve.status()["enginePid"]}
+    for pid in daemon:
+        with open(f"/proc/{pid}/environ", "rb") as file:
+            names = {entry.split(b"=")[0] for entry in file.read().split(b"\0")}
+        assert not names & {b"CI", b"SSH_AUTH_SOCK"}, names
+
+
+def test_bytes_that_are_not_utf_8_reach_the_command(reeve):
+    odd = b"\xff\xfe\xc3("
+    result = reeve("run", "--", "sh", "-c", 'printf "%s|%s" "$1" "$ODD"', "sh", odd, env={"ODD": odd})
+    assert result.stdout == odd + b"|" + odd
+
+
+def test_the_directory_is_the_callers(reeve):
+    (reeve.home / "sub").mkdir()
+    assert reeve.ok("run", "--", "pwd", cwd=reeve.home / "sub") == str(reeve.home / "sub")
+    assert reeve.ok("run", "--cwd", "sub", "--", "pwd") == str(reeve.home / "sub")
+
+
+def environment(reeve, *options, **kw):
+    lines = reeve.ok("run", *options, "--", "/usr/bin/env", **kw).splitlines()
+    return {line.split("=")[0]: line.split("=", 1)[1] for line in lines}
+
+
+def test_variables_can_be_set_passed_on_and_left_out(reeve):
+    (reeve.home / "file").write_text("# a comment\nFROM_FILE=1\n\nOTHER=a b=c\n")
+    kw = {"env": {"MINE": "x", "GONE": "y"}}
+    variables = environment(
+        reeve, "-e", "SET=1", "-e", "EMPTY=", "--env-file", "file", "--unset", "GONE", **kw
+    )
+    assert variables["MINE"] == "x" and "GONE" not in variables
+    assert (variables["SET"], variables["EMPTY"]) == ("1", "")
+    assert (variables["FROM_FILE"], variables["OTHER"]) == ("1", "a b=c")
+    cleared = environment(reeve, "--clear-env", "-e", "MINE", "-e", "SET=1", **kw)
+    assert {k: v for k, v in cleared.items() if k != "REEVE_SESSION"} == {"MINE": "x", "SET": "1"}
+
+
+def test_a_variable_that_the_caller_does_not_have_is_not_made_up(reeve):
+    assert "NOT_THERE" not in environment(reeve, "-e", "NOT_THERE")
+
+
+def test_ignored_signals_and_masks_of_the_caller_do_not_reach_the_command(reeve):
+    command = ("run", "--", "cat", "/proc/self/status")
+    text = reeve.ok(*command, preexec_fn=odd_but_reversible)
+    fields = dict(line.split(":\t", 1) for line in text.splitlines() if ":\t" in line)
+    assert {int(fields[name], 16) for name in ("SigBlk", "SigIgn")} == {0}
+
+
+def test_descriptors_above_two_do_not_pass(reeve):
+    with open("/dev/null") as file:
+        count = "ls /proc/self/fd | wc -l"
+        assert reeve.ok("run", "-c", count, pass_fds=[file.fileno()]) == reeve.ok("run", "-c", count)
