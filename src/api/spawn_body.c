@@ -235,8 +235,8 @@ static void warn_nice(const struct spawn_body *b, json_t *warnings)
 	if (!b->has_nice || b->nice >= own || getrlimit(RLIMIT_NICE, &limit) < 0 ||
 	    20 - b->nice <= (int64_t)MIN(limit.rlim_cur, 40ULL))
 		return;
-	json_array_append_new(warnings, json_sprintf("nice: %d as the daemon's, not %d", own,
-						     (int)b->nice));
+	json_array_append_new(warnings,
+			      json_sprintf("nice: %d as the daemon's, not %d", own, (int)b->nice));
 }
 
 static void warn(struct spawn_body *b)
