@@ -277,6 +277,7 @@ static int run_here(struct cli *cli, const struct run_values *v, json_t *request
 
 	if (r < 0)
 		return cli_fail(cli, &(struct error){ ERROR_INTERNAL, "no random bytes" });
+	o.attach.ring = v->backlog;
 	if (v->key)
 		o.attach.from = "start";
 	text_hex(o.attach.token, sizeof(o.attach.token), token);

@@ -198,6 +198,30 @@ static int handshake(struct attach *a, struct error *e)
 	return r < 0 ? lost(a, r, e) : 0;
 }
 
+static bool has_unacked(const struct attach *a)
+{
+	for (unsigned s = 0; s < N_FRAME_STREAMS && !a->o->read_only; s++)
+		if (a->outputs[s].consumed > a->outputs[s].acked)
+			return true;
+	return false;
+}
+
+/* Little is acknowledged a little later, together with what comes meanwhile: each ACK wakes the
+ * daemon. */
+static bool is_ack_due(struct attach *a)
+{
+	uint64_t now = clock_monotonic_ms();
+
+	if (!has_unacked(a))
+		a->ack_at = 0;
+	else if (a->ack_at == 0)
+		a->ack_at = now + ATTACH_ACK_MS;
+	if (a->ack_at == 0 || now < a->ack_at)
+		return false;
+	a->ack_at = 0;
+	return true;
+}
+
 int attach_step(struct attach *a, struct error *e)
 {
 	struct pollfd p = { .fd = attach_fd(a), .events = POLLIN };
@@ -213,7 +237,7 @@ int attach_step(struct attach *a, struct error *e)
 	r = attach_receive(a, e);
 	if (r >= 0 && a->state == ATTACH_UP) {
 		attach_send_input(a);
-		attach_send_acks(a, r == 0 || a->paused);
+		attach_send_acks(a, a->paused || is_ack_due(a));
 		attach_flush(a);
 	}
 	return r < 0 ? lost(a, r, e) : 0;
@@ -238,11 +262,12 @@ short attach_events(const struct attach *a)
 
 int attach_timeout(const struct attach *a)
 {
+	uint64_t due = a->state == ATTACH_DOWN ? a->retry_at : a->ack_at;
 	uint64_t now = clock_monotonic_ms();
 
-	if (a->state != ATTACH_DOWN)
+	if (a->state != ATTACH_DOWN && (a->state != ATTACH_UP || due == 0))
 		return -1;
-	return now < a->retry_at ? (int)(a->retry_at - now) : 0;
+	return now < due ? (int)(due - now) : 0;
 }
 
 void attach_pause(struct attach *a, bool paused)

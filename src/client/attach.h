@@ -11,7 +11,8 @@
 #include <sys/uio.h>
 
 #define ATTACH_PATIENCE_MS 30000U
-#define ATTACH_ACK_BYTES   (128U * 1024U) /* consumed bytes after which an ACK does not wait */
+#define ATTACH_ACK_BYTES   (128U * 1024U) /* consumed bytes after which an ACK does not wait, */
+#define ATTACH_ACK_MS      5U             /* fewer wait so long for more */
 
 enum attach_state {
 	ATTACH_DOWN,      /* connects at the next step that is due */
@@ -27,6 +28,8 @@ struct attach_options {
 	const char *from; /* start, now, delivered or an offset; NULL: what was not delivered yet */
 	const char *from_stream[N_FRAME_STREAMS]; /* the same for one stream; NULL: as `from` */
 	const char *mode;                         /* drop-oldest or block; NULL: drop-oldest */
+	uint64_t ring; /* bytes of a stream's ring, as far as known: an ACK never waits for more
+			* than a quarter of it. 0: the default */
 	bool read_only;
 	bool steal;
 	uint8_t token[FRAME_TOKEN];

@@ -48,11 +48,14 @@ void attach_send_input(struct attach *a)
 
 void attach_send_acks(struct attach *a, bool all)
 {
+	uint64_t quarter = a->o->ring > 0 ? MAX(a->o->ring / 4, 1ULL) : ATTACH_ACK_BYTES;
+	uint64_t least = all ? 1 : MIN(quarter, (uint64_t)ATTACH_ACK_BYTES);
+
 	for (unsigned s = 0; s < N_FRAME_STREAMS && !a->o->read_only; s++) {
 		struct output *o = &a->outputs[s];
 		struct frame f = { .type = FRAME_ACK, .stream = s, .offset = o->consumed };
 
-		if (o->consumed - o->acked < (all ? 1 : ATTACH_ACK_BYTES))
+		if (o->consumed - o->acked < least)
 			continue;
 		if (attach_put(a, &f))
 			o->acked = o->consumed;
@@ -206,6 +209,8 @@ int attach_receive(struct attach *a, struct error *e)
 		total += (size_t)n;
 		attach_send_acks(a, false);
 		attach_flush(a);
+		if ((size_t)n < sizeof(a->receive))
+			return 0; /* there was no more */
 	}
 	return 1;
 }

@@ -24,6 +24,7 @@ struct attach {
 	int fd;
 	uint64_t retry_at, give_up_at; /* monotonic ms; of a connection being made */
 	bool paused;
+	uint64_t ack_at; /* monotonic ms when what is consumed is acknowledged; 0: nothing waits */
 	struct frame_decoder decoder;
 	struct output outputs[N_FRAME_STREAMS];
 	struct attach_input input;
