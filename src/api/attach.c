@@ -66,7 +66,8 @@ static int read_place(const struct request *rq, const char *name, struct attach_
 static int read_places(const struct request *rq, const struct session *s, struct attach_options *o,
 		       struct error *err)
 {
-	struct attach_place all = { .from = FROM_DELIVERED };
+	static const char *const others[] = { "from.stdout", "from.stderr", "from.pty" };
+	struct attach_place all = { .from = FROM_DELIVERED }, nowhere;
 	char name[32];
 	int r = read_place(rq, "from", &all, err);
 
@@ -75,6 +76,9 @@ static int read_places(const struct request *rq, const struct session *s, struct
 		snprintf(name, sizeof(name), "from.%s", render_stream_name(s, i));
 		r = read_place(rq, name, &o->place[i], err);
 	}
+	/* Of a stream that this session has not: checked like the rest. */
+	for (size_t i = 0; i < ARRAY_SIZE(others) && r >= 0; i++)
+		r = read_place(rq, others[i], &nowhere, err);
 	return r;
 }
 

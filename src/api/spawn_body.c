@@ -287,10 +287,11 @@ static int check_labels(const struct spawn_body *b, struct error *err)
 		return error_set(err, ERROR_TOO_LARGE, "labels: at most %d", LABELS_MAX);
 	json_object_foreach(b->labels, key, value)
 		if (!json_is_string(value) || strlen(key) > NAME_LIMIT || *key == 0 ||
-		    strchr(key, '=') || json_string_length(value) > TEXT_LIMIT)
+		    strchr(key, '=') || json_string_length(value) > TEXT_LIMIT ||
+		    strlen(json_string_value(value)) != json_string_length(value))
 			return error_set(err, ERROR_INVALID_ARGUMENT,
 					 "labels: \"%.100s\" must have a name of up to %d bytes without "
-					 "`=` and a string of up to %d",
+					 "`=` and a text of up to %d",
 					 key, NAME_LIMIT, TEXT_LIMIT);
 	return 0;
 }

@@ -24,9 +24,16 @@ static int read_true(struct condition *c, const json_t *value, struct error *err
 	return 0;
 }
 
+/* A string without a NUL in it. */
+static bool is_text(const json_t *value)
+{
+	return json_is_string(value) &&
+	       strlen(json_string_value(value)) == json_string_length(value);
+}
+
 static int read_match(struct condition *c, const json_t *value, struct error *err)
 {
-	if (!json_is_string(value))
+	if (!is_text(value))
 		return error_set(err, ERROR_INVALID_ARGUMENT, "until: \"match\" takes a string");
 	return pattern_new(&c->pattern, json_string_value(value), "match", err);
 }
@@ -46,7 +53,7 @@ static int read_http(struct condition *c, const json_t *value, struct error *err
 {
 	int r;
 
-	if (!json_is_string(value))
+	if (!is_text(value))
 		return error_set(err, ERROR_INVALID_ARGUMENT, "until: \"http\" takes a URL");
 	r = probe_check_url(json_string_value(value), err);
 	if (r < 0)
