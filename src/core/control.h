@@ -22,6 +22,7 @@
 
 #define STREAMS_MAX    2U /* out (stdout or pty) and err */
 #define STOP_STEPS_MAX 8U
+#define STOP_PLANS     4U
 
 struct word {
 	_Atomic uint64_t value;
@@ -148,11 +149,15 @@ struct control_stream {
 	struct word spare[2];
 };
 
+struct control_plan {
+	struct word cause;		   /* E: enum cause of the request */
+	struct word n_steps;		   /* E */
+	struct word steps[STOP_STEPS_MAX]; /* E: signal << 48 | wait in ms after it */
+};
+
 struct control_stop {
 	struct word requested; /* E: 0 none, else the request's number; a higher one replaces the plan */
-	struct word cause;     /* E: enum cause of the request */
-	struct word n_steps;   /* E */
-	struct word steps[STOP_STEPS_MAX]; /* E: signal << 48 | wait in ms after it */
+	struct control_plan plans[STOP_PLANS]; /* see control_plan(); written before `requested` */
 	struct word begun;     /* K: the number of the request being carried out */
 	struct word step;      /* K: steps whose signal was marked as sent; set before sending */
 	struct word deadline;  /* K: CLOCK_BOOTTIME ms of the next step */
@@ -246,6 +251,13 @@ _Static_assert(sizeof(struct control_slot) <= CONTROL_RECORD, "a slot record is 
 static inline struct control_daemon *control_daemon(void *memory)
 {
 	return memory;
+}
+
+/* The plan of the stop request of that number. One that the keeper may still look at stays as it is
+ * while the next is written. */
+static inline struct control_plan *control_plan(struct control_stop *stop, uint64_t request)
+{
+	return &stop->plans[request % STOP_PLANS];
 }
 
 /* The pid that clone() stored, 0 when no child was made. Numbers that are no child's are 0 too: to

@@ -188,8 +188,11 @@ int engine_run(struct engine *e, struct error *err)
 	for (unsigned i = 1; i < CONTROL_SLOTS; i++) {
 		if (e->slots[i])
 			session_update(e->slots[i], true);
-		if (e->slots[i])
-			input_pump(e->slots[i]); /* what was taken, and the end that was asked for */
+		if (!e->slots[i])
+			continue;
+		/* What was asked for, and cut short. */
+		session_stop_resume(e->slots[i]);
+		input_pump(e->slots[i]);
 	}
 	housekeeping_soon(e);
 	e->quitting = QUIT_NOT;

@@ -190,6 +190,8 @@ void input_pump(struct session *s);
 struct stop_plan;
 /* Asks for the end of the tree. A request that is under way is replaced only by a quicker plan. */
 void session_stop(struct session *s, const struct stop_plan *plan, enum cause cause);
+/* Asks again for what the keeper may not have heard of. */
+void session_stop_resume(struct session *s);
 /* Sends a signal to the leader's process group; the keeper answers by LINK_SIGNALLED. */
 void session_signal(struct session *s, int signal);
 void session_plan(const struct session *s, struct stop_plan *ret);

@@ -44,11 +44,19 @@ struct exitinfo session_exitinfo(const struct session *s)
 	return x;
 }
 
+/* Of the stop request made last. */
+static enum cause stop_cause(const struct session *s)
+{
+	struct control_stop *stop = &s->words->stop;
+
+	return (enum cause)word_load(&control_plan(stop, word_load(&stop->requested))->cause);
+}
+
 /* Somebody asked for the end, and the leader had not ended by itself before the first signal. */
 static bool was_asked(const struct session *s)
 {
 	return word_load(&s->words->stop.requested) != 0 &&
-	       word_load(&s->words->stop.cause) != CAUSE_LEFTOVERS &&
+	       stop_cause(s) != CAUSE_LEFTOVERS &&
 	       word_load(&s->words->stop.signalled) & MARK_LEADER_WAS_ALIVE;
 }
 
@@ -78,7 +86,7 @@ enum cause session_cause(const struct session *s)
 	if (word_load(&s->words->lost))
 		return (enum cause)word_load(&s->words->lost);
 	if (was_asked(s))
-		return (enum cause)word_load(&s->words->stop.cause);
+		return stop_cause(s);
 	return x.signal != 0 ? CAUSE_SIGNAL : CAUSE_EXIT;
 }
 

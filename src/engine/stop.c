@@ -12,13 +12,14 @@ void session_plan(const struct session *s, struct stop_plan *ret)
 		parse_stop_plan(session_is_pty(s) ? "HUP 1s TERM 4s KILL" : "TERM 5s KILL", ret);
 }
 
-/* How long until SIGKILL; UINT64_MAX for a plan that does not end so. */
-static uint64_t plan_length(const struct control_stop *stop)
+/* How long the plan takes that was requested last. */
+static uint64_t requested_length(struct control_stop *stop)
 {
-	uint64_t total = 0, n = word_load(&stop->n_steps);
+	struct control_plan *plan = control_plan(stop, word_load(&stop->requested));
+	uint64_t total = 0, n = word_load(&plan->n_steps);
 
 	for (uint64_t i = 0; i < n && i < STOP_STEPS_MAX; i++)
-		total += stop_step_unpack(word_load(&stop->steps[i])).wait_ms;
+		total += stop_step_unpack(word_load(&plan->steps[i])).wait_ms;
 	return total;
 }
 
@@ -31,25 +32,42 @@ static uint64_t length_of(const struct stop_plan *plan)
 	return total;
 }
 
+/* Of two requests the first one's cause counts, unless that was only about leftovers. */
+static enum cause cause_of(struct control_stop *stop, bool under_way, enum cause cause)
+{
+	enum cause before = (enum cause)word_load(
+		&control_plan(stop, word_load(&stop->requested))->cause);
+
+	return under_way && before != CAUSE_LEFTOVERS ? before : cause;
+}
+
 void session_stop(struct session *s, const struct stop_plan *plan, enum cause cause)
 {
 	struct control_stop *stop = &s->words->stop;
 	uint64_t requested = word_load(&stop->requested);
 	bool under_way = requested > word_load(&stop->finished);
+	struct control_plan *next = control_plan(stop, requested + 1);
 
 	if (!session_tree_alive(s) && !s->pending_spawn)
 		return;
-	/* A second, impatient request counts; a repeated one changes nothing. */
-	if (under_way && length_of(plan) >= plan_length(stop))
+	/* A second, impatient request counts; a repeated one changes nothing. Nor does one while the
+	 * keeper has yet to see the last two: it may be looking at the place that this one takes. */
+	if (under_way && (length_of(plan) >= requested_length(stop) ||
+			  requested >= word_load(&stop->begun) + STOP_PLANS - 2))
 		return;
 	for (unsigned i = 0; i < plan->n_steps; i++)
-		word_store(&stop->steps[i], stop_step_pack(&plan->steps[i]));
-	word_store(&stop->n_steps, plan->n_steps);
-	if (!under_way || word_load(&stop->cause) == CAUSE_LEFTOVERS)
-		word_store(&stop->cause, cause);
+		word_store(&next->steps[i], stop_step_pack(&plan->steps[i]));
+	word_store(&next->n_steps, plan->n_steps);
+	word_store(&next->cause, cause_of(stop, under_way, cause));
 	word_store(&stop->requested, requested + 1);
 	link_tell(s->engine, LINK_STOP, s->slot, 0);
 	session_notify(s);
+}
+
+void session_stop_resume(struct session *s)
+{
+	if (word_load(&s->words->stop.requested) > word_load(&s->words->stop.begun))
+		link_tell(s->engine, LINK_STOP, s->slot, 0);
 }
 
 void session_signal(struct session *s, int signal)

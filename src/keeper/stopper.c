@@ -144,6 +144,11 @@ void stopper_begin(struct keeper *k, unsigned slot)
 	set_stopping(k, slot, true);
 }
 
+static struct control_plan *plan_of(struct control_stop *stop)
+{
+	return control_plan(stop, word_load(&stop->begun));
+}
+
 void stopper_adopt(struct keeper *k, unsigned slot)
 {
 	struct control_slot *s = keeper_slot(k, slot);
@@ -157,7 +162,7 @@ void stopper_adopt(struct keeper *k, unsigned slot)
 		set_stopping(k, slot, true);
 		/* A step that was marked may or may not have been sent. SIGKILL is safe to repeat. */
 		if (step > 0 && step <= STOP_STEPS_MAX &&
-		    stop_step_unpack(word_load(&stop->steps[step - 1])).signal == SIGKILL)
+		    stop_step_unpack(word_load(&plan_of(stop)->steps[step - 1])).signal == SIGKILL)
 			k->slots[slot].killing = true;
 	}
 	if (word_load(&s->exit.ready))
@@ -165,25 +170,38 @@ void stopper_adopt(struct keeper *k, unsigned slot)
 	look_soon(k, clock_boottime_ms(), LOOK_MIN_MS);
 }
 
-/* The signal that is due for a slot, marked as sent; 0 for none. */
-static int due_signal(struct keeper *k, unsigned slot, uint64_t now)
+/* The step that comes next; false when there is none. */
+static bool next_step(struct control_stop *stop, struct stop_step *ret)
+{
+	struct control_plan *plan = plan_of(stop);
+	uint64_t step = word_load(&stop->step);
+
+	if (step >= word_load(&plan->n_steps) || step >= STOP_STEPS_MAX)
+		return false;
+	*ret = stop_step_unpack(word_load(&plan->steps[step]));
+	return true;
+}
+
+static bool is_due(struct keeper *k, unsigned slot, uint64_t now, struct stop_step *ret)
 {
 	struct control_slot *s = keeper_slot(k, slot);
-	struct control_stop *stop = &s->stop;
-	uint64_t step = word_load(&stop->step), n = word_load(&stop->n_steps);
-	struct stop_step next;
 
-	if (word_load(&s->spawn) != SPAWN_STARTED || k->slots[slot].killing || step >= n ||
-	    step >= STOP_STEPS_MAX || now < word_load(&stop->deadline))
-		return 0;
-	next = stop_step_unpack(word_load(&stop->steps[step]));
+	return k->slots[slot].stopping && !k->slots[slot].killing &&
+	       word_load(&s->spawn) == SPAWN_STARTED && now >= word_load(&s->stop.deadline) &&
+	       next_step(&s->stop, ret);
+}
+
+/* Marks it as sent: after this a successor does not send it again. */
+static void mark_sent(struct keeper *k, unsigned slot, const struct stop_step *next, uint64_t now)
+{
+	struct control_stop *stop = &keeper_slot(k, slot)->stop;
+
 	if (word_load(&stop->signalled) == 0 && !leader_has_ended(k, slot))
 		word_store(&stop->signalled, MARK_LEADER_WAS_ALIVE);
-	word_store(&stop->deadline, now + next.wait_ms);
-	word_store(&stop->step, step + 1);
-	if (next.signal == SIGKILL)
+	word_store(&stop->deadline, now + next->wait_ms);
+	word_store(&stop->step, word_load(&stop->step) + 1);
+	if (next->signal == SIGKILL)
 		k->slots[slot].killing = true;
-	return next.signal;
 }
 
 static bool same_signal(int signal, int *chosen)
@@ -204,17 +222,12 @@ static void send_due(struct keeper *k, uint64_t now)
 		chosen = 0;
 		b.n = 0;
 		for (unsigned i = 1; i <= k->top_slot && b.n < BATCH_MAX; i++) {
-			struct control_stop *stop = &keeper_slot(k, i)->stop;
-			uint64_t step = word_load(&stop->step);
-			int signal;
+			struct stop_step next;
 
-			if (!k->slots[i].stopping || step >= STOP_STEPS_MAX)
+			if (!is_due(k, i, now, &next) || !same_signal(next.signal, &chosen))
 				continue;
-			signal = stop_step_unpack(word_load(&stop->steps[step])).signal;
-			if (now < word_load(&stop->deadline) || !same_signal(signal, &chosen))
-				continue;
-			signal = due_signal(k, i, now);
-			if (signal != 0 && signal != SIGKILL)
+			mark_sent(k, i, &next, now);
+			if (next.signal != SIGKILL)
 				batch_add(k, &b, i);
 		}
 		if (b.n == 0)
@@ -317,12 +330,13 @@ int stopper_timeout(const struct keeper *k, uint64_t boottime)
 	for (unsigned i = 1; k->n_stopping > 0 && i <= k->top_slot; i++) {
 		struct control_slot *s = control_slot(k->memory, i);
 		uint64_t deadline = word_load(&s->stop.deadline);
+		struct stop_step next;
 
 		if (!k->slots[i].stopping || k->slots[i].killing)
 			continue;
 		if (word_load(&s->spawn) != SPAWN_STARTED)
 			deadline = boottime + 10;
-		if (word_load(&s->stop.step) < word_load(&s->stop.n_steps) && deadline < due)
+		if (next_step(&s->stop, &next) && deadline < due)
 			due = deadline;
 	}
 	if (due == UINT64_MAX)
