@@ -59,6 +59,12 @@ def state_of(pid):
     return text.rpartition(")")[2].split()[0]
 
 
+def name_of(pid):
+    with contextlib.suppress(OSError):
+        return pathlib.Path(f"/proc/{pid}/comm").read_text().strip()
+    return ""
+
+
 def alive(pid):
     return state_of(pid) not in (None, "Z", "X")
 
@@ -421,6 +427,10 @@ class Daemon:
         """The processes of sessions."""
         mine = {self.keeper, self.engine, self.control["spawner_pid"]}
         return set(processes_with(self.mark)) - mine
+
+    def names(self):
+        """The names of the processes of sessions, sorted."""
+        return sorted(name_of(pid) for pid in self.members())
 
     def settle(self, expected, names=("processes", "keeper", "engine", "cgroups"), timeout=10):
         """Waits until nothing is more than expected; a leak never goes away."""

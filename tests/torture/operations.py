@@ -14,6 +14,13 @@ from daemon import HELPERS, Records, wait_for
 numbers = itertools.count(1)
 
 
+def same_bytes(got, expected):
+    """Says in a few words how they differ."""
+    if got != expected:
+        at = next((i for i, (a, b) in enumerate(zip(got, expected)) if a != b), None)
+        raise AssertionError(f"{len(got)} bytes, {len(expected)} expected, different from {at} on")
+
+
 class Operation:
     """One operation on one session, whose name is new each time."""
 
@@ -127,7 +134,7 @@ class Output(Triggered):
         streams = self.show()["streams"]
         for name, size, expected in zip(("stdout", "stderr"), self.sizes, self.written()):
             assert streams[name]["written"] == size
-            assert self.api.output(self.called, name) == expected[-self.backlog :], name
+            same_bytes(self.api.output(self.called, name), expected[-self.backlog :])
         self.check_records()
 
     def written(self):
@@ -163,7 +170,7 @@ class PostInput(Operation):
         wait_for(lambda: self.show()["streams"]["stdout"]["written"] >= self.size, "its echo")
 
     def check(self):
-        assert self.api.output(self.called) == self.data
+        same_bytes(self.api.output(self.called), self.data)
         self.check_records()
 
 
@@ -199,7 +206,7 @@ class AttachedInput(Operation):
         self.client.close()
 
     def check(self):
-        assert bytes(self.client.output[STDOUT]) == self.data
+        same_bytes(self.client.output[STDOUT], self.data)
         assert self.client.exit[:2] == (1, 0)
         self.check_exit(0)
         self.check_records()
@@ -232,7 +239,7 @@ class Steal(Triggered):
         expected = subprocess.run(command, capture_output=True).stdout
         for client in (self.first, self.second):
             at = client.first[STDOUT]
-            assert bytes(client.output[STDOUT]) == expected[at : client.next(STDOUT)]
+            same_bytes(client.output[STDOUT], expected[at : client.next(STDOUT)])
         assert self.second.first[STDOUT] <= self.first.next(STDOUT)
         assert self.second.ended == DETACHED
 
@@ -292,8 +299,12 @@ class Stop(Operation):
     name = "stop"
 
     def prepare(self):
-        self.shell("trap 'exit 7' TERM; echo ready; sleep 600 & wait")
+        fifo = self.daemon.dir / f"{self.called}.fifo"
+        os.mkfifo(fifo)
+        self.shell(f"trap 'exit 7' TERM; sleep 600 & echo ready; read never <>{fifo.name}")
         wait_for(lambda: self.show()["streams"]["stdout"]["written"], "the trap")
+        # Between fork and execve the child of a shell may swallow a signal.
+        wait_for(lambda: self.daemon.names() == ["sh", "sleep"], "the child")
 
     def run(self):
         answer = self.api.ok("POST", f"/v1/sessions/{self.called}/stop", {"grace": "20s"})
@@ -371,14 +382,13 @@ class Purge(Operation):
         assert self.show()["status"] == "running"
 
 
-class Load(Operation):
+class Load(Triggered):
     """What a new engine does: one session of each sort stands in its slots."""
 
     name = "load after a kill"
 
     def prepare(self):
         self.seed = random.getrandbits(32)
-        stream = [HELPERS / "torture-stream", self.seed, 300_000, 0, 8]
         self.daemon.spawn("sh", "-c", "echo ended; exit 3", name=f"{self.called}-ended")
         self.api.wait(f"{self.called}-ended")
         self.daemon.spawn("sleep", "600", name=f"{self.called}-full", stdin="pipe")
@@ -386,8 +396,10 @@ class Load(Operation):
         self.taken = self.api.ok("POST", f"{target}?at=0", b"x" * 50_000)["offset"]
         self.daemon.spawn("cat", name=f"{self.called}-cat", stdin="pipe")
         # One whose block cursor holds it back, its connection just lost.
-        self.spawn(*stream, backlogBytes=1 << 16)
+        writer = f"exec {HELPERS}/torture-stream {self.seed} 300000 0 8"
+        self.prepare_shell(writer, backlogBytes=1 << 16)
         self.client = Attachment(self.api, self.called)
+        self.trigger()
         self.client.until(lambda: len(self.client.output[STDOUT]) > 20_000, "the first bytes")
 
     def run(self):
@@ -409,7 +421,7 @@ class Load(Operation):
         self.client.close()
         command = [HELPERS / "torture-stream", str(self.seed), "300000"]
         expected = subprocess.run(command, capture_output=True).stdout
-        assert bytes(self.client.output[STDOUT]) == expected
+        same_bytes(self.client.output[STDOUT], expected)
         assert self.client.exit[:2] == (1, 8)
 
 

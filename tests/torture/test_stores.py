@@ -16,9 +16,9 @@ def passages_of(daemon, operation, role):
     operation.prepare()
     daemon.control.arm(role, Control.NEVER)
     operation.run()
-    operation.check()
     count = Control.NEVER - daemon.control.left(role)
     daemon.control.arm(role, 0)
+    operation.check()
     operation.clean()
     return count
 
