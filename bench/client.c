@@ -207,8 +207,8 @@ static void make_post(struct load *l, char **command)
 	}
 	(void)snprintf(l->post, sizeof(l->post),
 		       "POST /v1/sessions HTTP/1.1\r\nHost: reeve\r\nContent-Length: %zu\r\n\r\n"
-		       "{\"command\":[%s]}",
-		       n + strlen("{\"command\":[]}"), body);
+		       "{\"cwd\":\"/\",\"command\":[%s]}",
+		       n + strlen("{\"cwd\":\"/\",\"command\":[]}"), body);
 }
 
 static unsigned at_most(const char *text, unsigned max)

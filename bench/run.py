@@ -3,7 +3,8 @@
 between. Called by ./dev bench; the programs are those of $REEVE_BUILD.
 
 Machines are noisy. So the bare run and reeve's take turns (A B A B ...), each pair gives one ratio,
-and what counts is the median.
+and what counts is the median. Moving bytes is two or three processes' work at the same time: where
+others want the processors too, their ratios say more about those others. --realtime keeps them out.
 """
 
 import argparse
@@ -12,7 +13,9 @@ import http.client
 import json
 import os
 import pathlib
+import platform
 import shutil
+import signal
 import socket
 import statistics
 import subprocess
@@ -47,14 +50,12 @@ def program(name):
 
 def run(*words, env=None):
     """What a command prints; its failure is the end."""
+    words = [str(word) for word in words]
     done = subprocess.run(
-        [str(word) for word in words],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        env=env,
-        timeout=TIMEOUT,
-        check=True,
+        words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, env=env, timeout=TIMEOUT
     )
+    if done.returncode != 0:
+        sys.exit(f"bench: {' '.join(words)}: status {done.returncode}")
     return done.stdout.decode()
 
 
@@ -329,9 +330,29 @@ def show(row):
     print("".join(cell.ljust(width) for cell, width in zip(row, WIDTHS)).rstrip(), flush=True)
 
 
+def run_first():
+    """Bare runs and reeve's alike come before all other processes; children inherit it."""
+    try:
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
+    except PermissionError:
+        sys.exit("bench: --realtime needs root")
+
+
+def describe(realtime):
+    cpus, load = os.cpu_count(), os.getloadavg()[0]
+    with Daemon() as daemon:
+        cgroups = "on" if daemon.status()["cgroups"] else "off"
+    print(f"Linux {platform.release()}, {cpus} processors, load {load:.1f}, cgroups {cgroups}")
+    if load > cpus / 2 and not realtime:
+        print("Others are at work here: figures will be off. --realtime, as root, keeps them out.")
+
+
 def main():
     parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__.split("\n\n")[0])
     parser.add_argument("-r", "--rounds", type=int, default=7, help="pairs of runs (default: 7)")
+    parser.add_argument(
+        "--realtime", action="store_true", help="run before all other processes (needs root)"
+    )
     parser.add_argument("--check", action="store_true", help="fail when a target is not met")
     parser.add_argument("part", nargs="*", help=f"of {', '.join(PARTS)}; default: all")
     options = parser.parse_args()
@@ -340,6 +361,10 @@ def main():
             parser.error(f"{part}: no such part")
     if options.rounds < 1:
         parser.error("-r: expected a number above 0")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    if options.realtime:
+        run_first()
+    describe(options.realtime)
     show(["figure", "median (least..most)", "target", ""])
     missed = False
     for part in options.part or PARTS:
