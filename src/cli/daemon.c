@@ -12,6 +12,7 @@
 
 #define STOP_MS  "45s" /* the keeper itself uses force after 30 s */
 #define KILL_MS  5000U
+#define ANSWER_MS 10000U /* an engine that says nothing for so long will say nothing more */
 #define KNOWN_MS 2000U /* for a daemon that is starting to write down its pid */
 #define POLL_MS  10
 
@@ -83,10 +84,13 @@ static int probe(const struct paths *paths, struct daemon_status *ret, struct er
 static int print_json(struct cli *cli, const struct daemon_status *s, const char *word)
 {
 	json_t *answer = NULL;
+	const struct client_request rq = { .method = "GET",
+					   .target = "/v1/daemon",
+					   .timeout_ms = ANSWER_MS };
 	struct error e = { 0 };
 
 	if (s->state == DAEMON_RUNNING) {
-		if (cli_call(cli, "GET", "/v1/daemon", NULL, &answer, &e) < 0)
+		if (client_call(cli->client, &rq, &answer, &e) < 0)
 			return cli_fail(cli, &e);
 	} else {
 		answer = json_object();
@@ -199,7 +203,11 @@ static int end_daemon(struct cli *cli, const struct paths *paths, bool keep, uin
 	uint64_t until = clock_monotonic_ms() + timeout_ms;
 	json_t *body = json_pack("{s:s}", "sessions", keep ? "keep" : "stop");
 	struct client_request rq = {
-		.method = "POST", .target = "/v1/daemon/stop", .body = body, .once = true
+		.method = "POST",
+		.target = "/v1/daemon/stop",
+		.body = body,
+		.once = true,
+		.timeout_ms = (unsigned)MIN(timeout_ms, (uint64_t)ANSWER_MS),
 	};
 	int r;
 

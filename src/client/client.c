@@ -5,6 +5,7 @@
 #include "client/api_error.h"
 #include "client/daemon.h"
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <string.h>
 
@@ -19,6 +20,7 @@ struct client {
 	struct http_client *http;
 	json_t *details;
 	int status;
+	int timeout_ms; /* of the request under way; -1: none */
 	bool unreachable, start_failed;
 };
 
@@ -132,6 +134,8 @@ static int send_once(struct client *c, const struct http_request *rq, const stru
 	int r = ensure(c, e);
 
 	if (r == 0)
+		r = http_client_set_timeout(c->http, c->timeout_ms);
+	if (r == 0)
 		r = http_client_send(c->http, rq, e);
 	if (r == 0)
 		r = http_client_head(c->http, ret, e);
@@ -195,6 +199,7 @@ int client_open(struct client *c, const struct client_request *rq, const struct 
 	c->details = NULL;
 	c->unreachable = c->start_failed = false;
 	c->status = 0;
+	c->timeout_ms = rq->timeout_ms > 0 ? (int)MIN(rq->timeout_ms, (unsigned)INT_MAX) : -1;
 	buffer_init(&headers, KEY_LINE_MAX);
 	if (rq->key && !is_header_value(rq->key))
 		return error_set(e, ERROR_INVALID_ARGUMENT,

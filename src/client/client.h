@@ -36,6 +36,7 @@ struct client_request {
 	size_t size;
 	const char *key; /* Idempotency-Key; makes it repeatable */
 	bool once;       /* never repeated: doing it twice would do harm */
+	unsigned timeout_ms; /* how long to wait for the answer; 0: for ever */
 };
 
 /* Sends the request and waits for the answer; `*ret` (NULL is allowed) gets its JSON as a new

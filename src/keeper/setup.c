@@ -294,5 +294,8 @@ void setup_leave(struct keeper *k)
 		cgroup_close_down(k->daemon_fds[DAEMON_FD_CGROUP]);
 	if (join(k, "api.sock", path) == 0)
 		unlink(path);
+	/* A name in a lock that nobody holds would be that of a daemon that died. */
+	if (ftruncate(k->daemon_fds[DAEMON_FD_LOCK], 0) < 0)
+		log_warn("lock: %s", strerror(errno));
 	log_info("stopped");
 }
