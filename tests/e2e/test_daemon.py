@@ -1,0 +1,284 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The life of the daemon: start, status, stop, restart, and what the sessions notice of it."""
+
+import contextlib
+import os
+import signal
+import subprocess
+
+from conftest import alive, wait_for
+
+
+def status_of(reeve):
+    result = reeve("daemon", "status")
+    return result.returncode, result.stdout.decode().strip()
+
+
+# --- start and status --------------------------------------------------------------------------------
+
+
+def test_status_says_stopped_running_and_stopped_again(reeve):
+    assert status_of(reeve) == (3, "stopped")
+    reeve.ok("daemon", "start")
+    pid = reeve.status()["keeperPid"]
+    assert status_of(reeve) == (0, f"running (PID {pid})")
+    reeve.ok("daemon", "stop")
+    assert status_of(reeve) == (3, "stopped")
+    assert not alive(pid)
+
+
+def test_status_for_programs_names_processes_and_socket(reeve):
+    session = reeve.ok("run", "-d", "--", "sleep", "1000")
+    status = reeve.json("daemon", "status", "--json")
+    assert status["sessions"] == 1 and os.path.exists(status["socket"])
+    assert alive(status["keeperPid"]) and alive(status["enginePid"])
+    assert status["version"] and status["startedAt"].endswith("Z")
+    reeve.ok("stop", session)
+    assert reeve.json("daemon", "status", "--json")["sessions"] == 0
+
+
+def test_of_many_starts_at_once_exactly_one_wins(reeve):
+    clients = [reeve.popen("daemon", "start") for _ in range(8)]
+    results = [(client.communicate(timeout=30), client.returncode) for client in clients]
+    pid = reeve.status()["keeperPid"]
+    winners = [out for (out, _), code in results if code == 0]
+    assert winners == [f"started (PID {pid})\n".encode()]
+    for (out, err), code in results:
+        assert code == 0 or f"already running (PID {pid})".encode() in out + err, (out, err)
+    assert len([p for p, _ in reeve.members() if is_keeper(p)]) == 1
+
+
+def is_keeper(pid):
+    with contextlib.suppress(OSError):
+        return os.path.basename(os.readlink(f"/proc/{pid}/exe")) == "reeve-keeper" and (
+            os.stat(f"/proc/{pid}").st_uid == os.geteuid()
+            and not is_child_of_keeper(pid)
+        )
+    return False
+
+
+def is_child_of_keeper(pid):
+    """A spawner is the same program."""
+    with open(f"/proc/{pid}/stat") as file:
+        parent = int(file.read().rpartition(")")[2].split()[1])
+    with contextlib.suppress(OSError):
+        return os.path.basename(os.readlink(f"/proc/{parent}/exe")) == "reeve-keeper"
+    return False
+
+
+def test_of_many_first_commands_at_once_all_use_one_daemon(reeve):
+    clients = [reeve.popen("run", "--", "echo", str(i)) for i in range(8)]
+    outputs = [client.communicate(timeout=30) for client in clients]
+    assert [out for out, _ in outputs] == [f"{i}\n".encode() for i in range(8)], outputs
+    assert len(reeve.json("ps", "-a", "--json")["items"]) == 8
+
+
+def test_a_client_may_be_told_not_to_start_a_daemon(reeve):
+    result = reeve("--no-autostart", "ps")
+    assert result.returncode == 125
+    assert result.stderr.startswith(b"reeve: ") and b"daemon start" in result.stderr
+    assert status_of(reeve) == (3, "stopped")
+
+
+def test_start_returns_when_the_daemon_answers_and_holds_no_descriptor_of_its_caller(reeve):
+    # communicate() returns at the end of the pipes: a daemon that kept them would hang it.
+    client = reeve.popen("daemon", "start")
+    out, err = client.communicate(timeout=20)
+    assert client.returncode == 0, err
+    keeper = reeve.status()["keeperPid"]
+    assert os.getsid(keeper) == keeper or os.getsid(keeper) != os.getsid(0)
+    assert os.readlink(f"/proc/{keeper}/cwd") == "/"
+
+
+def test_a_start_that_fails_says_why_and_shows_the_log(reeve):
+    os.mkdir(reeve.dir / "api.sock")  # where the socket belongs
+    (reeve.dir / "api.sock" / "x").touch()
+    result = reeve("daemon", "start", timeout=40)
+    assert result.returncode not in (0, 2)
+    assert str(reeve.dir).encode() in result.stderr and b"reeve: " in result.stderr
+    assert status_of(reeve)[0] != 0
+    assert not [m for m in reeve.members()], "what was started is gone again"
+
+
+def test_a_directory_that_others_could_write_to_is_refused(reeve):
+    reeve.dir.chmod(0o777)
+    result = reeve("daemon", "start", timeout=40)
+    reeve.dir.chmod(0o700)
+    assert result.returncode not in (0, 2) and str(reeve.dir).encode() in result.stderr
+
+
+# --- stale things ---------------------------------------------------------------------------------------
+
+
+def kill_all(reeve):
+    """Both processes of the daemon at once, as a machine that ran out of memory might."""
+    status = reeve.status()
+    pids = [status["keeperPid"], status["enginePid"]]
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: not any(alive(pid) for pid in pids), what="the end of the daemon")
+    return status["keeperPid"]
+
+
+def test_a_daemon_that_died_is_stale_and_the_next_start_cleans_up(reeve):
+    session = reeve.ok("run", "-d", "--", "sleep", "1000")
+    leader = reeve.json("inspect", session)["pid"]
+    dead = kill_all(reeve)
+    assert status_of(reeve) == (1, f"stale (PID {dead} dead)")
+    reeve.ok("daemon", "start")
+    assert reeve.status()["keeperPid"] != dead
+    wait_for(lambda: not alive(leader), what="the end of what was left")
+    lost = reeve.json("inspect", session)
+    assert lost["exit"]["cause"] == "lost"
+
+
+def test_the_pid_of_another_process_is_stale(reeve):
+    reeve.start()
+    kill_all(reeve)
+    lock = reeve.dir / "lock"
+    record = lock.read_bytes()
+    assert record, "the lock names its holder"
+    sleeper = subprocess.Popen(["sleep", "1000"])
+    try:
+        first = record.split()[0]
+        lock.write_bytes(record.replace(first, str(sleeper.pid).encode(), 1))
+        assert status_of(reeve)[0] in (1, 3)
+        reeve.ok("daemon", "start")
+        assert sleeper.poll() is None, "a process that is not the daemon's was ended"
+    finally:
+        sleeper.kill()
+        sleeper.wait()
+
+
+# --- stop -----------------------------------------------------------------------------------------------
+
+
+def test_stop_ends_the_sessions_first(reeve):
+    script = "trap 'echo bye >>log; exit' TERM; echo up >>log; while :; do sleep 0.02; done"
+    session = reeve.ok("run", "-d", "--", "sh", "-c", script)
+    log = reeve.home / "log"
+    wait_for(lambda: log.exists() and log.read_text() == "up\n")
+    leader = reeve.json("inspect", session)["pid"]
+    reeve.ok("daemon", "stop")
+    assert log.read_text() == "up\nbye\n" and not alive(leader)
+
+
+def test_stop_can_leave_the_sessions_to_the_next_start(reeve):
+    session = reeve.ok("run", "-d", "--stdin", "--", "cat")
+    reeve.ok("send", session, "before")
+    before = reeve.status()
+    reeve.ok("daemon", "stop", "--sessions", "keep")
+    code, text = status_of(reeve)
+    assert code == 3 and str(before["keeperPid"]) in text
+    assert not alive(before["enginePid"]) and alive(before["keeperPid"])
+    reeve.ok("daemon", "start")
+    after = reeve.status()
+    assert after["keeperPid"] == before["keeperPid"] and after["enginePid"] != before["enginePid"]
+    reeve.ok("send", "--eof", session, "after")
+    assert reeve("wait", session).returncode == 0
+    assert reeve.ok("logs", session) == "before\nafter"
+
+
+def test_a_command_finds_the_sessions_that_were_left(reeve):
+    session = reeve.ok("run", "-d", "--", "sleep", "1000")
+    reeve.ok("daemon", "stop", "--sessions", "keep")
+    assert reeve.ok("ps", "-q") == session
+
+
+def test_stop_without_a_daemon_is_no_error(reeve):
+    assert reeve("daemon", "stop").returncode == 0
+
+
+def test_stop_waits_for_a_stubborn_session_and_kills_it(reeve):
+    session = reeve.ok("run", "-d", "--grace", "50ms", "--", "sh", "-c", "trap '' TERM; sleep 1000")
+    leader = reeve.json("inspect", session)["pid"]
+    reeve.ok("daemon", "stop")
+    assert not alive(leader)
+
+
+def test_stop_ends_a_daemon_that_does_not_answer(reeve):
+    status = reeve.start()
+    os.kill(status["enginePid"], signal.SIGSTOP)
+    os.kill(status["keeperPid"], signal.SIGSTOP)
+    result = reeve("daemon", "stop", "--timeout", "200ms", timeout=40)
+    gone = not alive(status["keeperPid"]) and not alive(status["enginePid"])
+    if not gone:
+        for pid in (status["keeperPid"], status["enginePid"]):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+    assert (result.returncode == 0) == gone, "stopped is said when, and only when, it is true"
+    assert gone
+
+
+def test_a_new_session_is_refused_while_the_daemon_stops(reeve):
+    api = reeve.api
+    session = api.sh("trap '' TERM; echo up; while :; do sleep 0.02; done", grace="400ms")
+    api.logs(session, stream="stdout", wait="20s")
+    assert api.post("/v1/daemon/stop", {"sessions": "stop"}).status == 202
+    answer = api.try_spawn("true")
+    assert (answer.status, answer.code) == (503, "unavailable")
+    wait_for(lambda: reeve.status() is None, what="the end of the daemon")
+
+
+# --- restart, crash ------------------------------------------------------------------------------------
+
+
+def test_restart_keeps_all_sessions(reeve):
+    session = reeve.ok("run", "-d", "--stdin", "--name", "kept", "--", "cat")
+    before = reeve.status()
+    reeve.ok("daemon", "restart")
+    after = reeve.status()
+    assert after["enginePid"] != before["enginePid"]
+    reeve.ok("send", "--eof", "kept", "hello")
+    assert reeve("wait", session).returncode == 0
+    assert reeve.ok("logs", "kept") == "hello"
+
+
+def test_an_engine_that_dies_again_and_again_loses_no_session(reeve):
+    session = reeve.ok("run", "-d", "--stdin", "--", "cat")
+    for i in range(4):
+        reeve.kill_engine()
+        reeve.ok("send", session, str(i))
+    reeve.ok("send", "--eof", session, "end")
+    assert reeve("wait", session).returncode == 0
+    assert reeve.ok("logs", session).split() == ["0", "1", "2", "3", "end"]
+
+
+def test_a_keeper_that_dies_loses_no_session(reeve):
+    session = reeve.ok("run", "-d", "--stdin", "--", "cat")
+    old = reeve.status()
+    os.kill(old["keeperPid"], signal.SIGKILL)
+
+    def another_keeper_answers():
+        status = reeve.status()
+        return status and status["keeperPid"] != old["keeperPid"]
+
+    wait_for(another_keeper_answers)
+    reeve.ok("send", "--eof", session, "still here")
+    assert reeve("wait", session).returncode == 0
+    assert reeve.ok("logs", session) == "still here"
+
+
+# --- the log --------------------------------------------------------------------------------------------
+
+
+def test_the_log_is_appended_and_shown(reeve):
+    reeve.start()
+    reeve.ok("daemon", "stop")
+    first = reeve.log()
+    reeve.start()
+    assert reeve.log().startswith(first)
+    shown = reeve.ok("daemon", "logs")
+    assert shown and shown in reeve.log()
+    assert len(reeve.ok("daemon", "logs", "-n", "1").splitlines()) == 1
+
+
+def test_the_daemon_runs_in_the_foreground_with_its_log_on_stderr(reeve):
+    daemon = reeve.popen("daemon", "run")
+    wait_for(lambda: reeve.status(), what="the daemon")
+    assert reeve.ok("run", "--", "echo", "hello") == "hello"
+    daemon.send_signal(signal.SIGTERM)
+    _, errors = daemon.communicate(timeout=20)
+    assert errors and status_of(reeve)[0] == 3
