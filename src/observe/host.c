@@ -24,6 +24,7 @@ struct host {
 	} shared[HOST_STATES];
 	struct held *held;
 	unsigned n_held;
+	struct hook *hooks;
 };
 
 static void ignore_hold(void *userdata _unused_, const char *name _unused_, int fd _unused_)
@@ -90,15 +91,35 @@ void host_dispatch(struct host *h)
 		struct watch *w;
 
 		if (epoll_wait(h->epoll_fd, &event, 1, 0) <= 0)
-			return;
+			break;
 		w = event.data.ptr;
 		w->ready(w);
 	}
+	for (struct hook *k = h->hooks, *next; k; k = next) {
+		next = k->next;
+		k->look(k);
+	}
+}
+
+void host_hook(struct host *h, struct hook *k)
+{
+	k->next = h->hooks;
+	if (k->next)
+		k->next->back = &k->next;
+	k->back = &h->hooks;
+	h->hooks = k;
+}
+
+void host_unhook(struct hook *k)
+{
+	*k->back = k->next;
+	if (k->next)
+		k->next->back = k->back;
 }
 
 int host_watch(struct host *h, struct watch *w)
 {
-	struct epoll_event event = { .events = EPOLLIN, .data.ptr = w };
+	struct epoll_event event = { .events = EPOLLIN | (w->edge ? EPOLLET : 0U), .data.ptr = w };
 
 	return epoll_ctl(h->epoll_fd, EPOLL_CTL_ADD, w->fd, &event) < 0 ? -errno : 0;
 }

@@ -52,11 +52,23 @@ void host_settled(struct host *h);
 struct watch {
 	int fd;
 	void (*ready)(struct watch *w);
+	bool edge;
 };
 
-/* Calls `ready` whenever the descriptor is readable. */
+/* Calls `ready` whenever the descriptor is readable or hangs up; with `edge` once each time it
+ * becomes so. */
 int host_watch(struct host *h, struct watch *w);
 void host_unwatch(struct host *h, struct watch *w);
+
+/* Called in each host_dispatch(), after the watches. For descriptors whose readiness is gone once
+ * somebody has asked for it (perf's), as the loop that waits for host_fd() does. */
+struct hook {
+	struct hook *next, **back;
+	void (*look)(struct hook *k);
+};
+
+void host_hook(struct host *h, struct hook *k);
+void host_unhook(struct hook *k);
 
 /* The state that the runs of a backend share; NULL at first. */
 void **host_shared(struct host *h, const struct backend *backend);

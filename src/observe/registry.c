@@ -3,6 +3,6 @@
 #include "observe/backend.h"
 
 const struct backend *const backends[] = {
-	&backend_portable_lifecycle,
-	NULL,
+	&backend_portable_lifecycle,  &backend_perf, &backend_proc_connector,
+	&backend_subreaper_proc_poll, NULL,
 };
