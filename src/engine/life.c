@@ -46,7 +46,7 @@ static int load_slot(struct engine *e, unsigned slot)
 		return r;
 	if (fds[SLOT_FD_MEMORY] < 0 && !word_load(&w->quarantined)) {
 		/* The engine before died between storing the record and asking the keeper. */
-		word_store(&w->state, SLOT_FREE);
+		slot_give_back(e, slot);
 		return 0;
 	}
 	r = session_load(e, slot, fds, &s, &err);

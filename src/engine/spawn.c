@@ -252,8 +252,8 @@ static int launch(struct engine *e, unsigned slot, struct parcel *p, const struc
 	}
 	if (rq->timeout_ms > 0)
 		word_store(&w->timeout_at, clock_boottime_ms() + rq->timeout_ms);
-	roster_note(e, s);
 	word_store(&w->state, SLOT_LIVE);
+	roster_note(e, s); /* before there can be a process, and only with a record by which to clear it */
 	r = tell_keeper(e, slot, p, err);
 	if (r < 0) {
 		word_store(&w->state, SLOT_FREE);
