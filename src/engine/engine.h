@@ -37,6 +37,7 @@ struct cgroup_pool {
 struct lookup {
 	struct session *by_id[LOOKUP_PLACES];
 	struct session *by_name[LOOKUP_PLACES]; /* live ones */
+	unsigned last_number[LOOKUP_PLACES];	/* of names like `make-17`, by `make` */
 };
 
 struct roster {

@@ -48,6 +48,11 @@ void lookup_remove(struct session *s)
 		*at = s->next_by_name;
 }
 
+unsigned *lookup_last_number(struct engine *e, const char *base)
+{
+	return &e->lookup.last_number[place_of(base)];
+}
+
 struct session *session_by_name(struct engine *e, const char *name)
 {
 	struct session **at = &e->lookup.by_name[place_of(name)], *s;

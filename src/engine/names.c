@@ -7,6 +7,7 @@
 #include <string.h>
 
 #define BASE_MAX 48
+#define NEAR_MAX 16U /* the first free number up to here; beyond, the next after the last one given */
 
 static bool is_name_char(char c)
 {
@@ -58,6 +59,7 @@ int name_make(struct engine *e, const char *command, char ret[SESSION_NAME_MAX +
 {
 	const char *slash = strrchr(command, '/');
 	char base[BASE_MAX + 1];
+	unsigned number = 1, *last;
 	size_t n = 0;
 
 	for (const char *p = slash ? slash + 1 : command; *p && n < BASE_MAX; p++)
@@ -67,7 +69,12 @@ int name_make(struct engine *e, const char *command, char ret[SESSION_NAME_MAX +
 	if (n == 0 || looks_like_number(base))
 		snprintf(base, sizeof(base), "session");
 	snprintf(ret, SESSION_NAME_MAX + 1, "%s", base);
-	for (unsigned i = 2; session_by_name(e, ret); i++)
-		snprintf(ret, SESSION_NAME_MAX + 1, "%s-%u", base, i);
+	last = lookup_last_number(e, base);
+	while (session_by_name(e, ret)) {
+		number = number == NEAR_MAX && *last > number ? *last + 1 : number + 1;
+		snprintf(ret, SESSION_NAME_MAX + 1, "%s-%u", base, number);
+	}
+	if (number > NEAR_MAX)
+		*last = number;
 	return 0;
 }

@@ -126,6 +126,9 @@ void session_publish_exit(struct session *s);
 /* From here on it is found, until it is removed again; its id and name stay as they are. */
 void lookup_add(struct session *s);
 void lookup_remove(struct session *s);
+/* Where names are told apart by a number: the last that was given behind `base`, or behind another
+ * that hashes alike. Only a place to go on from. */
+unsigned *lookup_last_number(struct engine *e, const char *base);
 /* By exact id, handle, live name, newest ended name, unambiguous id prefix, in this order. */
 int session_find(struct engine *e, const char *key, struct session **ret, struct error *err);
 /* A live session of that name; NULL. */

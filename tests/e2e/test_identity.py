@@ -50,6 +50,16 @@ def test_a_made_name_is_free_again_when_its_session_has_ended(api):
     assert api.spawn(*FOREVER)["name"] == first["name"]
 
 
+def test_many_sessions_of_one_command_have_names_of_their_own(api):
+    first = [api.spawn(*FOREVER) for _ in range(20)]
+    api.stop(first[1])
+    api.stop(first[-1])
+    more = [api.spawn(*FOREVER)["name"] for _ in range(5)]
+    names = [session["name"] for session in first[:1] + first[2:-1]] + more
+    assert len(set(names)) == 23
+    assert more[0] == first[1]["name"]  # the lowest that is free
+
+
 def test_a_name_is_unique_among_live_sessions(api):
     holder = api.spawn(*FOREVER, name="web")
     answer = api.try_spawn(*FOREVER, name="web")
