@@ -349,6 +349,8 @@ class Reeve:
         for client in self.clients:
             if client.poll() is None:
                 client.kill()
+            if client.stdin and client.stdin.closed:
+                client.stdin = None  # communicate() would flush it
             client.communicate()
         before = self.members()
         stopped = subprocess.run(
