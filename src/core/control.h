@@ -172,6 +172,7 @@ enum stop_mark {
 	MARK_LEADER_WAS_ALIVE = 1 << 0, /* the leader had not exited when the first signal was due */
 	MARK_SOFT = 1 << 1,		/* a signal other than SIGKILL reached a member of the tree */
 	MARK_HARD = 1 << 2,		/* SIGKILL reached a member of the tree */
+	MARK_KILLING = 1 << 3,		/* SIGKILL is being sent: whom it reached is not noted yet */
 };
 
 struct control_exit {

@@ -66,12 +66,17 @@ static bool was_killed(const struct session *s, const struct exitinfo *x)
 	return x->signal != 0 && word_load(&s->words->asked_kill) == (uint64_t)x->signal;
 }
 
+static bool took_sigkill(const struct session *s, const struct exitinfo *x)
+{
+	return word_load(&s->words->stop.signalled) & MARK_HARD || x->signal == SIGKILL;
+}
+
 enum outcome session_outcome(const struct session *s)
 {
 	struct exitinfo x = session_exitinfo(s);
 
 	if (was_asked(s) || word_load(&s->words->lost))
-		return word_load(&s->words->stop.signalled) & MARK_HARD  ? OUTCOME_HARD
+		return took_sigkill(s, &x)	   ? OUTCOME_HARD
 		       : word_load(&s->words->lost) ? OUTCOME_NATURAL
 						    : OUTCOME_SOFT;
 	if (was_killed(s, &x))

@@ -107,9 +107,17 @@ static void tree_is_gone(struct keeper *k, unsigned slot)
 		return; /* only a zombie is left: its reap comes first */
 	set_watched(k, slot, false);
 	set_stopping(k, slot, false);
-	word_store(&s->stop.finished, word_load(&s->stop.begun));
+	/* In this order: a stop that is finished while the tree is not gone would be asked for again. */
 	word_store(&s->tree_gone, 1);
+	word_store(&s->stop.finished, word_load(&s->stop.begun));
 	slot_changed(k, slot);
+}
+
+static void mark(struct keeper *k, unsigned slot, uint64_t marks)
+{
+	struct control_stop *stop = &keeper_slot(k, slot)->stop;
+
+	word_store(&stop->signalled, word_load(&stop->signalled) | marks);
 }
 
 static void note_results(struct keeper *k, const struct batch *b, int signal)
@@ -117,10 +125,11 @@ static void note_results(struct keeper *k, const struct batch *b, int signal)
 	for (unsigned i = 0; i < b->n; i++) {
 		struct control_stop *stop = &keeper_slot(k, b->slots[i])->stop;
 		const struct tree_result *r = &b->results[i];
+		uint64_t marks = word_load(&stop->signalled) & ~(uint64_t)MARK_KILLING;
 
 		if (r->signalled > 0)
-			word_store(&stop->signalled, word_load(&stop->signalled) |
-							     (signal == SIGKILL ? MARK_HARD : MARK_SOFT));
+			marks |= signal == SIGKILL ? MARK_HARD : MARK_SOFT;
+		word_store(&stop->signalled, marks);
 		word_store(&stop->refused, r->refused);
 		if (r->refused > 0)
 			word_store(&stop->refused_pid, (uint64_t)r->refused_pids[0]);
@@ -155,6 +164,8 @@ void stopper_adopt(struct keeper *k, unsigned slot)
 	struct control_stop *stop = &s->stop;
 	uint64_t step = word_load(&stop->step);
 
+	if (word_load(&stop->signalled) & MARK_KILLING)
+		mark(k, slot, MARK_HARD); /* nobody is left to say that it reached none */
 	if (word_load(&s->tree_gone))
 		return;
 	stopper_begin(k, slot);
@@ -250,6 +261,8 @@ static void kill_due(struct keeper *k, uint64_t now)
 			batch_add(k, &b, i);
 	if (b.n == 0)
 		return;
+	for (unsigned i = 0; i < b.n; i++)
+		mark(k, b.slots[i], MARK_KILLING);
 	r = tree_kill_step(b.trees, b.n, &filter, b.results);
 	if (r < 0) {
 		log_warn("killing trees: %s", strerror(-r));
