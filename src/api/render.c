@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "core/spawn.h"
 #include "engine/typing.h"
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -95,6 +96,18 @@ json_t *render_exit(const struct session *s)
 	return exit;
 }
 
+static const char *fail_text(int fail)
+{
+	switch (fail) {
+	case ECHILD:
+		return "it was killed before it could run; try again";
+	case ECANCELED:
+		return "the daemon's keeper was replaced meanwhile; try again";
+	default:
+		return strerror(fail);
+	}
+}
+
 void render_spawn_error(const struct session *s, char *buffer, size_t size)
 {
 	enum spawn_step step = (enum spawn_step)word_load(&s->words->step);
@@ -107,9 +120,9 @@ void render_spawn_error(const struct session *s, char *buffer, size_t size)
 				   : json_array_get(json_object_get(meta, "command"), 0);
 	if ((step == STEP_EXEC || step == STEP_CHDIR) && json_bytes_decode(thing, &text, &n) >= 0)
 		snprintf(buffer, size, "%s \"%.200s\": %s", spawn_step_name(step), text,
-			 strerror(fail));
+			 fail_text(fail));
 	else
-		snprintf(buffer, size, "%s: %s", spawn_step_name(step), strerror(fail));
+		snprintf(buffer, size, "%s: %s", spawn_step_name(step), fail_text(fail));
 	free(text);
 	json_decref(meta);
 }

@@ -32,6 +32,7 @@ static enum error_code spawn_error_code(int fail)
 		return ERROR_EXHAUSTED;
 	case ETIMEDOUT:
 	case ECANCELED:
+	case ECHILD:
 		return ERROR_UNAVAILABLE;
 	default:
 		return ERROR_INVALID_ARGUMENT;
