@@ -432,6 +432,11 @@ class Daemon:
         """The names of the processes of sessions, sorted."""
         return sorted(name_of(pid) for pid in self.members())
 
+    def roster(self):
+        """The slots that the next daemon would take for sessions that were lost."""
+        data = (self.dir / "roster").read_bytes()
+        return [n // 512 for n in range(512, len(data), 512) if data[n]]
+
     def settle(self, expected, names=("processes", "keeper", "engine", "cgroups"), timeout=10):
         """Waits until nothing is more than expected; a leak never goes away."""
         deadline = time.monotonic() + timeout

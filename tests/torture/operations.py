@@ -425,6 +425,43 @@ class Load(Triggered):
         assert self.client.exit[:2] == (1, 8)
 
 
+# --- the same with a keeper or a spawner that dies ------------------------------------------------
+
+
+class UncertainSpawn(Spawn):
+    """A spawn in which keeper or spawner die either succeeds, or fails and leaves nothing."""
+
+    def run(self):
+        self.runs = self.daemon.dir / f"{self.called}.runs"
+        line = f"echo run >>{self.runs}; exec sleep 600"
+        body = {"command": ["sh", "-c", line], "env": self.daemon.env, "name": self.called}
+        self.answer = self.api("POST", "/v1/sessions", body, {"Idempotency-Key": self.called})
+
+    def check(self):
+        if self.answer.status in (200, 201):
+            super().check()
+            return
+        assert self.answer.status == 503, self.answer
+        # When the keeper could not even be asked there is no session.
+        assert [s["status"] for s in self.api.sessions()] in ([], ["failed"])
+        assert not self.daemon.members() and not self.runs.exists()
+
+
+class UncertainStop(Stop):
+    """A signal may have been marked as sent and yet not have been sent; then SIGKILL follows."""
+
+    def run(self):
+        self.api.ok("POST", f"/v1/sessions/{self.called}/stop", {"grace": "1s"})
+
+    def check(self):
+        got = self.show()["exit"]
+        assert (got["exitCode"], got["outcome"]) in [(7, "soft"), (-9, "hard")], got
+        assert got["cause"] == "stop"
+        assert not self.daemon.members()
+
+
+KEEPERS = [UncertainSpawn, Output, Exit, Leftovers, UncertainStop, HardStop, Kill]
+
 ALL = [
     Spawn,
     SpawnFails,

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The engine is killed at every store to control memory of every operation in turn: before it and
-behind it. Then all must be as if nothing had happened."""
+behind it. Then all must be as if nothing had happened. The same with keeper and spawner."""
 
 import random
 
 import pytest
-from daemon import FULL, Control, size
-from operations import ALL
+from daemon import FULL, Control, size, wait_for
+from operations import ALL, KEEPERS, UncertainSpawn
 
 CENSUS_EVERY_TIME = ("processes", "keeper", "engine")
 
@@ -26,10 +26,13 @@ def passages_of(daemon, operation, role):
 def strike_at(daemon, operation, role, n):
     """Does the operation and kills at passage `n`; returns whether it came to that."""
     operation.prepare()
+    takeovers = daemon.takeovers()
     daemon.control.arm(role, n)
     operation.run()
     reached = daemon.control.left(role) == 0
     daemon.control.arm(role, 0)
+    if reached and role == Control.KEEPER:
+        wait_for(lambda: daemon.takeovers() > takeovers, "another keeper")
     operation.check()
     operation.clean()
     return reached
@@ -56,11 +59,12 @@ def strike_everywhere(daemon, operation, role, census):
             print(f"{operation.name}: killed at passage {n} of about {count}")
             raise
         hits += hit
+        assert daemon.roster() == [], n
         misses = 0 if hit else misses + 1
         if misses == 5:
             break
     daemon.settle(before)
-    assert hits >= size(count, 6) * 3 // 4
+    assert hits >= size(count, 8) // 2
     return hits
 
 
@@ -68,3 +72,15 @@ def strike_everywhere(daemon, operation, role, census):
 def test_the_engine_dies_at_each_store(daemon, figure, operation):
     hits = strike_everywhere(daemon, operation, Control.ENGINE, CENSUS_EVERY_TIME)
     figure(f"stores, {operation.name}, kills", hits)
+
+
+@pytest.mark.parametrize("operation", KEEPERS, ids=lambda o: o.name)
+def test_the_keeper_dies_at_each_store(daemon, figure, operation):
+    daemon.kill_keeper()
+    hits = strike_everywhere(daemon, operation, Control.KEEPER, CENSUS_EVERY_TIME)
+    figure(f"stores, {operation.name}, kills of the keeper", hits)
+
+
+def test_the_spawner_or_the_child_dies_at_each_store(daemon, figure):
+    hits = strike_everywhere(daemon, UncertainSpawn, Control.SPAWNER, CENSUS_EVERY_TIME)
+    figure("stores, spawn, kills of the spawner and of the child before its execve", hits)
