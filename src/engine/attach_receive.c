@@ -15,7 +15,9 @@ static void on_ack(struct attachment *a, const struct frame *f)
 	unsigned stream = f->stream == FRAME_STDERR ? STREAM_ERR : STREAM_OUT;
 	struct control_stream *w = &a->session->words->streams[stream];
 
-	if (!a->controlling || !a->want[stream] || f->offset > a->cursors[stream].offset ||
+	/* After the end it counts as long as nobody else has taken control. */
+	if (a->session->controller != (a->ending ? NULL : a) || !a->controlling ||
+	    !a->want[stream] || f->offset > a->cursors[stream].offset ||
 	    f->offset <= word_load(&w->acked))
 		return;
 	word_store(&w->acked, f->offset);
@@ -29,8 +31,10 @@ static int protocol_error(struct attachment *a, unsigned status, const char *tex
 			   .data = (const uint8_t *)text,
 			   .size = (uint32_t)strlen(text) };
 
-	attach_push(a, &f);
+	if (!a->ending)
+		attach_push(a, &f);
 	a->ending = true;
+	a->deaf = true;
 	return -EPROTO;
 }
 
@@ -54,7 +58,8 @@ static int on_input(struct attachment *a, const struct frame *f)
 		return protocol_error(a, 403, "a read-only client cannot type");
 	r = input_take(a->session, f->offset, f->data, f->size, &accepted, &err);
 	if (r < 0 && err.code == ERROR_STDIN_CLOSED)
-		return 0; /* the child reads no more; what it did not take is no error of the client's */
+		return 0; /* the child reads no more; what it did not take is no error of the
+			     client's */
 	if (r < 0)
 		return protocol_error(a, 409, err.message);
 	if (accepted < end)
@@ -66,6 +71,8 @@ static int on_input(struct attachment *a, const struct frame *f)
 
 static int on_frame(struct attachment *a, const struct frame *f)
 {
+	if (a->ending && f->type != FRAME_ACK)
+		return 0; /* too late for anything but what it has read of the last output */
 	switch (f->type) {
 	case FRAME_INPUT:
 		return on_input(a, f);
@@ -97,7 +104,7 @@ static int on_frame(struct attachment *a, const struct frame *f)
 
 void attach_take_bytes(struct attachment *a, const uint8_t *data, size_t n)
 {
-	while (n > 0 && a->session && !a->ending && !a->finished) {
+	while (n > 0 && a->session && !a->deaf && !a->finished) {
 		struct frame f;
 		int r;
 

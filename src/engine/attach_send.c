@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* attach_send.c - what an attached client is told: output from its cursors, exit, end, input taken. */
+/* attach_send.c - what an attached client is told: output from its cursors, exit, end, input taken.
+ */
 #include "engine/attachment_private.h"
 #include <errno.h>
 #include <string.h>
@@ -25,7 +26,8 @@ void attach_push(struct attachment *a, const struct frame *f)
 		a->finished = true; /* it takes nothing, not even control frames: gone */
 }
 
-/* --- sending -------------------------------------------------------------------------------------------- */
+/* --- sending
+ * -------------------------------------------------------------------------------------------- */
 
 /* Sends what waits: encoded frames, then the body that stands in the ring. Returns 1 when all is
  * sent, 0 when the socket is full, negative when the client is gone. */
@@ -211,6 +213,19 @@ static bool next_frame(struct attachment *a)
 	return false;
 }
 
+/* ENDED is on its way. The client sees the end of the stream behind it, says how much it has read,
+ * and closes; one that does not close keeps nothing but its place among the connections. */
+static void leave(struct attachment *a)
+{
+	if (a->leaving)
+		return;
+	a->leaving = true;
+	if (a->deaf || !a->session)
+		a->finished = true;
+	else
+		shutdown(a->fd, SHUT_WR);
+}
+
 void attach_pump(struct attachment *a)
 {
 	int r = 1;
@@ -220,7 +235,7 @@ void attach_pump(struct attachment *a)
 		if (r <= 0)
 			break;
 		if (a->ending || !a->session) {
-			a->finished = true; /* ENDED is on its way */
+			leave(a);
 			break;
 		}
 		if (!next_frame(a))

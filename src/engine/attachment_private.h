@@ -12,6 +12,8 @@ struct attachment {
 	int events;
 	enum attach_mode mode;
 	bool controlling, ending, finished;
+	bool deaf;	/* it talks nonsense: nothing more of it is decoded */
+	bool leaving;	/* all is sent; it is heard until it closes, for its last ACKs */
 	bool exit_sent;
 	bool stuck; /* input waits for the child: nothing more is read */
 	struct cursor cursors[STREAMS_MAX];

@@ -138,20 +138,22 @@ int input_take(struct session *s, uint64_t at, const void *data, size_t n, uint6
 
 	if (at == UINT64_MAX)
 		at = accepted;
-	if (at > accepted)
-		return error_set(err, ERROR_WRONG_OFFSET,
-				 "stdin of %s stands at offset %llu, not at %llu", s->id,
-				 (unsigned long long)accepted, (unsigned long long)at);
-	skip = accepted - at;
-	if (skip >= n) {
+	if (at <= accepted && accepted - at >= n) {
 		*ret_accepted = accepted; /* all of it was taken before */
 		return 0;
 	}
 	if (s->in.size == 0)
 		return error_set(err, ERROR_STDIN_CLOSED,
-				 "%s has no stdin: it was started with stdin from /dev/null", s->id);
+				 "%s has no stdin: it was started with stdin from /dev/null",
+				 s->id);
+	/* Before the offset: a client may have sent more before it could know. */
 	if (!s->in_open || word_load(&s->words->in_closing))
 		return error_set(err, ERROR_STDIN_CLOSED, "stdin of %s is closed", s->id);
+	if (at > accepted)
+		return error_set(err, ERROR_WRONG_OFFSET,
+				 "stdin of %s stands at offset %llu, not at %llu", s->id,
+				 (unsigned long long)accepted, (unsigned long long)at);
+	skip = accepted - at;
 	room = s->in.size - (accepted - word_load(&s->words->in_delivered));
 	n -= skip;
 	if (n > room)
