@@ -182,6 +182,9 @@ static void settle(struct keeper *k, struct spawn_job *job, int result)
 		word_store(&s->step, STEP_CLONE);
 		word_store(&s->fail, (uint64_t)-result);
 	}
+	/* Without a gate the spawner answers when the child has exec'd or ended. */
+	if (word_load(&s->fail) == 0 && job->gate_w < 0 && word_load(&s->step) < STEP_EXEC)
+		word_store(&s->fail, ECHILD);
 	if (word_load(&s->fail) != 0) {
 		job_failed(k, job);
 	} else if (job->gate_w >= 0) {
