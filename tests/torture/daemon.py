@@ -146,7 +146,7 @@ class Api:
 
     def ok(self, method, target, body=None, headers=None):
         answer = self(method, target, body, headers)
-        assert answer.status in (200, 201), (method, target, answer)
+        assert answer.status in (200, 201, 202), (method, target, answer)
         return answer.json
 
     def sessions(self):

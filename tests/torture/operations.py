@@ -439,7 +439,12 @@ class UncertainSpawn(Spawn):
 
     def check(self):
         if self.answer.status in (200, 201):
-            super().check()
+            if self.show()["status"] == "running":
+                super().check()
+                return
+            # Killed at the very edge of its execve.
+            self.check_exit(-9, "natural", "signal")
+            assert not self.daemon.members() and not self.runs.exists()
             return
         assert self.answer.status == 503, self.answer
         # When the keeper could not even be asked there is no session.
