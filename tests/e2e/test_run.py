@@ -272,7 +272,7 @@ def test_an_inner_session_ends_with_the_outer_one(reeve):
     outer = reeve.ok("run", "-d", "--name", "outer", "-c", f"{inner}; exec sleep 1000")
     wait_for(lambda: find(reeve, "inner") and find(reeve, "free"))
     assert reeve.json("inspect", "inner")["parentId"] == outer
-    assert len(reeve.json("tree", "--json", "outer")["items"]) == 1
+    wait_for(lambda: len(reeve.json("tree", "--json", "outer")["items"]) == 1, what="the sleep alone")
     reeve.ok("stop", "outer")
     assert reeve("wait", "inner").returncode == 128 + 15
     assert reeve.json("inspect", "free")["status"] == "running"
