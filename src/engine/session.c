@@ -171,6 +171,38 @@ static void settle_pipes(struct session *s)
 		feed_recover(&e->feed, &s->words->in_delivered);
 }
 
+/* Offsets that do not fit their rings would lead out of the memory. */
+static bool words_fit(const struct session *s)
+{
+	static const enum slot_fd fds[STREAMS_MAX] = { SLOT_FD_OUT, SLOT_FD_ERR };
+	const struct control_slot *w = s->words;
+	uint64_t accepted = word_load(&w->in_accepted), delivered = word_load(&w->in_delivered);
+
+	for (unsigned i = 0; i < STREAMS_MAX; i++) {
+		const struct ring *r = &s->streams[i].capture.ring;
+
+		if (word_load(r->floor) > ring_head(r))
+			return false;
+		if (r->size == 0 && (ring_head(r) > 0 || s->fds[fds[i]] >= 0))
+			return false;
+	}
+	return delivered <= accepted && accepted - delivered <= word_load(&w->in_size);
+}
+
+/* Finishes what an engine before had begun, and watches the pipes. */
+static int open_pipes(struct session *s, struct error *err)
+{
+	int r = output_open(s);
+
+	if (r >= 0) {
+		settle_pipes(s);
+		if (!words_fit(s))
+			return error_set(err, ERROR_INTERNAL, "the record of slot %u is damaged", s->slot);
+		r = input_open(s);
+	}
+	return r < 0 ? error_set_errno(err, ERROR_INTERNAL, r, "watch the pipes of %s", s->id) : 0;
+}
+
 int session_load(struct engine *e, unsigned slot, int fds[N_SLOT_FDS], struct session **ret,
 		 struct error *err)
 {
@@ -200,6 +232,7 @@ int session_load(struct engine *e, unsigned slot, int fds[N_SLOT_FDS], struct se
 		/* Only the keeper holds a slave; typing goes through a second descriptor of the master,
 		 * because libuv watches a descriptor once. */
 		s->fds[SLOT_FD_SLAVE] = fd_close(s->fds[SLOT_FD_SLAVE]);
+		s->fds[SLOT_FD_IN] = fd_close(s->fds[SLOT_FD_IN]);
 		if (s->fds[SLOT_FD_OUT] >= 0)
 			s->fds[SLOT_FD_IN] = fcntl(s->fds[SLOT_FD_OUT], F_DUPFD_CLOEXEC, 3);
 	}
@@ -208,13 +241,7 @@ int session_load(struct engine *e, unsigned slot, int fds[N_SLOT_FDS], struct se
 		r = meta_read(s, err);
 	if (r >= 0) {
 		link_in(s);
-		r = output_open(s);
-		if (r >= 0) {
-			settle_pipes(s);
-			r = input_open(s);
-		}
-		if (r < 0)
-			error_set_errno(err, ERROR_INTERNAL, r, "watch the pipes of %s", s->id);
+		r = open_pipes(s, err);
 	}
 	if (r < 0) {
 		session_discard(s);
@@ -249,6 +276,8 @@ static void timer_closed(uv_handle_t *handle)
 void session_discard(struct session *s)
 {
 	link_out(s);
+	s->engine->spawns -= s->pending_spawn;
+	s->pending_spawn = false;
 	budget_forget(s);
 	output_close(s);
 	input_shut(s);
