@@ -58,6 +58,9 @@ struct attachment *attachment_new(struct session *s, const struct attach_options
 void attachment_register(struct session *s, const uint64_t token[2], enum attach_mode mode,
 			 pid_t peer);
 
+/* A client that has control is expected to come, or to come back. */
+bool attachment_is_awaited(const struct session *s);
+
 /* Gives a block cursor's place up when its lease has run out; plans the look otherwise. */
 void attachment_lease_check(struct session *s);
 

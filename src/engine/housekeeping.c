@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* housekeeping.c - which ended sessions are kept, and for how long. */
 #include "base/clock.h"
-#include "engine/session.h"
+#include "engine/attachment.h"
 
 #define KEEP_MS	  (7ULL * 24 * 60 * 60 * 1000) /* an ended session is kept for so long, */
 #define KEEP_MAX  1000U			       /* and so many of them, */
@@ -49,11 +49,13 @@ static void on_timer(uv_timer_t *timer)
 			continue;
 		keep = keep_of(s, over > KEEP_MAX);
 		old = age(s, now);
-		if (old >= keep && !s->controller) {
+		if (old < keep) {
+			next = MIN(next, keep - old);
+		} else if (s->controller || attachment_is_awaited(s)) {
+			next = SOON_MS;
+		} else {
 			session_remove(s);
 			over--;
-		} else if (old < keep && keep - old < next) {
-			next = keep - old;
 		}
 	}
 	if (e->first)

@@ -10,14 +10,15 @@ static bool same_token(const struct control_slot *w, const uint64_t token[2])
 	return word_load(&w->token[0]) == token[0] && word_load(&w->token[1]) == token[1];
 }
 
+bool attachment_is_awaited(const struct session *s)
+{
+	return !s->controller && word_load(&s->words->attach_mode) != ATTACH_NONE &&
+	       clock_boottime_ms() < word_load(&s->words->lease);
+}
+
 static bool is_held(const struct session *s)
 {
-	uint64_t lease = word_load(&s->words->lease);
-
-	if (s->controller)
-		return true;
-	return word_load(&s->words->attach_mode) != ATTACH_NONE && lease != 0 &&
-	       clock_boottime_ms() < lease && !session_ended(s);
+	return s->controller || (attachment_is_awaited(s) && !session_ended(s));
 }
 
 void attachment_register(struct session *s, const uint64_t token[2], enum attach_mode mode,
