@@ -346,7 +346,8 @@ int session_spawn(struct engine *e, const struct spawn_request *rq, struct sessi
 	slot = slot_reserve(e, err);
 	if (slot == 0)
 		return -ENOSPC;
-	return build(e, slot, rq, meta, strlen(meta), ret, err);
+	r = build(e, slot, rq, meta, strlen(meta), ret, err);
+	return r == -EMFILE ? budget_no_descriptors(r, err) : r;
 }
 
 int session_make_record(struct engine *e, unsigned slot, const char *meta, struct session **ret,

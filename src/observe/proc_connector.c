@@ -42,19 +42,19 @@ static struct connector *connector_of(struct backend_run *run)
 
 /* --- the socket ------------------------------------------------------------------------------ */
 
+/* A netlink header, a connector header, and the word behind it. */
 static int say(int fd, enum proc_cn_mcast_op op)
 {
-	struct __attribute__((packed, aligned(4))) {
-		struct nlmsghdr header;
-		struct cn_msg connector;
-		uint32_t op;
-	} m = {
-		.header = { .nlmsg_len = sizeof(m), .nlmsg_type = NLMSG_DONE },
-		.connector = { .id = { CN_IDX_PROC, CN_VAL_PROC }, .len = sizeof(m.op) },
-		.op = (uint32_t)op,
-	};
+	_Alignas(struct nlmsghdr) uint8_t bytes[NLMSG_LENGTH(sizeof(struct cn_msg) + sizeof(uint32_t))];
+	struct nlmsghdr header = { .nlmsg_len = sizeof(bytes), .nlmsg_type = NLMSG_DONE };
+	struct cn_msg connector = { .id = { CN_IDX_PROC, CN_VAL_PROC }, .len = sizeof(uint32_t) };
+	uint32_t word = (uint32_t)op;
 
-	return send(fd, &m, sizeof(m), 0) < 0 ? -errno : 0;
+	memset(bytes, 0, sizeof(bytes));
+	memcpy(bytes, &header, sizeof(header));
+	memcpy(bytes + NLMSG_HDRLEN, &connector, sizeof(connector));
+	memcpy(bytes + NLMSG_HDRLEN + sizeof(connector), &word, sizeof(word));
+	return send(fd, bytes, sizeof(bytes), 0) < 0 ? -errno : 0;
 }
 
 static int open_socket(struct error *e)
