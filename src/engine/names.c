@@ -66,7 +66,7 @@ int name_make(struct engine *e, const char *command, char ret[SESSION_NAME_MAX +
 		if (is_name_char(*p) && (n > 0 || isalnum((unsigned char)*p)))
 			base[n++] = *p;
 	base[n] = 0;
-	if (n == 0 || looks_like_number(base))
+	if (n == 0 || looks_like_number(base) || looks_like_id(base))
 		snprintf(base, sizeof(base), "session");
 	snprintf(ret, SESSION_NAME_MAX + 1, "%s", base);
 	last = lookup_last_number(e, base);
