@@ -192,6 +192,7 @@ static int handshake(struct attach *a, struct error *e)
 	a->decoder = (struct frame_decoder){ .from = FRAME_FROM_SERVER };
 	buffer_consume(&a->out, a->out.size);
 	a->out_sent = 0;
+	attach_input_wait(&a->input);
 	a->state = ATTACH_UP;
 	attach_send_signals(a);
 	r = attach_decode(a, a->receive, n, e);

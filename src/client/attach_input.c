@@ -33,6 +33,11 @@ static void move_to(struct attach_input *in, uint64_t offset)
 	in->end = offset + n;
 }
 
+void attach_input_wait(struct attach_input *in)
+{
+	in->waiting = true;
+}
+
 int attach_input_start(struct attach_input *in, uint64_t offset)
 {
 	if (!in->open) {
@@ -44,6 +49,7 @@ int attach_input_start(struct attach_input *in, uint64_t offset)
 		attach_input_accept(in, offset);
 		in->sent = in->accepted;
 	}
+	in->waiting = false;
 	in->eof_sent = false;
 	return 0;
 }
@@ -62,10 +68,10 @@ size_t attach_input_due(const struct attach_input *in, size_t max, const uint8_t
 	uint64_t n = MIN(in->end - in->sent, FRAME_INPUT_WINDOW - at);
 
 	*ret = in->ring + at;
-	return MIN(n, max);
+	return in->waiting ? 0 : MIN(n, max);
 }
 
 bool attach_input_eof_due(const struct attach_input *in)
 {
-	return in->open && in->ended && !in->eof_sent && in->accepted == in->end;
+	return in->open && !in->waiting && in->ended && !in->eof_sent && in->accepted == in->end;
 }

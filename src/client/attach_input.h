@@ -9,6 +9,7 @@
 
 struct attach_input {
 	bool open;         /* START of stdin came: the session takes input */
+	bool waiting;      /* for the START of a new connection: nothing is due before */
 	bool ended;        /* nothing is added any more */
 	bool eof_sent;     /* on this connection */
 	uint64_t accepted; /* stdin offset of the first byte held */
@@ -19,6 +20,9 @@ struct attach_input {
 
 /* Room as up to two pieces; returns how many. */
 int attach_input_pieces(const struct attach_input *in, struct iovec room[2]);
+
+/* Another connection was made: what is due on it will be known by its START. */
+void attach_input_wait(struct attach_input *in);
 
 /* A connection begins: the daemon has taken everything before `offset`. What it has not is due
  * again. -EPROTO when it claims less than it had accepted before. */
