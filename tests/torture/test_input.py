@@ -14,15 +14,18 @@ def test_every_byte_of_input_survives_kills_of_the_engine(daemon, figure):
     source = subprocess.Popen(
         [HELPERS / "torture-stream", str(seed), str(total)], stdout=subprocess.PIPE
     )
-    client = daemon.reeve(
-        "run", "--", "sha256sum", stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    )
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    errors = open(daemon.dir / "errors", "w+b")
+    client = daemon.reeve("run", "--", "sha256sum", stderr=errors, **pipes)
     moments = sorted(random.randrange(total) for _ in range(kills))
     expected = hashlib.sha256()
     written = killed = 0
     while piece := source.stdout.read1(1 << 16):
         expected.update(piece)
-        client.stdin.write(piece)
+        try:
+            client.stdin.write(piece)
+        except BrokenPipeError:
+            raise AssertionError((daemon.dir / "errors").read_text() + daemon.tail()) from None
         written += len(piece)
         while moments and written >= moments[0]:
             daemon.kill_engine()

@@ -26,7 +26,7 @@ def in_the_foreground(daemon):
     client = daemon.reeve("run", "--rm", "--", "seq", "1", "20000", stdout=subprocess.PIPE)
     output = client.communicate()[0]
     daemon.clients.remove(client)
-    assert client.returncode == 0
+    assert client.returncode == 0, daemon.tail()
     return output
 
 
