@@ -3,6 +3,7 @@
 
 import contextlib
 import os
+import select
 import signal
 import struct
 import threading
@@ -504,6 +505,20 @@ def test_output_waits_for_a_client_that_blocks_and_nobody_else_does(api):
             client.ack(Stream.STDOUT, ROUND + len(rest))
         assert exit_of(client.until(Type.EXIT)[-1]).code == 0
     assert first + rest == big(size)
+
+
+def test_no_more_than_a_megabyte_is_out_without_an_acknowledgement(api):
+    size = 3 * ROUND
+    attach = {"token": TOKEN, "mode": "block"}
+    session = api.spawn(*writer(size), attach=attach, backlogBytes=4 * ROUND)
+    with api.attach(session, token=TOKEN, mode="block", streams="stdout") as client:
+        assert len(client.read_output(ROUND)) == ROUND
+        wait_for(lambda: written(api, session) == size, what="all output in the ring")
+        assert not select.select([client.sock], [], [], 0)[0], "more has come"
+        client.ack(Stream.STDOUT, ROUND // 2)
+        assert len(client.read_output(ROUND // 2)) == ROUND // 2
+        api.show(session)
+        assert not select.select([client.sock], [], [], 0)[0], "more has come"
 
 
 def test_a_client_that_blocks_and_detaches_lets_the_command_go_on(api):
