@@ -16,18 +16,20 @@ unsigned log_query_stream(const struct log_query *q)
 static int read_stream(struct log_query *q, const struct session *s, const char *name,
 		       struct error *err)
 {
-	bool all = !name || strcmp(name, "all") == 0, known = all;
+	bool all = !name || strcmp(name, "all") == 0, known = all, merged = false;
 
 	for (unsigned i = 0; i < STREAMS_MAX; i++) {
 		bool named = name && strcmp(name, render_stream_name(s, i)) == 0;
+		bool exists = output_stream_exists(s, i);
 
-		if (named && !output_stream_exists(s, i))
-			return error_set(err, ERROR_STREAM_UNAVAILABLE,
-					 "%s has no %s of its own: it goes into %s", s->id, name,
-					 render_stream_name(s, STREAM_OUT));
-		q->want[i] = (all || named) && output_stream_exists(s, i);
-		known |= named;
+		q->want[i] = (all || named) && exists;
+		known |= named && exists;
+		merged |= named && !exists;
 	}
+	if (!known && merged)
+		return error_set(err, ERROR_STREAM_UNAVAILABLE,
+				 "%s has no %s of its own: it goes into %s", s->id, name,
+				 render_stream_name(s, STREAM_OUT));
 	if (!known)
 		return error_set(err, ERROR_INVALID_ARGUMENT,
 				 "stream=%s: expected stdout, stderr, pty or all", name);
