@@ -2,8 +2,8 @@
 """Fixtures of the end-to-end tests: the real programs, each test with a daemon of its own.
 
 $REEVE_BUILD names the directory of the programs; build/ of this tree when unset. A test that takes
-`reeve` gets a fresh REEVE_DIR. After it, the daemon is stopped, and the test fails when a process of
-it survives, or when a sanitizer left a report.
+`reeve` gets a fresh REEVE_DIR. After it, the daemon is stopped, and the test fails when a process
+of it survives, or when a sanitizer left a report.
 """
 
 import contextlib
@@ -44,7 +44,7 @@ def wait_for(condition, timeout=TIMEOUT, what=None):
         pause = min(pause * 1.5, 0.1)
 
 
-# --- processes ---------------------------------------------------------------------------------
+# --- processes -----------------------------------------------------------------------------------
 
 
 def stat_fields(pid):
@@ -87,8 +87,11 @@ def descendants(root):
 
 def command_line(pid):
     with contextlib.suppress(OSError):
-        return pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(
-            errors="replace"
+        return (
+            pathlib.Path(f"/proc/{pid}/cmdline")
+            .read_bytes()
+            .replace(b"\0", b" ")
+            .decode(errors="replace")
         )
     return ""
 
@@ -104,7 +107,7 @@ def with_environment(entry):
     return found
 
 
-# --- the API -----------------------------------------------------------------------------------
+# --- the API -------------------------------------------------------------------------------------
 
 
 class UnixConnection(http.client.HTTPConnection):
@@ -249,7 +252,7 @@ class Api:
         return Attachment(self.path, self.path_of(session, "/attach", **query))
 
 
-# --- the command -------------------------------------------------------------------------------
+# --- the command ---------------------------------------------------------------------------------
 
 
 class Reeve:

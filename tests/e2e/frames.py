@@ -93,8 +93,7 @@ class Attachment(Connection):
         super().__init__(path)
         self.sock.sendall(
             f"GET {target} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\n"
-            "Upgrade: reeve-attach/1\r\n\r\n".encode()
-            + extra
+            "Upgrade: reeve-attach/1\r\n\r\n".encode() + extra
         )
         status, headers = self.read_head()
         if status != 101:
@@ -198,3 +197,26 @@ def error_of(frame):
     """(status, text)"""
     assert frame.type == Type.ERROR, frame
     return struct.unpack("<H", frame.payload[:2])[0], frame.payload[2:].decode()
+
+
+def types(frames):
+    return [frame.type for frame in frames]
+
+
+def read_all(client, ack=True):
+    """Everything to the end, acknowledged; checks the order EXIT, ENDED. (output, exit, reason)"""
+    data, end = b"", None
+    while True:
+        frame = client.next()
+        assert frame is not None, "the connection ended without ENDED"
+        if frame.type == Type.OUTPUT:
+            data += frame.payload
+            if ack:
+                client.ack(frame.stream, client.starts[frame.stream].offset + len(data))
+        elif frame.type == Type.EXIT:
+            end = exit_of(frame)
+        elif frame.type == Type.ENDED:
+            assert client.next() is None, "something came after ENDED"
+            return data, end, frame.payload[0]
+        else:
+            assert frame.type == Type.ACCEPTED, frame

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The description of the API, docs/api/openapi.json, and answers held against it.
 
-Only the keywords of JSON Schema that the document uses are known; any other is an error, and so is a
-property of an answer that the document does not name.
+Only the keywords of JSON Schema that the document uses are known; any other is an error, and so is
+a property of an answer that the document does not name.
 """
 
 import json
@@ -34,7 +34,7 @@ def resolve(node):
     return node
 
 
-# --- a value against a schema -------------------------------------------------------------------
+# --- a value against a schema --------------------------------------------------------------------
 
 
 def is_type(value, name):
@@ -115,7 +115,7 @@ def check(schema, value, what):
     assert not found, "\n".join(found) + f"\n{json.dumps(value)[:2000]}"
 
 
-# --- operations ---------------------------------------------------------------------------------
+# --- operations ----------------------------------------------------------------------------------
 
 
 def operations():

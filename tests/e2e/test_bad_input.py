@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Nonsense of every kind is refused with a clear error, and harms nobody.
 
-The wrong bodies and parameters are made from docs/api/openapi.json, which test_openapi.py holds against
-the daemon's own tables: a field that is added there is tried here.
+The wrong bodies and parameters are made from docs/api/openapi.json, which test_openapi.py holds
+against the daemon's own tables: a field that is added there is tried here.
 """
 
 import contextlib
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.shared
 NUL = "a\0b"
 
 
-# --- wrong values, by the schema of what would be right ------------------------------------------------
+# --- wrong values, by the schema of what would be right ------------------------------------------
 
 
 def wrong_integers(schema):
@@ -73,7 +73,22 @@ def wrong_objects(schema):
 
 
 def wrong_durations():
-    yield from (5, True, [], {}, "", "5", "soon", "-1s", "1s2m", "1.s", "4000d", " 1s", "1s ", "1e3s")
+    yield from (
+        5,
+        True,
+        [],
+        {},
+        "",
+        "5",
+        "soon",
+        "-1s",
+        "1s2m",
+        "1.s",
+        "4000d",
+        " 1s",
+        "1s ",
+        "1e3s",
+    )
 
 
 def wrong_values(schema):
@@ -97,7 +112,7 @@ def wrong_values(schema):
         yield from {**kinds, "object": wrong_objects}[kind](schema)
 
 
-# --- bodies ------------------------------------------------------------------------------------------
+# --- bodies --------------------------------------------------------------------------------------
 
 
 def body_schema(operation):
@@ -131,8 +146,8 @@ def target(api):
 
 
 def is_named(name, schema, value, message):
-    """A number that no integer can hold is an error of the JSON, and what stands inside of an object
-    has a name of its own."""
+    """A number that no integer can hold is an error of the JSON, and what stands inside of an
+    object has a name of its own."""
     inner = list(value) if isinstance(value, dict) else []
     inner += openapi.resolve(schema).get("properties", {})
     return name in message or "integer near" in message or any(key in message for key in inner)
@@ -241,7 +256,7 @@ def test_a_request_may_take_as_much_as_its_limit(api):
     assert api.post("/v1/sessions", body + b" " * (limit - len(body) + 1)).code == "too_large"
 
 
-# --- parameters --------------------------------------------------------------------------------------
+# --- parameters ----------------------------------------------------------------------------------
 
 
 def wrong_texts(schema):
@@ -288,18 +303,20 @@ def test_an_unknown_parameter_is_named(api, target, method, path):
 
 
 @pytest.mark.parametrize(
-    "query", ["limit=1&limit=2", "label=%ff", "label=%00", "label=%4", "label=%zz", "&".join(["a"] * 40)]
+    "query",
+    ["limit=1&limit=2", "label=%ff", "label=%00", "label=%4", "label=%zz", "&".join(["a"] * 40)],
 )
 def test_a_query_that_is_no_query_is_refused(api, query):
     answer = api.get(f"/v1/sessions?{query}")
     assert (answer.status, answer.code) == (400, "invalid_argument")
 
 
-# --- paths and methods -------------------------------------------------------------------------------
+# --- paths and methods ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/v1", "/v2/sessions", "/v1/session", "/v1/sessions/", "/v1//sessions", "/V1/daemon",
+    "path",
+    ["/", "/v1", "/v2/sessions", "/v1/session", "/v1/sessions/", "/v1//sessions", "/V1/daemon",
              "/v1/sessions/a/b/c", "/v1/sessions/../daemon", "/v1/sessions/x/nothing"]
 )  # fmt: skip
 def test_a_path_that_there_is_not_is_not_found(api, path):
@@ -336,7 +353,7 @@ def test_a_body_where_none_belongs_is_too_large(api):
     assert (answer.status, answer.code) == (413, "too_large")
 
 
-# --- HTTP ---------------------------------------------------------------------------------------------
+# --- HTTP ----------------------------------------------------------------------------------------
 
 REQUEST = (
     b"POST /v1/sessions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
@@ -383,7 +400,8 @@ def raw_answer(api, data):
         b"GET /v1/" + b"x" * 100_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
         b"POST /v1/sessions HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
         b"POST /v1/sessions HTTP/1.1\r\nHost: x\r\nContent-Length: 1x\r\n\r\n",
-        b"POST /v1/sessions HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}",
+        b"POST /v1/sessions HTTP/1.1\r\nHost: x\r\n"
+        b"Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}",
         b"POST /v1/sessions HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999999999999\r\n\r\n",
         b"POST /v1/sessions HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip\r\n\r\n",
         b"POST /v1/sessions HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n"
@@ -402,7 +420,9 @@ def test_what_is_no_http_is_refused_or_hung_up_on(api, data):
 
 def test_a_chunked_body_is_taken(api):
     data = b'{"command": ["true"], "cwd": "/"}'
-    chunks = b"".join(b"%x\r\n%s\r\n" % (len(data[i : i + 5]), data[i : i + 5]) for i in range(0, 33, 5))
+    chunks = b"".join(
+        b"%x\r\n%s\r\n" % (len(data[i : i + 5]), data[i : i + 5]) for i in range(0, 33, 5)
+    )
     head = b"POST /v1/sessions HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
     assert raw_answer(api, head + chunks + b"0\r\n\r\n") == 201
 

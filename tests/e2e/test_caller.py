@@ -14,7 +14,9 @@ SCRIPT = "umask; ulimit -a; ulimit -aH; pwd; env; nice; cat /proc/self/limits"
 def bare(reeve, command, **kw):
     """What the command says when the caller starts it without reeve."""
     env = {**reeve.env, **kw.pop("env", {})}
-    return subprocess.run(command, env=env, capture_output=True, check=True, cwd=reeve.home, **kw).stdout
+    return subprocess.run(
+        command, env=env, capture_output=True, check=True, cwd=reeve.home, **kw
+    ).stdout
 
 
 def different(a, b):
@@ -71,7 +73,9 @@ def test_a_caller_with_settings_of_its_own_passes_them_on(reeve):
 
 
 def test_the_daemons_own_settings_reach_nobody(reeve):
-    reeve.ok("daemon", "start", preexec_fn=odd_but_reversible, env={"SSH_AUTH_SOCK": "/x", "CI": "true"})
+    reeve.ok(
+        "daemon", "start", preexec_fn=odd_but_reversible, env={"SSH_AUTH_SOCK": "/x", "CI": "true"}
+    )
     assert unexplained(reeve, ["sh", "-c", SCRIPT]) == []
     daemon = {reeve.status()["keeperPid"], reeve.status()["enginePid"]}
     for pid in daemon:
@@ -82,7 +86,9 @@ def test_the_daemons_own_settings_reach_nobody(reeve):
 
 def test_bytes_that_are_not_utf_8_reach_the_command(reeve):
     odd = b"\xff\xfe\xc3("
-    result = reeve("run", "--", "sh", "-c", 'printf "%s|%s" "$1" "$ODD"', "sh", odd, env={"ODD": odd})
+    result = reeve(
+        "run", "--", "sh", "-c", 'printf "%s|%s" "$1" "$ODD"', "sh", odd, env={"ODD": odd}
+    )
     assert result.stdout == odd + b"|" + odd
 
 
@@ -124,4 +130,6 @@ def test_ignored_signals_and_masks_of_the_caller_do_not_reach_the_command(reeve)
 def test_descriptors_above_two_do_not_pass(reeve):
     with open("/dev/null") as file:
         count = "ls /proc/self/fd | wc -l"
-        assert reeve.ok("run", "-c", count, pass_fds=[file.fileno()]) == reeve.ok("run", "-c", count)
+        assert reeve.ok("run", "-c", count, pass_fds=[file.fileno()]) == reeve.ok(
+            "run", "-c", count
+        )

@@ -19,7 +19,7 @@ def said(result):
     return result.returncode, result.stderr.decode()
 
 
-# --- ps -----------------------------------------------------------------------------------------------
+# --- ps ------------------------------------------------------------------------------------------
 
 
 def test_ps_shows_what_runs_and_with_a_all(reeve):
@@ -69,7 +69,7 @@ def test_a_session_name_cannot_write_to_the_terminal(reeve):
     assert "\x1b" not in reeve.ok("ps") and "\x07" not in reeve.ok("ps")
 
 
-# --- logs ---------------------------------------------------------------------------------------------
+# --- logs ----------------------------------------------------------------------------------------
 
 
 def test_logs_gives_what_was_written_to_the_byte(reeve):
@@ -120,7 +120,7 @@ def test_logs_of_several_sessions_are_told_apart(reeve):
     assert out.index("a") < out.index("from a") < out.index("from b")
 
 
-# --- inspect, tree ---------------------------------------------------------------------------------------
+# --- inspect, tree -------------------------------------------------------------------------------
 
 
 def test_inspect_shows_one_as_an_object_and_several_as_a_list(reeve):
@@ -149,7 +149,7 @@ def test_tree_shows_children_below_their_parents(reeve):
     assert {item["comm"] for item in items} == {"sh", "sleep"}
 
 
-# --- send, attach ---------------------------------------------------------------------------------------
+# --- send, attach --------------------------------------------------------------------------------
 
 
 def test_send_types_a_line_or_less_or_a_file(reeve):
@@ -211,7 +211,7 @@ def test_interrupting_a_watcher_ends_nothing(reeve):
     assert reeve.json("inspect", session)["status"] == "running"
 
 
-# --- stop, kill, wait -----------------------------------------------------------------------------------
+# --- stop, kill, wait ----------------------------------------------------------------------------
 
 
 def test_stop_prints_what_it_stopped(reeve):
@@ -266,7 +266,7 @@ def test_wait_until_something_is_written(reeve):
     assert reeve("wait", "--until", "log=no", "--timeout", "30ms", session).returncode == 124
 
 
-# --- rm, purge ------------------------------------------------------------------------------------------
+# --- rm, purge -----------------------------------------------------------------------------------
 
 
 def test_rm_removes_what_has_ended_and_by_force_what_runs(reeve):
@@ -297,7 +297,7 @@ def test_purge_counts_what_it_removes(reeve):
     assert reeve.ok("ps", "-a", "-q") == live
 
 
-# --- errors ---------------------------------------------------------------------------------------------
+# --- errors --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -305,7 +305,8 @@ def test_purge_counts_what_it_removes(reeve):
     [
         ["logs"], ["stop"], ["kill"], ["wait"], ["inspect"], ["rm"], ["send"], ["attach"], ["tree"],
         ["attach", "a", "b"], ["no-such-command"], ["ps", "extra"], ["ps", "--no-such-option"], [],
-        ["kill", "-s", "NO", "x"], ["stop", "--grace", "soon", "x"], ["wait", "--until", "doom", "x"],
+        ["kill", "-s", "NO", "x"], ["stop", "--grace", "soon", "x"],
+        ["wait", "--until", "doom", "x"],
         ["logs", "-n", "x", "x"], ["daemon", "no-such"], ["daemon"], ["logs", ""],
         ["logs", "--stream", "pty", "x"],
     ],
@@ -319,7 +320,9 @@ def test_wrong_usage_is_exit_status_2(shared_reeve, words):
     assert text.startswith(("reeve: ", "Usage: reeve"))
 
 
-@pytest.mark.parametrize("verb", ["logs", "stop", "kill", "wait", "inspect", "rm", "tree", "attach"])
+@pytest.mark.parametrize(
+    "verb", ["logs", "stop", "kill", "wait", "inspect", "rm", "tree", "attach"]
+)
 def test_a_session_that_is_not_there_is_named(shared_reeve, verb):
     status, text = said(shared_reeve(verb, "nobody"))
     assert (status, text) == (1, 'reeve: no session "nobody"; `reeve ps -a` lists them all\n')
@@ -340,7 +343,9 @@ def test_an_unreachable_daemon_is_125(reeve):
 
 def test_every_command_explains_itself(shared_reeve):
     names = re.findall(r"^  (\w+) ", shared_reeve.ok("--help"), re.M)
-    assert {"run", "ps", "logs", "attach", "send", "stop", "kill", "wait", "rm", "purge"} <= set(names)
+    assert {"run", "ps", "logs", "attach", "send", "stop", "kill", "wait", "rm", "purge"} <= set(
+        names
+    )
     for name in names:
         shown = shared_reeve.ok(name, "--help")
         assert shown.startswith(f"Usage: reeve {name}") and shown == shared_reeve.ok("help", name)

@@ -14,7 +14,7 @@ def status_of(reeve):
     return result.returncode, result.stdout.decode().strip()
 
 
-# --- start and status --------------------------------------------------------------------------------
+# --- start and status ----------------------------------------------------------------------------
 
 
 def test_status_says_stopped_running_and_stopped_again(reeve):
@@ -51,8 +51,7 @@ def test_of_many_starts_at_once_exactly_one_wins(reeve):
 def is_keeper(pid):
     with contextlib.suppress(OSError):
         return os.path.basename(os.readlink(f"/proc/{pid}/exe")) == "reeve-keeper" and (
-            os.stat(f"/proc/{pid}").st_uid == os.geteuid()
-            and not is_child_of_keeper(pid)
+            os.stat(f"/proc/{pid}").st_uid == os.geteuid() and not is_child_of_keeper(pid)
         )
     return False
 
@@ -107,7 +106,7 @@ def test_a_directory_that_others_could_write_to_is_refused(reeve):
     assert result.returncode not in (0, 2) and str(reeve.dir).encode() in result.stderr
 
 
-# --- stale things ---------------------------------------------------------------------------------------
+# --- stale things --------------------------------------------------------------------------------
 
 
 def kill_all(reeve):
@@ -152,7 +151,7 @@ def test_the_pid_of_another_process_is_stale(reeve):
         sleeper.wait()
 
 
-# --- stop -----------------------------------------------------------------------------------------------
+# --- stop ----------------------------------------------------------------------------------------
 
 
 def test_stop_ends_the_sessions_first(reeve):
@@ -222,7 +221,7 @@ def test_a_new_session_is_refused_while_the_daemon_stops(reeve):
     wait_for(lambda: reeve.status() is None, what="the end of the daemon")
 
 
-# --- restart, crash ------------------------------------------------------------------------------------
+# --- restart, crash ------------------------------------------------------------------------------
 
 
 def test_restart_keeps_all_sessions(reeve):
@@ -261,7 +260,7 @@ def test_a_keeper_that_dies_loses_no_session(reeve):
     assert reeve.ok("logs", session) == "still here"
 
 
-# --- the log --------------------------------------------------------------------------------------------
+# --- the log -------------------------------------------------------------------------------------
 
 
 def test_the_log_is_appended_and_shown(reeve):

@@ -87,7 +87,9 @@ def test_the_live_session_comes_before_ended_ones_of_the_same_name(api):
 
 
 def test_replace_stops_the_holder_of_the_name_first(api):
-    holder = api.sh("trap 'echo bye; exit' TERM; echo ready; while :; do sleep 0.01; done", name="web")
+    holder = api.sh(
+        "trap 'echo bye; exit' TERM; echo ready; while :; do sleep 0.01; done", name="web"
+    )
     api.logs(holder, wait="20s")
     new = api.spawn(*FOREVER, name="web", replace=True)
     old = api.show(holder)
@@ -168,7 +170,7 @@ def test_every_route_of_a_session_says_that_it_is_not_there(api):
         assert (answer.status, answer.code) == (404, "not_found"), (method, action)
 
 
-# --- lists --------------------------------------------------------------------------------------
+# --- lists ---------------------------------------------------------------------------------------
 
 
 def ids(answer):
@@ -223,7 +225,7 @@ def test_absent_fields_are_left_out(api):
         assert name not in session
 
 
-# --- secrets ------------------------------------------------------------------------------------
+# --- secrets -------------------------------------------------------------------------------------
 
 
 def test_secrets_are_shown_to_nobody_but_who_asks_for_them(api):
@@ -237,7 +239,7 @@ def test_secrets_are_shown_to_nobody_but_who_asks_for_them(api):
     assert api.get(api.path_of(session, raw="true")).json["command"] == command
 
 
-# --- removing -----------------------------------------------------------------------------------
+# --- removing ------------------------------------------------------------------------------------
 
 
 def test_a_live_session_is_removed_only_by_force(api):
@@ -287,7 +289,7 @@ def test_the_output_of_a_removed_session_is_gone_and_its_follower_is_told(api):
     assert api.get(api.path_of(session, "/logs")).status == 404
 
 
-# --- idempotency --------------------------------------------------------------------------------
+# --- idempotency ---------------------------------------------------------------------------------
 
 
 def test_the_same_key_and_body_give_the_same_session(api):

@@ -93,7 +93,7 @@ def test_too_many_spawns_at_a_time_are_told_to_come_again(api):
     assert all(api.output(body) == f"{i}\n".encode() for i, body in started.items())
 
 
-# --- descriptors --------------------------------------------------------------------------------------
+# --- descriptors ---------------------------------------------------------------------------------
 
 
 def few_descriptors():
@@ -139,12 +139,13 @@ def test_without_descriptors_a_connection_is_refused_and_others_go_on(reeve):
     assert reeve.status()["keeperPid"]
 
 
-# --- the disk -----------------------------------------------------------------------------------------
+# --- the disk ------------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def full_disk(reeve):
-    """(Api, fill) of a daemon whose directory is a file system of its own; fill() leaves no byte."""
+    """(Api, fill, ballast) of a daemon whose directory is a file system of its own. fill() leaves
+    no byte of it, and the file `ballast` is what it is filled with."""
     home = reeve.dir / "disk"
     home.mkdir(mode=0o700)
     script = f"mount -t tmpfs -o size=512k,mode=0700 none {home} && exec {BUILD}/reeve daemon run"

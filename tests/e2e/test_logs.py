@@ -42,7 +42,7 @@ def ended(api, *command, **fields):
     return session
 
 
-# --- byte-exact -----------------------------------------------------------------------------------
+# --- byte-exact ----------------------------------------------------------------------------------
 
 
 def test_output_is_kept_to_the_byte(api):
@@ -111,7 +111,7 @@ def test_many_small_writes_are_all_kept(api):
     assert api.raw(session, stream="stdout") == b"".join(b"%06d\n" % i for i in range(30000))
 
 
-# --- parts ----------------------------------------------------------------------------------------
+# --- parts ---------------------------------------------------------------------------------------
 
 
 def test_reading_goes_on_where_the_last_page_ended(api):
@@ -255,7 +255,7 @@ def test_lines_as_objects_have_stream_offset_and_time(api):
     assert [line.get("partial", False) for line in lines] == [False, False, True]
 
 
-# --- waiting and following ---------------------------------------------------------------------------
+# --- waiting and following -----------------------------------------------------------------------
 
 
 def test_wait_answers_when_something_comes(api):
@@ -400,7 +400,9 @@ def test_a_follower_that_is_lapped_is_told_where_to_go_on(api):
         size = sum(len(chunk) for chunk in chunks(connection))
         while b"\r\n\r\n" not in connection.buffer:
             assert connection.more(), "there is no trailer"
-        trailer = dict(line.split(": ") for line in connection.buffer.decode().split("\r\n") if line)
+        trailer = dict(
+            line.split(": ") for line in connection.buffer.decode().split("\r\n") if line
+        )
     assert size < 4 * ROUND
     assert size < int(trailer["Reeve-Next"]) == 3 * ROUND
     rest = api.raw(session, stream="stdout", from_=trailer["Reeve-Next"])
@@ -414,11 +416,13 @@ def test_a_reader_that_does_not_read_blocks_nobody(api):
         connection.sock.sendall(f"GET {target} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
         written = api.show(session)["streams"]["stdout"]["written"]
         for _ in range(3):
-            wait_for(lambda: api.show(session)["streams"]["stdout"]["written"] > written + 10 * ROUND)
+            wait_for(
+                lambda: api.show(session)["streams"]["stdout"]["written"] > written + 10 * ROUND
+            )
             written = api.show(session)["streams"]["stdout"]["written"]
 
 
-# --- what is refused --------------------------------------------------------------------------------
+# --- what is refused -----------------------------------------------------------------------------
 
 
 @pytest.mark.shared
@@ -445,7 +449,7 @@ def test_a_parameter_that_is_there_twice_is_refused(api):
     assert (answer.status, answer.code) == (400, "invalid_argument")
 
 
-# --- tails ------------------------------------------------------------------------------------------
+# --- tails ---------------------------------------------------------------------------------------
 
 
 def test_the_tails_of_a_session_are_cut_at_characters(api):
@@ -466,4 +470,8 @@ def test_output_is_the_same_after_the_engine_was_killed(reeve, api):
     session = ended(api, *write_big(2 * ROUND))
     before = [api.show(session), api.raw(session), api.logs(session, stream="stdout", tail=5)]
     reeve.kill_engine()
-    assert [api.show(session), api.raw(session), api.logs(session, stream="stdout", tail=5)] == before
+    assert [
+        api.show(session),
+        api.raw(session),
+        api.logs(session, stream="stdout", tail=5),
+    ] == before

@@ -185,7 +185,11 @@ def test_the_checks_know_every_keyword_of_the_schemas():
             [{"a": ""}],
             [{}, {"a": 1}, {"a": "", "b": 1}, []],
         ),
-        ({"type": "object", "additionalProperties": {"type": "boolean"}}, [{"x": True}], [{"x": 1}]),
+        (
+            {"type": "object", "additionalProperties": {"type": "boolean"}},
+            [{"x": True}],
+            [{"x": 1}],
+        ),
         ({"oneOf": [{"type": "string"}, {"const": 1}]}, ["", 1], [2, None]),
     ],
 )

@@ -16,7 +16,7 @@ def lines_of(reeve, client, n=1):
     return [client.stdout.readline() for _ in range(n)]
 
 
-# --- in the foreground ---------------------------------------------------------------------------------
+# --- in the foreground ---------------------------------------------------------------------------
 
 
 def test_streams_pass_byte_for_byte(reeve):
@@ -136,7 +136,9 @@ def test_without_input_the_command_reads_from_null(reeve):
 
 
 def test_run_returns_at_the_exit_and_not_at_the_end_of_descendants(reeve):
-    result = reeve("run", "--leftovers", "keep", "--name", "job", "-c", "sleep 1000 & echo out; exit 4")
+    result = reeve(
+        "run", "--leftovers", "keep", "--name", "job", "-c", "sleep 1000 & echo out; exit 4"
+    )
     assert (result.returncode, result.stdout) == (4, b"out\n")
     assert reeve.json("inspect", "job")["treeAlive"] is True
 
@@ -168,7 +170,7 @@ def test_the_engine_may_die_meanwhile(reeve):
     assert (out, errors, client.returncode) == (b"two\n", b"", 5)
 
 
-# --- what cannot be run --------------------------------------------------------------------------------
+# --- what cannot be run --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("options", [[], ["-d"]], ids=["foreground", "detached"])
@@ -198,7 +200,8 @@ def test_one_word_with_spaces_gets_the_hint(reeve):
         (["--backlog", "lots", "true"], b"lots"), (["--label", "x", "true"], b"--label"),
         (["--stop-signal", "NO", "true"], b"NO"), (["--leftovers", "eat", "true"], b"leftovers"),
         (["--env-file", "/no/such", "true"], b"/no/such"), (["--name", "a b", "true"], b"a b"),
-        (["--stop", "nonsense", "true"], b"nonsense"), (["--grace", "1s", "--stop", "KILL", "x"], b"--stop"),
+        (["--stop", "nonsense", "true"], b"nonsense"),
+        (["--grace", "1s", "--stop", "KILL", "x"], b"--stop"),
         (["--with-pid", "x", "true"], b"x"), (["-d", "--ready", "what", "true"], b"what"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -218,7 +221,7 @@ def test_a_name_that_is_taken_is_refused_or_taken_over(reeve):
     assert reeve.json("inspect", "web")["id"] == second
 
 
-# --- detached -------------------------------------------------------------------------------------------
+# --- detached ------------------------------------------------------------------------------------
 
 
 def test_detached_prints_the_id_alone(reeve):
@@ -241,8 +244,8 @@ def test_the_same_key_gives_the_same_session(reeve):
 
 
 def test_labels_title_and_originator_are_kept(reeve):
-    reeve.ok("run", "-d", "-l", "app=web", "-l", "tier=", "--title", "My\tjob", "--originator", "me",
-             "--name", "x", "--", "true")  # fmt: skip
+    options = ("-l", "app=web", "-l", "tier=", "--title", "My\tjob", "--originator", "me")
+    reeve.ok("run", "-d", *options, "--name", "x", "--", "true")
     session = reeve.json("inspect", "x")
     assert session["labels"] == {"app": "web", "tier": ""}
     assert (session["title"], session["originator"]) == ("My\tjob", "me")
@@ -256,7 +259,9 @@ def test_ready_waits_for_a_line(reeve):
 
 def test_not_ready_in_time_shows_the_output_and_leaves_the_session(reeve):
     script = "echo problem >&2; exec sleep 1000"
-    result = reeve("run", "-d", "--name", "x", "--ready", "log=never", "--ready-timeout", "300ms", "-c", script)
+    result = reeve(
+        "run", "-d", "--name", "x", "--ready", "log=never", "--ready-timeout", "300ms", "-c", script
+    )
     assert result.returncode == 124 and b"problem" in result.stderr
     assert reeve.json("inspect", "x")["status"] == "running"
 
@@ -268,11 +273,14 @@ def test_dead_before_ready_shows_the_output(reeve):
 
 def test_an_inner_session_ends_with_the_outer_one(reeve):
     exe = BUILD / "reeve"
-    inner = f"{exe} run -d --name inner -- sleep 1000; {exe} run -d --no-parent --name free -- sleep 1000"
-    outer = reeve.ok("run", "-d", "--name", "outer", "-c", f"{inner}; exec sleep 1000")
+    inner = f"{exe} run -d --name inner -- sleep 1000"
+    free = f"{exe} run -d --no-parent --name free -- sleep 1000"
+    outer = reeve.ok("run", "-d", "--name", "outer", "-c", f"{inner}; {free}; exec sleep 1000")
     wait_for(lambda: find(reeve, "inner") and find(reeve, "free"))
     assert reeve.json("inspect", "inner")["parentId"] == outer
-    wait_for(lambda: len(reeve.json("tree", "--json", "outer")["items"]) == 1, what="the sleep alone")
+    wait_for(
+        lambda: len(reeve.json("tree", "--json", "outer")["items"]) == 1, what="the sleep alone"
+    )
     reeve.ok("stop", "outer")
     assert reeve("wait", "inner").returncode == 128 + 15
     assert reeve.json("inspect", "free")["status"] == "running"

@@ -26,7 +26,7 @@ def lines_of(api, script, **fields):
     return answer_of(api, "sh", "-c", script, **fields).decode().splitlines()
 
 
-# --- environment --------------------------------------------------------------------------------
+# --- environment ---------------------------------------------------------------------------------
 
 
 def environment(api, **fields):
@@ -112,7 +112,10 @@ def test_an_impossible_umask_is_refused(api, mask):
     assert "umask" in answer.json["error"]["message"]
 
 
-LIMITS = "import json, resource; print(json.dumps([resource.getrlimit(getattr(resource, n)) for n in {}]))"
+LIMITS = (
+    "import json, resource\n"
+    "print(json.dumps([resource.getrlimit(getattr(resource, n)) for n in {}]))"
+)
 
 
 def test_limits_are_what_was_asked_for(api):
@@ -223,7 +226,7 @@ def test_a_script_without_an_interpreter_line_is_run_by_sh(api, reeve):
     assert answer_of(api, str(reeve.home / "script"), "x") == b"x\n"
 
 
-# --- what cannot be started -----------------------------------------------------------------------
+# --- what cannot be started ----------------------------------------------------------------------
 
 
 def refusal(api, *command, **fields):
@@ -332,7 +335,7 @@ def test_a_failed_spawn_leaves_no_process_and_no_descriptor(reeve, api):
     wait_for(lambda: descriptors() < before + 10, what="the release of the descriptors")
 
 
-# --- fields that exclude each other ----------------------------------------------------------------
+# --- fields that exclude each other --------------------------------------------------------------
 
 
 @pytest.mark.shared
@@ -381,7 +384,7 @@ def test_too_many_labels_are_too_large(api):
     assert api.try_spawn("true", labels={f"l{i}": "" for i in range(64)}).status == 201
 
 
-# --- parents, owners, time -------------------------------------------------------------------------
+# --- parents, owners, time -----------------------------------------------------------------------
 
 
 def test_an_inner_session_names_its_parent_and_ends_with_it(api):

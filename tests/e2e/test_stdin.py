@@ -146,7 +146,9 @@ def test_stdin_of_an_ended_session_is_closed(api):
 
 @pytest.mark.shared
 @pytest.mark.parametrize(
-    "query", [{"at": "-1"}, {"at": "x"}, {"at": str(1 << 63)}, {"eof": "maybe"}, {"to": "1"}], ids=str
+    "query",
+    [{"at": "-1"}, {"at": "x"}, {"at": str(1 << 63)}, {"eof": "maybe"}, {"to": "1"}],
+    ids=str,
 )
 def test_a_query_that_makes_no_sense_is_refused_by_name(api, query):
     session = cat(api)

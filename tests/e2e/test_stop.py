@@ -29,7 +29,7 @@ def end_of(session):
     return end["exitCode"], end.get("signal"), end["outcome"], end["cause"], session["status"]
 
 
-# --- by itself --------------------------------------------------------------------------------------
+# --- by itself -----------------------------------------------------------------------------------
 
 
 @pytest.mark.shared
@@ -55,7 +55,7 @@ def test_the_exit_record_has_time_and_usage(api):
     assert session["exit"]["rusage"]["maxRssKib"] > 100
 
 
-# --- stop ---------------------------------------------------------------------------------------------
+# --- stop ----------------------------------------------------------------------------------------
 
 
 def test_stop_sends_term_and_tells_what_ended_it(api):
@@ -77,7 +77,9 @@ def test_stop_kills_what_survives_the_grace(api):
 
 
 def test_stop_begins_with_the_signal_that_is_asked_for(api):
-    script = "trap 'echo int' INT; trap 'echo term; exit' TERM; echo ready; while :; do sleep 0.02; done"
+    script = (
+        "trap 'echo int' INT; trap 'echo term; exit' TERM; echo ready; while :; do sleep 0.02; done"
+    )
     session = api.stop(ready(api, script), signal="INT", grace="300ms")
     assert api.raw(session, stream="stdout") == b"ready\nint\n"
     assert session["exit"]["outcome"] == "hard"
@@ -200,7 +202,7 @@ def test_a_stop_that_makes_no_sense_is_refused_and_stops_nothing(api, body):
     assert api.show(session)["status"] == "running"
 
 
-# --- kill ---------------------------------------------------------------------------------------------
+# --- kill ----------------------------------------------------------------------------------------
 
 
 def test_kill_sends_kill_by_default(api):
@@ -264,7 +266,7 @@ def test_a_signal_that_there_is_not_is_refused(api, signal):
     assert api.show(session)["status"] == "running"
 
 
-# --- leftovers ----------------------------------------------------------------------------------------
+# --- leftovers -----------------------------------------------------------------------------------
 
 
 def test_the_exit_does_not_wait_for_a_descendant_that_holds_the_pipe(api):
@@ -315,7 +317,9 @@ def test_leftovers_that_are_kept_go_on_and_are_listed(api):
 
 
 def test_output_of_leftovers_is_kept_too(api):
-    session = api.sh("(read x <fifo; echo later) & echo now; exit 0", leftovers="keep", cwd=make_fifo(api))
+    session = api.sh(
+        "(read x <fifo; echo later) & echo now; exit 0", leftovers="keep", cwd=make_fifo(api)
+    )
     api.wait(session)
     assert api.raw(session, stream="stdout") == b"now\n"
     with open(os.path.join(api.cwd, "fifo"), "w") as fifo:
@@ -338,7 +342,9 @@ def test_leftovers_can_be_made_a_failure(api):
 
 def test_leftovers_end_by_the_stop_plan(api):
     child = "trap 'echo term; exit' TERM; echo up; while :; do sleep 0.02; done"
-    session = api.sh(f"({child}) & while ! [ -e up ]; do read x <fifo; done; exit 0", cwd=make_fifo(api))
+    session = api.sh(
+        f"({child}) & while ! [ -e up ]; do read x <fifo; done; exit 0", cwd=make_fifo(api)
+    )
     api.logs(session, stream="stdout", wait="20s")
     open(os.path.join(api.cwd, "up"), "w").close()
     with open(os.path.join(api.cwd, "fifo"), "w") as fifo:
@@ -347,7 +353,7 @@ def test_leftovers_end_by_the_stop_plan(api):
     assert api.raw(session, stream="stdout") == b"up\nterm\n"
 
 
-# --- the tree -----------------------------------------------------------------------------------------
+# --- the tree ------------------------------------------------------------------------------------
 
 
 def test_the_tree_lists_the_processes_of_a_session(api):
@@ -373,7 +379,7 @@ def test_the_tree_of_what_has_ended_is_empty(api):
     assert api.get(api.path_of(session, "/tree")).json == {"items": []}
 
 
-# --- many ---------------------------------------------------------------------------------------------
+# --- many ----------------------------------------------------------------------------------------
 
 
 def test_all_sessions_that_fit_are_stopped_together(api):

@@ -25,7 +25,9 @@ def wait_input(api, session):
 
 
 def test_the_command_has_a_terminal_of_the_size_that_was_asked_for(api):
-    session = pty(api, "tty; stty size; test -t 0 && test -t 1 && test -t 2 && echo all", rows=33, cols=99)
+    session = pty(
+        api, "tty; stty size; test -t 0 && test -t 1 && test -t 2 && echo all", rows=33, cols=99
+    )
     assert session["id"].startswith("pty-") and session["kind"] == "pty"
     lines = api.output(session, "pty").decode().split("\r\n")
     assert lines[0].startswith("/dev/pts/") and lines[1:] == ["33 99", "all", ""]

@@ -97,7 +97,7 @@ def test_a_client_that_goes_while_it_waits_is_no_harm(api):
     assert api.wait(session)["exitCode"] == -9
 
 
-# --- output, silence, ports ---------------------------------------------------------------------------
+# --- output, silence, ports ----------------------------------------------------------------------
 
 
 def test_a_line_that_matches_ends_the_wait_and_is_shown(api):
@@ -172,7 +172,7 @@ def test_an_answer_to_http_ends_a_wait(api, server):
     assert (result["fired"], result["httpStatus"]) == ("http", 200)
 
 
-# --- ready at the start ---------------------------------------------------------------------------------
+# --- ready at the start --------------------------------------------------------------------------
 
 
 def test_a_spawn_can_be_answered_when_the_session_is_ready(api):
@@ -199,7 +199,7 @@ def test_a_command_that_cannot_be_started_is_not_waited_for(api):
     assert (answer.status, answer.json["error"]["details"]["step"]) == (400, "execve")
 
 
-# --- what is refused --------------------------------------------------------------------------------
+# --- what is refused -----------------------------------------------------------------------------
 
 
 @pytest.mark.shared
