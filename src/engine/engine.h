@@ -33,9 +33,10 @@ struct cgroup_pool {
 	uv_timer_t sweep;
 };
 
-/* Chains of sessions that hash alike. One that has ended leaves the second when it is met there. */
+/* Chains of sessions that hash alike. One that has ended leaves `by_name` when it is met there. */
 struct lookup {
 	struct session *by_id[LOOKUP_PLACES];
+	struct session *by_key[LOOKUP_PLACES]; /* those made with an idempotency key */
 	struct session *by_name[LOOKUP_PLACES]; /* live ones */
 	unsigned last_number[LOOKUP_PLACES];	/* of names like `make-17`, by `make` */
 };

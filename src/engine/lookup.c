@@ -17,18 +17,32 @@ static unsigned place_of(const char *text)
 	return (hash ^ hash >> 16) % LOOKUP_PLACES;
 }
 
+static struct session **keyed(struct engine *e, uint64_t hash)
+{
+	return &e->lookup.by_key[hash % LOOKUP_PLACES];
+}
+
+static uint64_t key_of(const struct session *s)
+{
+	return word_load(&s->words->key_hash[0]);
+}
+
 void lookup_add(struct session *s)
 {
 	struct lookup *l = &s->engine->lookup;
-	struct session **by_id = &l->by_id[place_of(s->id)];
+	struct session **place = &l->by_id[place_of(s->id)];
 
-	s->next_by_id = *by_id;
-	*by_id = s;
+	s->next_by_id = *place;
+	*place = s;
+	if (key_of(s) != 0) {
+		place = keyed(s->engine, key_of(s));
+		s->next_by_key = *place;
+		*place = s;
+	}
 	if (s->name && !session_ended(s)) {
-		struct session **by_name = &l->by_name[place_of(s->name)];
-
-		s->next_by_name = *by_name;
-		*by_name = s;
+		place = &l->by_name[place_of(s->name)];
+		s->next_by_name = *place;
+		*place = s;
 	}
 }
 
@@ -41,6 +55,11 @@ void lookup_remove(struct session *s)
 		at = &(*at)->next_by_id;
 	if (*at)
 		*at = s->next_by_id;
+	at = keyed(s->engine, key_of(s));
+	while (*at && *at != s)
+		at = &(*at)->next_by_key;
+	if (*at)
+		*at = s->next_by_key;
 	at = s->name ? &l->by_name[place_of(s->name)] : NULL;
 	while (at && *at && *at != s)
 		at = &(*at)->next_by_name;
@@ -70,9 +89,8 @@ struct session *session_by_name(struct engine *e, const char *name)
 
 struct session *session_by_key(struct engine *e, const uint64_t hash[2])
 {
-	for (struct session *s = e->last; s; s = s->older)
-		if (word_load(&s->words->key_hash[0]) == hash[0] &&
-		    word_load(&s->words->key_hash[1]) == hash[1])
+	for (struct session *s = *keyed(e, hash[0]); s; s = s->next_by_key)
+		if (key_of(s) == hash[0] && word_load(&s->words->key_hash[1]) == hash[1])
 			return s;
 	return NULL;
 }

@@ -59,7 +59,7 @@ struct stream {
 struct session {
 	struct engine *engine;
 	struct session *newer, *older;
-	struct session *next_by_id, *next_by_name; /* lookup.c */
+	struct session *next_by_id, *next_by_key, *next_by_name; /* lookup.c */
 	unsigned slot;
 	struct control_slot *words;
 	char id[SESSION_ID_MAX];
