@@ -2,21 +2,10 @@
 /* fuzz_session.c - an engine that loads a slot whose record and memory hold anything, and works
  * with it: what it cannot trust it refuses, and it stays within the memory that is mapped. */
 #include "api/page.h"
-#include "base/clock.h"
-#include "base/fd.h"
-#include "base/log.h"
 #include "core/cursor.h"
-#include "core/pipes.h"
 #include "core/stopplan.h"
-#include "engine/attachment.h"
-#include "engine/budget.h"
-#include "engine/session.h"
+#include "engine.h"
 #include "words.h"
-#include <errno.h>
-#include <fcntl.h>
-#include <signal.h>
-#include <sys/mman.h>
-#include <sys/socket.h>
 
 #define LOADED     1U
 #define MEMORY_MAX (8 * MiB) /* what a run maps at most */
@@ -61,57 +50,13 @@ int __wrap_munmap(void *at, size_t size)
 	return __real_munmap((char *)at - LAYOUT_PAGE, whole + 2 * LAYOUT_PAGE);
 }
 
-/* --- the engine ------------------------------------------------------------------------------ */
-
-static struct engine e;
-static int keeper; /* its end of the link */
 static uint8_t noise[FILL_MAX];
 
 static void prepare(void)
 {
-	int pair[2];
-
-	log_set(-1, LEVEL_ERROR, "fuzz");
-	signal(SIGPIPE, SIG_IGN);
+	prepare_engine();
 	for (size_t i = 0; i < sizeof(noise); i++)
 		noise[i] = (uint8_t)(i * 7);
-	e.memory = mmap(NULL, CONTROL_SIZE, PROT_READ | PROT_WRITE,
-			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	must(e.memory != MAP_FAILED);
-	e.daemon = control_daemon(e.memory);
-	e.dir = "/nonexistent";
-	e.roster.fd = -1;
-	for (unsigned i = 0; i < N_DAEMON_FDS; i++)
-		e.daemon_fds[i] = -1;
-	must(uv_loop_init(&e.loop) == 0);
-	must(uv_timer_init(&e.loop, &e.leaving) == 0);
-	e.leaving.data = &e;
-	housekeeping_init(&e);
-	budget_init(&e);
-	cgroups_init(&e);
-	must(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) == 0);
-	e.link.sock = pair[0];
-	keeper = pair[1];
-	must(pipe_make(pair, 1, 1, 0) == 0);
-	e.capture = (struct capture){ .daemon = e.daemon, .pipe_r = pair[0], .pipe_w = pair[1] };
-	must(pipe_make(pair, 1, 1, 0) == 0);
-	e.feed = (struct feed){ .daemon = e.daemon, .pipe_r = pair[0], .pipe_w = pair[1] };
-}
-
-static void drain_link(void)
-{
-	struct link_message m;
-	int table[N_LINK_FDS];
-
-	while (link_receive(keeper, &m, table) > 0)
-		link_close_fds(table);
-}
-
-static void turn(unsigned times)
-{
-	while (times-- > 0)
-		uv_run(&e.loop, UV_RUN_NOWAIT);
-	drain_link();
 }
 
 /* --- what is to be loaded -------------------------------------------------------------------- */
