@@ -53,14 +53,16 @@ pytest() { # DIR TESTS
 
 # From copies that the user can read, with a home of its own.
 pytest_as_user() { # DIR TESTS
-	mkdir "$HOME_OF_USER/build" &&
-		cp "$1/reeve" "$1/reeved" "$1/reeve-keeper" "$HOME_OF_USER/build" &&
+	mkdir -p "$HOME_OF_USER/$1/tests" &&
+		cp "$1/reeve" "$1/reeved" "$1/reeve-keeper" "$HOME_OF_USER/$1" &&
+		{ [ ! -d "$1/tests/torture" ] ||
+			cp -R "$1/tests/torture" "$HOME_OF_USER/$1/tests"; } &&
 		cp -R docs tests "$HOME_OF_USER" && chown -R $NOBODY:$NOBODY "$HOME_OF_USER" &&
 		(
 			cd "$HOME_OF_USER" || exit 1
 			# shellcheck disable=SC2086
 			setpriv --reuid $NOBODY --regid $NOBODY --clear-groups --reset-env \
-				env HOME="$PWD" REEVE_BUILD="$PWD/build" \
+				env HOME="$PWD" REEVE_BUILD="$PWD/$1" \
 				$PYTEST --junitxml="$PWD/report.xml" "$2"
 		)
 	user_status=$?
@@ -84,9 +86,9 @@ if runner build-asan tree build-asan --native-file tools/native/sanitize.ini; th
 	runner unit-asan unit build-asan
 	runner e2e-asan pytest build-asan tests/e2e
 fi
-if ls tests/torture/test_*.py >/dev/null 2>&1 &&
-	runner build-torture tree build-torture -Dtorture=true; then
+if runner build-torture tree build-torture -Dtorture=true; then
 	runner torture pytest build-torture tests/torture
+	[ "$(id -u)" -ne 0 ] || runner torture-user pytest_as_user build-torture tests/torture
 fi
 
 /usr/bin/python3 -B tools/tally.py "$RESULTS"

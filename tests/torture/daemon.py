@@ -303,6 +303,7 @@ class Daemon:
         with open(self.dir / "log", "ab") as log:
             keeper = subprocess.Popen(
                 [BUILD / "reeve-keeper", "--dir", self.dir, "--foreground"],
+                cwd=self.dir,
                 env=self.env,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -375,9 +376,13 @@ class Daemon:
     def takeovers(self):
         return self.log().count("took over the sessions")
 
+    def context(self):
+        """What every spawn request says of its surroundings: not every user has a home."""
+        return {"env": self.env, "cwd": str(self.dir)}
+
     def spawn(self, *command, key=None, **fields):
         """Starts a session over the API, however many engines die over it."""
-        body = {"command": [str(word) for word in command], "env": self.env, **fields}
+        body = {"command": [str(word) for word in command], **self.context(), **fields}
         headers = {"Idempotency-Key": key or f"{random.getrandbits(64):x}"}
         return self.api.ok("POST", "/v1/sessions", body, headers)
 

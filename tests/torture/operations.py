@@ -50,9 +50,7 @@ class Operation:
     # helpers
 
     def spawn(self, *command, **fields):
-        self.session = self.daemon.spawn(
-            *command, name=self.called, cwd=str(self.daemon.dir), **fields
-        )["processId"]
+        self.session = self.daemon.spawn(*command, name=self.called, **fields)["processId"]
 
     def shell(self, line, **fields):
         self.spawn("sh", "-c", line, **fields)
@@ -103,7 +101,7 @@ class SpawnFails(Operation):
     name = "a spawn that fails"
 
     def run(self):
-        body = {"command": ["/no/such/command"], "name": self.called}
+        body = {"command": ["/no/such/command"], "name": self.called, **self.daemon.context()}
         headers = {"Idempotency-Key": self.called}
         self.answer = self.api("POST", "/v1/sessions", body, headers)
 
@@ -434,7 +432,7 @@ class UncertainSpawn(Spawn):
     def run(self):
         self.runs = self.daemon.dir / f"{self.called}.runs"
         line = f"echo run >>{self.runs}; exec sleep 600"
-        body = {"command": ["sh", "-c", line], "env": self.daemon.env, "name": self.called}
+        body = {"command": ["sh", "-c", line], "name": self.called, **self.daemon.context()}
         self.answer = self.api("POST", "/v1/sessions", body, {"Idempotency-Key": self.called})
 
     def check(self):
