@@ -416,14 +416,16 @@ def shared_reeve():
 def shared_api(shared_reeve):
     api = shared_reeve.api
     yield api
-    api.post("/v1/sessions/stop", {})
+    for session in api.get("/v1/sessions?all=false").json["items"]:
+        api.post(api.path_of(session, "/stop"), {"plan": "KILL"})
     api.post("/v1/sessions/purge", {})
     assert api.get("/v1/sessions").json["items"] == []
 
 
 @pytest.fixture
 def api(request):
-    """The API of a daemon of the test's own, or of a shared one where the test is marked so."""
-    if request.node.get_closest_marker("shared"):
+    """The API of a daemon of the test's own, or of a shared one where the test is marked so and
+    does nothing to the daemon itself."""
+    if request.node.get_closest_marker("shared") and "reeve" not in request.fixturenames:
         return request.getfixturevalue("shared_api")
     return request.getfixturevalue("reeve").api

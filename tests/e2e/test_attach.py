@@ -10,6 +10,8 @@ from commands import ROUND, big, cat, writer, written
 from conftest import wait_for
 from frames import Refused, Start, Stream, Type, error_of, exit_of, read_all, types, u64
 
+pytestmark = pytest.mark.shared
+
 # --- the order of things -------------------------------------------------------------------------
 
 
@@ -99,7 +101,6 @@ def test_the_first_client_gets_all_that_is_kept_and_the_next_what_was_not_acknow
         assert client.starts[Stream.STDOUT] == Start(4, 0)
 
 
-@pytest.mark.shared
 @pytest.mark.parametrize(
     "place, start", [("start", 0), ("now", 8), ("3", 3), ("8", 8), ("delivered", 4), (None, 4)]
 )
@@ -245,7 +246,6 @@ def test_a_follower_gets_all_that_is_kept_and_changes_nothing(api):
         assert client.read_output(7) == b"before\n"
 
 
-@pytest.mark.shared
 @pytest.mark.parametrize(
     "kind, stream, payload",
     [(Type.INPUT, Stream.STDIN, u64(0) + b"x"), (Type.SIGNAL, Stream.NONE, b"\x0f")],
@@ -282,7 +282,6 @@ def test_a_lost_socket_does_not_close_stdin(api):
 # --- what is refused -----------------------------------------------------------------------------
 
 
-@pytest.mark.shared
 @pytest.mark.parametrize(
     "query",
     [

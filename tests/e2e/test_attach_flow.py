@@ -12,6 +12,8 @@ from commands import ROUND, big, cat, writer, written
 from conftest import wait_for
 from frames import Start, Stream, Type, encode, error_of, exit_of, read_all, types, u64, u64_of
 
+pytestmark = pytest.mark.shared
+
 WINDOW = 64 * 1024
 TOKEN = "00112233445566778899aabbccddeeff"
 
@@ -126,7 +128,6 @@ def test_input_for_a_command_without_stdin_is_no_error(api):
     assert types(received) == [Type.EXIT, Type.ENDED] and exit_of(received[0]).code == -15
 
 
-@pytest.mark.shared
 @pytest.mark.parametrize("number, code", [(signal.SIGTERM, -15), (signal.SIGKILL, -9), (10, -10)])
 def test_signals_are_passed_on(api, number, code):
     session = api.spawn("sleep", "1000")
@@ -135,7 +136,6 @@ def test_signals_are_passed_on(api, number, code):
         assert exit_of(client.until(Type.EXIT)[-1]).code == code
 
 
-@pytest.mark.shared
 @pytest.mark.parametrize("number", [0, 65, 255])
 def test_a_signal_that_there_is_not_is_an_error(api, number):
     session = api.spawn("sleep", "1000")
@@ -303,7 +303,6 @@ def test_the_wrong_acknowledgements_are_ignored(api):
 # --- what is no protocol -------------------------------------------------------------------------
 
 
-@pytest.mark.shared
 @pytest.mark.parametrize(
     "data",
     [

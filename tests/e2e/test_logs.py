@@ -10,6 +10,8 @@ import pytest
 from conftest import wait_for
 from frames import Connection
 
+pytestmark = pytest.mark.shared
+
 ODD = b"one\r\n\n\0two\xff\xfe\tprompt> "
 ROUND = 1 << 20  # the default backlog
 
@@ -157,7 +159,6 @@ def test_from_needs_one_stream(api):
 LINES = b"a\nbb\n\nccc\nlast without an end"
 
 
-@pytest.mark.shared
 @pytest.mark.parametrize(
     "query, wanted",
     [
@@ -185,7 +186,6 @@ def test_the_tail_of_output_that_was_overwritten_is_right(api):
     assert api.raw(session, stream="stdout", tail=3) == big(3 * ROUND + 80)[-24:]
 
 
-@pytest.mark.shared
 @pytest.mark.parametrize("limit", [0, 1, 2, 7, 1000])
 def test_over_the_limit_the_head_and_the_tail_are_kept(api, limit):
     data = big(2000)
@@ -425,7 +425,6 @@ def test_a_reader_that_does_not_read_blocks_nobody(api):
 # --- what is refused -----------------------------------------------------------------------------
 
 
-@pytest.mark.shared
 @pytest.mark.parametrize(
     "query",
     [

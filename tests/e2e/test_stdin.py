@@ -4,6 +4,8 @@
 import pytest
 from conftest import wait_for
 
+pytestmark = pytest.mark.shared
+
 RING = 128 * 1024  # what the daemon takes ahead of the command
 PIPE = 4096  # and the kernel's pipe behind it
 
@@ -144,7 +146,6 @@ def test_stdin_of_an_ended_session_is_closed(api):
     assert api.stdin(session, b"x").code == "stdin_closed"
 
 
-@pytest.mark.shared
 @pytest.mark.parametrize(
     "query",
     [{"at": "-1"}, {"at": "x"}, {"at": str(1 << 63)}, {"eof": "maybe"}, {"to": "1"}],

@@ -2,11 +2,15 @@
 """How sessions end, and what is said about it."""
 
 import os
+import pathlib
 import re
+import tempfile
 import threading
 
 import pytest
 from conftest import alive, stat_fields, wait_for
+
+pytestmark = pytest.mark.shared
 
 # Waits until the last background job has become what it is to be.
 SETTLED = 'while [ "$(cat /proc/$!/comm)" != sleep ]; do :; done'
@@ -29,10 +33,17 @@ def end_of(session):
     return end["exitCode"], end.get("signal"), end["outcome"], end["cause"], session["status"]
 
 
+@pytest.fixture
+def place(api):
+    """A directory with a fifo in it."""
+    path = pathlib.Path(tempfile.mkdtemp(dir=api.cwd))
+    os.mkfifo(path / "fifo")
+    return path
+
+
 # --- by itself -----------------------------------------------------------------------------------
 
 
-@pytest.mark.shared
 @pytest.mark.parametrize("code", [0, 1, 2, 77, 126, 127, 128, 143, 255])
 def test_the_exit_code_is_the_commands(api, code):
     session = api.ended(api.sh(f"exit {code}"))
@@ -40,7 +51,6 @@ def test_the_exit_code_is_the_commands(api, code):
     assert session["state"] == {"exited": {"exitCode": code}}
 
 
-@pytest.mark.shared
 @pytest.mark.parametrize("name, number", [("TERM", 15), ("KILL", 9), ("SEGV", 11), ("HUP", 1)])
 def test_death_by_a_signal_is_minus_its_number(api, name, number):
     session = api.ended(api.sh(f"ulimit -c 0; kill -{name} $$"))
@@ -184,7 +194,6 @@ def test_stop_wakes_a_suspended_command(api):
     assert end_of(api.stop(session))[:3] == (-15, "SIGTERM", "soft")
 
 
-@pytest.mark.shared
 @pytest.mark.parametrize(
     "body",
     [
@@ -211,7 +220,6 @@ def test_kill_sends_kill_by_default(api):
     assert end_of(api.ended(session)) == (-9, "SIGKILL", "hard", "signal", "exited")
 
 
-@pytest.mark.shared
 @pytest.mark.parametrize("name", ["TERM", "term", "SIGTERM", "sigterm", "15"])
 def test_kill_knows_signals_by_name_and_number(api, name):
     session = api.spawn("sleep", "1000")
@@ -257,7 +265,6 @@ def test_kill_of_what_has_ended_is_the_wrong_state(api):
     assert session["id"] in answer.json["error"]["message"]
 
 
-@pytest.mark.shared
 @pytest.mark.parametrize("signal", ["NOSUCH", "", "0", "-9", "65", 9, "x" * 17])
 def test_a_signal_that_there_is_not_is_refused(api, signal):
     session = api.spawn("sleep", "1000")
@@ -316,22 +323,15 @@ def test_leftovers_that_are_kept_go_on_and_are_listed(api):
     assert listed == [{"pid": items[0]["pid"], "command": "sleep 1000"}]
 
 
-def test_output_of_leftovers_is_kept_too(api):
-    session = api.sh(
-        "(read x <fifo; echo later) & echo now; exit 0", leftovers="keep", cwd=make_fifo(api)
-    )
+def test_output_of_leftovers_is_kept_too(api, place):
+    script = "(read x <fifo; echo later) & echo now; exit 0"
+    session = api.sh(script, leftovers="keep", cwd=str(place))
     api.wait(session)
     assert api.raw(session, stream="stdout") == b"now\n"
-    with open(os.path.join(api.cwd, "fifo"), "w") as fifo:
-        fifo.write("\n")
+    (place / "fifo").write_text("\n")
     api.wait(session, "eof")
     assert api.raw(session, stream="stdout") == b"now\nlater\n"
     assert not api.ended(session)["treeAlive"]
-
-
-def make_fifo(api):
-    os.mkfifo(os.path.join(api.cwd, "fifo"))
-    return api.cwd
 
 
 def test_leftovers_can_be_made_a_failure(api):
@@ -340,15 +340,13 @@ def test_leftovers_can_be_made_a_failure(api):
     assert api.ended(api.sh("exit 0", leftovers="fail"))["exit"]["exitCode"] == 0
 
 
-def test_leftovers_end_by_the_stop_plan(api):
+def test_leftovers_end_by_the_stop_plan(api, place):
     child = "trap 'echo term; exit' TERM; echo up; while :; do sleep 0.02; done"
-    session = api.sh(
-        f"({child}) & while ! [ -e up ]; do read x <fifo; done; exit 0", cwd=make_fifo(api)
-    )
+    script = f"({child}) & while ! [ -e up ]; do read x <fifo; done; exit 0"
+    session = api.sh(script, cwd=str(place))
     api.logs(session, stream="stdout", wait="20s")
-    open(os.path.join(api.cwd, "up"), "w").close()
-    with open(os.path.join(api.cwd, "fifo"), "w") as fifo:
-        fifo.write("\n")
+    (place / "up").touch()
+    (place / "fifo").write_text("\n")
     api.ended(session)
     assert api.raw(session, stream="stdout") == b"up\nterm\n"
 

@@ -8,6 +8,8 @@ import pytest
 from conftest import wait_for
 from frames import Refused, Start, Stream, Type, exit_of
 
+pytestmark = pytest.mark.shared
+
 
 def pty(api, script, **fields):
     return api.sh(script, kind="pty", **fields)
@@ -130,7 +132,6 @@ def test_a_terminal_session_outlives_the_engine(reeve, api):
 
 
 @pytest.mark.parametrize("fields", [{"rows": 24}, {"kind": "pipe", "cols": 80}], ids=str)
-@pytest.mark.shared
 def test_a_size_belongs_to_a_terminal(api, fields):
     answer = api.try_spawn("true", **fields)
     assert answer.status == 201 or (answer.status, answer.code) == (400, "invalid_argument")

@@ -5,6 +5,8 @@ import threading
 
 import pytest
 
+pytestmark = pytest.mark.shared
+
 
 def post_wait(api, session, body):
     return api.post(api.path_of(session, "/wait"), body)
@@ -202,7 +204,6 @@ def test_a_command_that_cannot_be_started_is_not_waited_for(api):
 # --- what is refused -----------------------------------------------------------------------------
 
 
-@pytest.mark.shared
 @pytest.mark.parametrize(
     "until",
     [
