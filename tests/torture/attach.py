@@ -14,7 +14,7 @@ HEADER = struct.Struct("<BBHI")
 HELLO, START, OUTPUT, DROPPED, EXIT, ENDED, ACCEPTED, ERROR = range(8)
 INPUT, RESIZE, SIGNAL, DETACH, EOF, ACK = range(16, 22)
 STDOUT, STDERR, PTY, STDIN = range(1, 5)
-NAMES = {STDOUT: "stdout", STDERR: "stderr"}
+NAMES = {STDOUT: "stdout", STDERR: "stderr", PTY: "pty"}
 DETACHED, STOLEN, SESSION_EXITED, TERMINATED = range(1, 5)
 WINDOW = 64 << 10
 
@@ -29,19 +29,22 @@ class Refused(Exception):
 
 
 class Attachment:
+    streams = (STDOUT, STDERR)
+
     def __init__(self, api, session, mode="block", read_only=False, steal=False, place="start"):
         self.api = api
         self.session = session
-        self.query = {"mode": mode, "from": place, "streams": "stdout,stderr"}
+        streams = ",".join(NAMES[stream] for stream in self.streams)
+        self.query = {"mode": mode, "from": place, "streams": streams}
         self.acks = mode == "block"
         self.steal = steal
         if read_only:
             self.query["readOnly"] = "true"
         else:
             self.query["token"] = os.urandom(16).hex()
-        self.output = {STDOUT: bytearray(), STDERR: bytearray()}
+        self.output = {stream: bytearray() for stream in self.streams}
         self.first = {}  # where the output of a stream begins
-        self.dropped = {STDOUT: 0, STDERR: 0}
+        self.dropped = dict.fromkeys(self.streams, 0)
         self.exit = None
         self.ended = None
         self.accepted = None
@@ -151,8 +154,8 @@ class Attachment:
             if not self.ended:
                 self.connect()
 
-    def until(self, condition, what="what an attached client waits for"):
-        deadline = time.monotonic() + TIMEOUT
+    def until(self, condition, what, timeout=TIMEOUT):
+        deadline = time.monotonic() + timeout
         while not condition():
             self.step()
             assert time.monotonic() < deadline, f"{what} did not come"
@@ -223,3 +226,7 @@ class Attachment:
             self.step()
             assert time.monotonic() < deadline, "detach"
         self.close()
+
+
+class TerminalAttachment(Attachment):
+    streams = (PTY,)

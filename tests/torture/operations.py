@@ -8,10 +8,30 @@ import os
 import random
 import subprocess
 
-from attach import DETACHED, STDERR, STDOUT, STOLEN, Attachment, Refused
+from attach import (
+    DETACHED,
+    PTY,
+    STDERR,
+    STDOUT,
+    STOLEN,
+    Attachment,
+    Refused,
+    TerminalAttachment,
+)
 from daemon import HELPERS, Records, wait_for
 
 numbers = itertools.count(1)
+
+
+def streams(seed, out, err):
+    """What torture-stream writes to stdout and stderr."""
+    command = [HELPERS / "torture-stream", *map(str, (seed, out, err))]
+    done = subprocess.run(command, capture_output=True)
+    return done.stdout, done.stderr
+
+
+def stream(seed, size):
+    return streams(seed, size, 0)[0]
 
 
 def same_bytes(got, expected):
@@ -129,16 +149,12 @@ class Output(Triggered):
 
     def check(self):
         self.check_exit(self.status)
-        streams = self.show()["streams"]
-        for name, size, expected in zip(("stdout", "stderr"), self.sizes, self.written()):
-            assert streams[name]["written"] == size
+        told = self.show()["streams"]
+        for number, (name, size) in enumerate(zip(("stdout", "stderr"), self.sizes)):
+            expected = streams(self.seed, *self.sizes)[number]
+            assert told[name]["written"] == size
             same_bytes(self.api.output(self.called, name), expected[-self.backlog :])
         self.check_records()
-
-    def written(self):
-        command = [HELPERS / "torture-stream", self.seed, *self.sizes]
-        done = subprocess.run([str(word) for word in command], capture_output=True)
-        return done.stdout, done.stderr
 
 
 class LargeOutput(Output):
@@ -233,13 +249,52 @@ class Steal(Triggered):
         self.first, self.second = first, second
 
     def check(self):
-        command = [HELPERS / "torture-stream", str(self.seed), str(self.size)]
-        expected = subprocess.run(command, capture_output=True).stdout
+        expected = stream(self.seed, self.size)
         for client in (self.first, self.second):
             at = client.first[STDOUT]
             same_bytes(client.output[STDOUT], expected[at : client.next(STDOUT)])
         assert self.second.first[STDOUT] <= self.first.next(STDOUT)
         assert self.second.ended == DETACHED
+
+
+class TerminalOutput(Triggered):
+    name = "terminal: output"
+    size = 30_000
+
+    def prepare(self):
+        self.seed = random.getrandbits(32)
+        line = f"stty raw -echo; exec {HELPERS}/torture-stream {self.seed} {self.size} 0 4"
+        self.prepare_shell(line, kind="pty")
+
+    def run(self):
+        self.trigger()
+        self.api.wait(self.called)
+
+    def check(self):
+        self.check_exit(4)
+        same_bytes(self.api.output(self.called, "pty"), stream(self.seed, self.size))
+        self.check_records()
+
+
+class TerminalInput(Operation):
+    name = "terminal: attached, input and its echo"
+    size = 20_000
+
+    def prepare(self):
+        self.data = random.randbytes(self.size)
+        self.shell(f"stty raw -echo; echo ready; exec head -c {self.size}", kind="pty")
+        wait_for(lambda: self.show()["streams"]["pty"]["written"] == 6, "the raw terminal")
+
+    def run(self):
+        self.client = TerminalAttachment(self.api, self.called)
+        self.client.type(self.data)
+        self.client.until(lambda: self.client.ended, "the end")
+        self.client.close()
+
+    def check(self):
+        same_bytes(self.client.output[PTY], b"ready\n" + self.data)
+        self.check_exit(0)
+        self.check_records()
 
 
 class Detach(Operation):
@@ -417,9 +472,7 @@ class Load(Triggered):
         assert self.api.ok("POST", target, b"y")["offset"] == self.taken + 1
         self.client.until(lambda: self.client.ended, "the end")
         self.client.close()
-        command = [HELPERS / "torture-stream", str(self.seed), "300000"]
-        expected = subprocess.run(command, capture_output=True).stdout
-        same_bytes(self.client.output[STDOUT], expected)
+        same_bytes(self.client.output[STDOUT], stream(self.seed, 300_000))
         assert self.client.exit[:2] == (1, 8)
 
 
@@ -475,6 +528,8 @@ ALL = [
     CloseInput,
     AttachedInput,
     Steal,
+    TerminalOutput,
+    TerminalInput,
     Detach,
     Exit,
     Leftovers,

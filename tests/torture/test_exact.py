@@ -9,6 +9,7 @@ import subprocess
 import threading
 import time
 
+from attach import OUTPUT, PTY, TerminalAttachment
 from daemon import HELPERS, TIMEOUT, size, wait_for
 
 SESSIONS = 8
@@ -74,7 +75,7 @@ class Writer:
     """One session in the foreground, whose stdout and stderr are hashed behind `reeve run`."""
 
     def __init__(self, number, total):
-        out = random.randrange(total + 1)
+        out = self.share_of_stdout(total)
         self.name = f"writer-{number}"
         self.status = random.randrange(100)
         self.size = total
@@ -83,6 +84,9 @@ class Writer:
         direct = subprocess.Popen(self.command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         self.expected = [h.result() for h in hashes(direct)]
         assert direct.wait() == self.status
+
+    def share_of_stdout(self, total):
+        return random.randrange(total + 1)
 
     def start(self, daemon, gate=None):
         run = ["run", "--name", self.name, "--", *self.command]
@@ -96,15 +100,58 @@ class Writer:
         assert ending == (self.status, self.status) or (may_be_unknown and ending == unknown)
 
 
+class TerminalClient(TerminalAttachment):
+    """Takes no more than its gate allows."""
+
+    def __init__(self, api, session, gate):
+        self.gate = gate
+        super().__init__(api, session)
+
+    def on_frame(self, kind, stream, payload):
+        super().on_frame(kind, stream, payload)
+        if kind == OUTPUT:
+            self.gate.pass_on(len(payload))
+
+
+class TerminalWriter(Writer):
+    """The same on a terminal that alters nothing, over the API."""
+
+    def share_of_stdout(self, total):
+        return total
+
+    def start(self, daemon, gate):
+        fifo = daemon.dir / f"{self.name}.fifo"
+        os.mkfifo(fifo)
+        line = f'stty raw -echo; read go <{fifo}; exec "$@"'
+        daemon.spawn("sh", "-c", line, "sh", *self.command, kind="pty", name=self.name)
+        self.client = TerminalClient(daemon.api, self.name, gate)
+        with open(fifo, "w") as file:
+            file.write("go\n")
+        self.reader = threading.Thread(target=self.read, daemon=True)
+        self.reader.start()
+
+    def read(self):
+        self.client.until(lambda: self.client.ended, "the end", 4 * TIMEOUT)
+        self.client.close()
+
+    def check(self, daemon, may_be_unknown=False):
+        self.reader.join()
+        output = bytes(self.client.output[PTY])
+        got = len(output), hashlib.sha256(output).hexdigest()
+        assert got == self.expected[0], daemon.tail()
+        known, code, _, _ = self.client.exit
+        assert code == self.status if known else may_be_unknown
+
+
 def all_run(daemon):
     slots = daemon.control.slots()
     started = daemon.control.places["spawn.started"]
     return len(slots) == SESSIONS and all(slot["spawn"] == started for slot in slots)
 
 
-def torture(daemon, total, kills, strike, may_be_unknown=False):
+def torture(daemon, total, kills, strike, may_be_unknown=False, writer=Writer):
     """Runs the writers, and calls `strike` so many times at random moments while they write."""
-    writers = [Writer(n, total // SESSIONS) for n in range(SESSIONS)]
+    writers = [writer(n, total // SESSIONS) for n in range(SESSIONS)]
     before = daemon.quiet()
     gate = Gate()
     for writer in writers:
@@ -173,6 +220,18 @@ def test_every_byte_and_exit_code_survives_kills_of_anyone(daemon, figure):
     total, kills = size(1 << 30, 96 << 20), size(200, 15)
     torture(daemon, total, kills, strike, not KERNEL_TELLS)
     figure("exact, blows at anyone while 8 sessions write", hits)
+
+
+def test_every_byte_of_terminals_survives_kills_of_the_engine(daemon, figure):
+    total, kills = size(256 * MIB, 24 * MIB), size(100, 10)
+    torture(daemon, total, kills, daemon.kill_engine, writer=TerminalWriter)
+    figure("exact, engines killed while 8 terminals are written to", kills)
+
+
+def test_every_byte_of_terminals_survives_kills_of_the_keeper(daemon, figure):
+    total, kills = size(256 * MIB, 24 * MIB), size(50, 5)
+    torture(daemon, total, kills, daemon.kill_keeper, not KERNEL_TELLS, TerminalWriter)
+    figure("exact, keepers killed while 8 terminals are written to", kills)
 
 
 def test_an_engine_that_hangs_is_replaced_and_nothing_is_lost(daemon, figure):
