@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* ansi.h - takes terminal control sequences out of text (ECMA-48): CSI, OSC, DCS and the like, single
- * escapes, and C0 controls but for tab, line feed and form feed. Carriage returns go too: what a
- * progress bar wrote over itself stays, piece after piece. */
+/* ansi.h - takes terminal control sequences out of text (ECMA-48): CSI, OSC, DCS and the like,
+ * single escapes, and C0 controls but for tab, line feed and form feed. Carriage returns go too:
+ * what a progress bar wrote over itself stays, piece after piece. */
 #pragma once
 #include <stddef.h>
 

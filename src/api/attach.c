@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* attach.c - from a request to a connection that speaks reeve-attach/1. */
-#include "engine/attachment.h"
 #include "api/render.h"
 #include "api/routes.h"
 #include "base/parse.h"
 #include "base/text.h"
+#include "engine/attachment.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -34,8 +34,8 @@ static int read_streams(const struct session *s, const char *text, struct attach
 			i++;
 		if (i == STREAMS_MAX)
 			return error_set(err, ERROR_INVALID_ARGUMENT,
-					 "streams: \"%.*s\" is no output stream of %s", (int)n, text,
-					 s->id);
+					 "streams: \"%.*s\" is no output stream of %s", (int)n,
+					 text, s->id);
 		o->want[i] = true;
 		text += n + (text[n] == ',');
 	}
@@ -160,8 +160,8 @@ int session_attach(struct request *rq, void *context, struct error *err)
 	int r = request_session(rq, context, &s, err);
 
 	if (r >= 0 && (session_failed(s) || s->quarantined))
-		r = error_set(err, ERROR_WRONG_STATE, "%s has nothing to attach to: it is %s", s->id,
-			      s->quarantined ? "quarantined" : session_status(s));
+		r = error_set(err, ERROR_WRONG_STATE, "%s has nothing to attach to: it is %s",
+			      s->id, s->quarantined ? "quarantined" : session_status(s));
 	if (r >= 0)
 		r = read_options(rq, s, &o, err);
 	if (r < 0)

@@ -19,9 +19,9 @@ int daemon_show(struct request *rq, void *context, struct error *err)
 	if (asprintf(&socket, "%s/api.sock", e->dir) < 0)
 		return error_set(err, ERROR_EXHAUSTED, "no memory");
 	o = json_pack("{s:I, s:I, s:s, s:s, s:i, s:i, s:b}", "keeperPid",
-		      (json_int_t)word_load(&e->daemon->keeper_pid), "enginePid", (json_int_t)getpid(),
-		      "version", REEVE_VERSION, "socket", socket, "sessions", (int)live,
-		      "sessionsListed", (int)e->n_sessions, "cgroups",
+		      (json_int_t)word_load(&e->daemon->keeper_pid), "enginePid",
+		      (json_int_t)getpid(), "version", REEVE_VERSION, "socket", socket, "sessions",
+		      (int)live, "sessionsListed", (int)e->n_sessions, "cgroups",
 		      (int)(e->daemon_fds[DAEMON_FD_CGROUP] >= 0));
 	json_object_set_new(o, "startedAt", render_time(word_load(&e->daemon->started)));
 	json_object_set_new(o, "epoch", json_integer((json_int_t)word_load(&e->daemon->epoch)));
@@ -40,7 +40,10 @@ struct stop_body {
 };
 
 const struct json_field daemon_stop_fields[] = {
-	{ .name = "sessions", .type = FIELD_ENUM, .offset = offsetof(struct stop_body, sessions), .names = stop_modes },
+	{ .name = "sessions",
+	  .type = FIELD_ENUM,
+	  .offset = offsetof(struct stop_body, sessions),
+	  .names = stop_modes },
 	{ 0 },
 };
 
@@ -55,9 +58,10 @@ int daemon_stop(struct request *rq, void *context, struct error *err)
 		r = json_read(json, daemon_stop_fields, &body, err);
 	if (r < 0)
 		return r;
-	r = request_reply_json(rq, 202, json_pack("{s:I, s:s}", "keeperPid",
-						  (json_int_t)word_load(&e->daemon->keeper_pid),
-						  "sessions", json_name_of(stop_modes, body.sessions)));
+	r = request_reply_json(rq, 202,
+			       json_pack("{s:I, s:s}", "keeperPid",
+					 (json_int_t)word_load(&e->daemon->keeper_pid), "sessions",
+					 json_name_of(stop_modes, body.sessions)));
 	engine_quit(e, body.sessions);
 	return r;
 }

@@ -8,16 +8,16 @@ static const struct {
 	int (*handle)(struct request *rq, void *context, struct error *err);
 	const struct json_field *fields;
 } bodies[] = {
-	{ daemon_stop, daemon_stop_fields },      { sessions_spawn, spawn_body_fields },
-	{ sessions_purge, purge_fields },	  { session_wait, wait_fields },
-	{ session_stop_route, stop_fields },      { sessions_stop, stop_many_fields },
-	      { session_kill_route, kill_fields },
+	{ daemon_stop, daemon_stop_fields }, { sessions_spawn, spawn_body_fields },
+	{ sessions_purge, purge_fields },    { session_wait, wait_fields },
+	{ session_stop_route, stop_fields }, { sessions_stop, stop_many_fields },
+	{ session_kill_route, kill_fields },
 };
 
 static const char *const type_names[] = {
 	[FIELD_STRING] = "string", [FIELD_BYTES] = "bytes", [FIELD_LIST] = "list",
-	[FIELD_MAP] = "map",	   [FIELD_BOOL] = "bool",   [FIELD_U64] = "u64",
-	[FIELD_I64] = "i64",	   [FIELD_ENUM] = "enum",   [FIELD_DURATION] = "duration",
+	[FIELD_MAP] = "map",       [FIELD_BOOL] = "bool",   [FIELD_U64] = "u64",
+	[FIELD_I64] = "i64",       [FIELD_ENUM] = "enum",   [FIELD_DURATION] = "duration",
 	[FIELD_JSON] = "json",
 };
 
@@ -65,13 +65,14 @@ void describe_api(FILE *to)
 
 		for (const char *const *name = route->query; name && *name; name++)
 			json_array_append_new(query, json_string(*name));
-		print(to, json_pack("{s:s, s:s, s:o, s:I, s:b, s:o}", "method", route->method, "path",
-				    route->path, "query", query, "bodyMax",
-				    (json_int_t)route->body_max, "keepPlace", (int)route->keep_place,
-				    "body", describe_body(route)));
+		print(to,
+		      json_pack("{s:s, s:s, s:o, s:I, s:b, s:o}", "method", route->method, "path",
+				route->path, "query", query, "bodyMax", (json_int_t)route->body_max,
+				"keepPlace", (int)route->keep_place, "body", describe_body(route)));
 	}
 	for (unsigned code = ERROR_NONE + 1; code < N_ERROR_CODES; code++)
-		print(to, json_pack("{s:s, s:i, s:b}", "error", error_code_name((enum error_code)code),
-				    "status", error_code_http_status((enum error_code)code),
-				    "retryable", (int)error_code_retryable((enum error_code)code)));
+		print(to,
+		      json_pack("{s:s, s:i, s:b}", "error", error_code_name((enum error_code)code),
+				"status", error_code_http_status((enum error_code)code),
+				"retryable", (int)error_code_retryable((enum error_code)code)));
 }

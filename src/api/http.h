@@ -83,10 +83,10 @@ int request_reply_error_details(struct request *rq, const struct error *e, json_
 /* Adds a header to the coming answer; at most 8, without line breaks. */
 int request_add_header(struct request *rq, const char *name, const char *value);
 
-/* Puts the answer off: from the handler, or again later with another `cancelled`. `cancelled` (may be NULL) is called once, at most,
- * when the client has gone away or the server is freed before an answer; the request must not be
- * used after it. Otherwise the request stays valid until it is answered. A client that has only
- * shut down its sending half has not gone away. */
+/* Puts the answer off: from the handler, or again later with another `cancelled`. `cancelled` (may
+ * be NULL) is called once, at most, when the client has gone away or the server is freed before an
+ * answer; the request must not be used after it. Otherwise the request stays valid until it is
+ * answered. A client that has only shut down its sending half has not gone away. */
 void request_defer(struct request *rq, void (*cancelled)(struct request *rq, void *data),
 		   void *data);
 

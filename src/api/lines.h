@@ -13,8 +13,8 @@
 
 struct line {
 	unsigned stream;
-	uint64_t offset; /* of its first byte */
-	uint64_t when;	 /* realtime us of the step that brought it */
+	uint64_t offset;  /* of its first byte */
+	uint64_t when;    /* realtime us of the step that brought it */
 	const char *data; /* with its line end, when it has one; valid until the next call */
 	size_t size;
 	bool whole; /* ends with a line end */

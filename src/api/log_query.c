@@ -66,8 +66,8 @@ static int read_format(struct log_query *q, const char *text, struct error *err)
 	else if (strcmp(text, "ndjson") == 0)
 		q->format = LOG_NDJSON;
 	else
-		return error_set(err, ERROR_INVALID_ARGUMENT, "format=%s: expected raw, json or ndjson",
-				 text);
+		return error_set(err, ERROR_INVALID_ARGUMENT,
+				 "format=%s: expected raw, json or ndjson", text);
 	if (q->follow && q->format == LOG_JSON)
 		return error_set(err, ERROR_INVALID_ARGUMENT,
 				 "follow has no end, as a JSON page has; use format=raw or ndjson");
@@ -83,7 +83,8 @@ static int read_texts(struct log_query *q, struct request *rq, struct error *err
 		return error_set(err, ERROR_INVALID_ARGUMENT, "wait=%s: expected a duration as 10s",
 				 wait);
 	if (ansi && strcmp(ansi, "strip") != 0 && strcmp(ansi, "keep") != 0)
-		return error_set(err, ERROR_INVALID_ARGUMENT, "ansi=%s: expected strip or keep", ansi);
+		return error_set(err, ERROR_INVALID_ARGUMENT, "ansi=%s: expected strip or keep",
+				 ansi);
 	q->strip = ansi && strcmp(ansi, "strip") == 0;
 	return grep ? pattern_new(&q->grep, grep, "grep", err) : 0;
 }

@@ -13,10 +13,10 @@ enum log_format {
 
 struct log_query {
 	bool want[STREAMS_MAX];
-	uint64_t from;	/* offset of the one stream; UINT64_MAX: not given */
-	uint64_t limit; /* bytes; UINT64_MAX: none */
+	uint64_t from;       /* offset of the one stream; UINT64_MAX: not given */
+	uint64_t limit;      /* bytes; UINT64_MAX: none */
 	uint64_t head, tail; /* lines; UINT64_MAX: all */
-	uint64_t since; /* realtime us; 0: all */
+	uint64_t since;      /* realtime us; 0: all */
 	uint64_t wait_ms;
 	struct pattern *grep;
 	bool strip, follow;

@@ -4,16 +4,18 @@
 #include "base/json.h"
 #include <string.h>
 
-#define STEP	(256U * 1024U)
+#define STEP    (256U * 1024U)
 #define OUT_MAX (8U * LINE_BYTES_MAX) /* an escaped line as JSON */
 
-/* --- one line, as the format wants it ---------------------------------------------------------------- */
+/* --- one line, as the format wants it
+ * ---------------------------------------------------------------- */
 
 static void put_object(struct log_source *src, const struct line *line)
 {
 	size_t n = line->size - line->whole;
-	json_t *o = json_pack("{s:s, s:I, s:o}", "stream", render_stream_name(src->session, line->stream),
-			      "offset", (json_int_t)line->offset, "time", render_time(line->when / 1000));
+	json_t *o = json_pack("{s:s, s:I, s:o}", "stream",
+			      render_stream_name(src->session, line->stream), "offset",
+			      (json_int_t)line->offset, "time", render_time(line->when / 1000));
 	json_t *content = json_bytes(line->data ? line->data : "", n);
 	char *text;
 
@@ -44,7 +46,8 @@ static bool next_line(struct log_source *src)
 	return true;
 }
 
-/* --- pieces without any limit ------------------------------------------------------------------------ */
+/* --- pieces without any limit
+ * ------------------------------------------------------------------------ */
 
 static size_t piece_of_lines(struct log_source *src, char *to, size_t max)
 {
@@ -75,7 +78,8 @@ static size_t piece(struct log_source *src, char *to, size_t max)
 	return src->by_line ? piece_of_lines(src, to, max) : piece_of_bytes(src, to, max);
 }
 
-/* --- counting ------------------------------------------------------------------------------------------ */
+/* --- counting
+ * ------------------------------------------------------------------------------------------ */
 
 static uint64_t count_ends(const char *data, size_t n)
 {
@@ -146,7 +150,8 @@ static void skip_lines(struct log_source *src, uint64_t lines)
 		page_skip_lines(&src->reader.page, lines);
 }
 
-/* --- the whole ------------------------------------------------------------------------------------------ */
+/* --- the whole
+ * ------------------------------------------------------------------------------------------ */
 
 void log_source_init(struct log_source *src, struct session *s, const struct log_query *q)
 {

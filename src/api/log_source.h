@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* log_source.h - the bytes that answer a request for logs, piece by piece.
  *
- * Plain output is copied as it is. Where lines matter (grep, control sequences taken out, one object
- * a line) it goes through a line reader. `head`, `tail` and `limit` count what comes out of that:
- * it is gone through once to count and once to give. */
+ * Plain output is copied as it is. Where lines matter (grep, control sequences taken out, one
+ * object a line) it goes through a line reader. `head`, `tail` and `limit` count what comes out of
+ * that: it is gone through once to count and once to give. */
 #pragma once
 #include "api/lines.h"
 #include "api/log_query.h"
@@ -13,11 +13,11 @@ struct log_source {
 	struct session *session;
 	bool by_line;
 	struct line_reader reader; /* its page is the place, by line or not */
-	struct buffer out;	   /* a line that waits for room */
-	uint64_t lines_left;	   /* of head */
-	uint64_t first;		   /* bytes before the gap; UINT64_MAX: no gap */
-	uint64_t omitted;	   /* bytes in the gap */
-	uint64_t given;		   /* bytes given so far */
+	struct buffer out;         /* a line that waits for room */
+	uint64_t lines_left;       /* of head */
+	uint64_t first;            /* bytes before the gap; UINT64_MAX: no gap */
+	uint64_t omitted;          /* bytes in the gap */
+	uint64_t given;            /* bytes given so far */
 	bool after_gap;
 };
 

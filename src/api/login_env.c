@@ -41,8 +41,9 @@ char **login_env_make(bool terminal)
 	add(list, &n, "LOGNAME", pw ? pw->pw_name : getenv("LOGNAME"));
 	add(list, &n, "USER", pw ? pw->pw_name : getenv("USER"));
 	add(list, &n, "SHELL", pw && pw->pw_shell && *pw->pw_shell ? pw->pw_shell : "/bin/sh");
-	add(list, &n, "PATH", getuid() == 0 ? "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-					    : "/usr/local/bin:/usr/bin:/bin");
+	add(list, &n, "PATH",
+	    getuid() == 0 ? "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+			  : "/usr/local/bin:/usr/bin:/bin");
 	add(list, &n, "LANG", getenv("LANG"));
 	add(list, &n, "TERM", terminal ? "xterm-256color" : NULL);
 	list[n] = NULL;

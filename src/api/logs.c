@@ -8,7 +8,7 @@
 #include <string.h>
 
 #define PAGE_MAX (8U * 1024U * 1024U) /* bytes of one JSON page */
-#define PIECE	 65536U
+#define PIECE    65536U
 
 struct log_answer {
 	struct listener listener;
@@ -18,8 +18,8 @@ struct log_answer {
 	struct log_source source;
 	uint64_t from[STREAMS_MAX];
 	uint64_t dropped; /* before the first byte that is given */
-	bool opened;	  /* `source` is in use */
-	bool lapped;	  /* bytes were overwritten before they could be given */
+	bool opened;      /* `source` is in use */
+	bool lapped;      /* bytes were overwritten before they could be given */
 	uv_timer_t timer;
 	bool waiting;
 };
@@ -68,10 +68,11 @@ static void free_answer(struct log_answer *a)
 		free(a);
 }
 
-/* --- raw and ndjson: streamed ------------------------------------------------------------------------ */
+/* --- raw and ndjson: streamed
+ * ------------------------------------------------------------------------ */
 
-/* Bytes are missing in the middle. What is followed ends, and the client learns where to go on; what
- * was promised as a whole is broken off. */
+/* Bytes are missing in the middle. What is followed ends, and the client learns where to go on;
+ * what was promised as a whole is broken off. */
 static ssize_t end_lapped(struct log_answer *a)
 {
 	unsigned only = log_query_stream(&a->q);
@@ -168,7 +169,8 @@ static int answer_stream(struct log_answer *a)
 		snprintf(text, sizeof(text), "%d", session_exitinfo(s).code);
 		request_add_header(rq, "Reeve-Exit-Code", text);
 	}
-	a->listener = (struct listener){ .output = on_output, .changed = on_changed, .gone = on_gone };
+	a->listener =
+		(struct listener){ .output = on_output, .changed = on_changed, .gone = on_gone };
 	session_listen(a->session, &a->listener);
 	return request_stream(rq, 200,
 			      a->q.format == LOG_NDJSON ? "application/x-ndjson"
@@ -176,7 +178,8 @@ static int answer_stream(struct log_answer *a)
 			      on_pull, on_closed, a);
 }
 
-/* --- a JSON page ---------------------------------------------------------------------------------------- */
+/* --- a JSON page
+ * ---------------------------------------------------------------------------------------- */
 
 static json_t *offsets(const struct log_answer *a, const uint64_t at[STREAMS_MAX])
 {
@@ -217,9 +220,9 @@ static int answer_page(struct log_answer *a)
 	buffer_done(&bytes);
 	o = json_pack("{s:s, s:o, s:o, s:I, s:I, s:b, s:s}", "stream",
 		      only < STREAMS_MAX ? render_stream_name(a->session, only) : "all", "from",
-		      offsets(a, a->from), "next", offsets(a, p->at), "dropped", (json_int_t)a->dropped,
-		      "omitted", (json_int_t)a->source.omitted, "eof", (int)page_over(p), "status",
-		      session_status(a->session));
+		      offsets(a, a->from), "next", offsets(a, p->at), "dropped",
+		      (json_int_t)a->dropped, "omitted", (json_int_t)a->source.omitted, "eof",
+		      (int)page_over(p), "status", session_status(a->session));
 	if (a->source.omitted > 0)
 		json_object_set_new(o, "omittedAt", json_integer((json_int_t)a->source.first));
 	if (session_exited(a->session))
@@ -231,7 +234,8 @@ static int answer_page(struct log_answer *a)
 	return request_reply_json(a->rq, 200, o);
 }
 
-/* --- waiting for news ----------------------------------------------------------------------------------- */
+/* --- waiting for news
+ * ----------------------------------------------------------------------------------- */
 
 static void news_come(struct log_answer *a)
 {
@@ -286,8 +290,9 @@ static int wait_for_news(struct log_answer *a)
 {
 	uv_timer_init(&a->session->engine->loop, &a->timer);
 	a->waiting = true;
-	a->listener =
-		(struct listener){ .output = wait_output, .changed = wait_changed, .gone = wait_gone };
+	a->listener = (struct listener){ .output = wait_output,
+					 .changed = wait_changed,
+					 .gone = wait_gone };
 	session_listen(a->session, &a->listener);
 	uv_timer_start(&a->timer, wait_over, a->q.wait_ms, 0);
 	request_defer(a->rq, wait_cancelled, a);
@@ -302,7 +307,8 @@ int session_logs(struct request *rq, void *context, struct error *err)
 	int r = request_session(rq, context, &s, err);
 
 	if (r >= 0 && s->quarantined)
-		r = error_set(err, ERROR_WRONG_STATE, "%s is quarantined: its memory cannot be read", s->id);
+		r = error_set(err, ERROR_WRONG_STATE,
+			      "%s is quarantined: its memory cannot be read", s->id);
 	if (r >= 0)
 		r = log_query_read(&q, rq, s, err);
 	if (r < 0)

@@ -2,7 +2,8 @@
 /* page.h - walks a session's output in the order in which it was captured.
  *
  * The index says which bytes of which stream came when; a page follows it, and goes on with what is
- * captured later. Costs a few words; bytes that are overwritten before they are read are counted. */
+ * captured later. Costs a few words; bytes that are overwritten before they are read are counted.
+ */
 #pragma once
 #include "engine/session.h"
 
@@ -10,10 +11,10 @@ struct page {
 	struct session *session;
 	bool want[STREAMS_MAX];
 	uint64_t at[STREAMS_MAX]; /* the next byte of each stream */
-	uint64_t record;	  /* the next index record */
-	uint64_t since;		  /* realtime us; older records are skipped. 0: none */
-	uint64_t last;		  /* records from this one on are not read; UINT64_MAX: all are */
-	uint64_t dropped;	  /* bytes that were overwritten before they were read */
+	uint64_t record;          /* the next index record */
+	uint64_t since;           /* realtime us; older records are skipped. 0: none */
+	uint64_t last;            /* records from this one on are not read; UINT64_MAX: all are */
+	uint64_t dropped;         /* bytes that were overwritten before they were read */
 	/* The piece under way: [at[stream], end) of `stream`. */
 	unsigned stream;
 	uint64_t end;
@@ -23,7 +24,8 @@ struct page {
 /* From the oldest retained bytes on. */
 void page_init(struct page *p, struct session *s, const bool want[STREAMS_MAX]);
 
-/* Views the next bytes, one or two pieces of one stream, at most `max`. 0 when there are none now. */
+/* Views the next bytes, one or two pieces of one stream, at most `max`. 0 when there are none now.
+ */
 size_t page_peek(struct page *p, size_t max, struct iovec view[2], int *ret_pieces);
 void page_advance(struct page *p, size_t n);
 

@@ -31,10 +31,14 @@ const char *render_stream_name(const struct session *s, unsigned stream)
 const char *render_cause(enum cause cause)
 {
 	static const char *const names[] = {
-		[CAUSE_EXIT] = "exit",		 [CAUSE_SIGNAL] = "signal",
-		[CAUSE_STOP] = "stop",		 [CAUSE_TIMEOUT] = "timeout",
-		[CAUSE_OOM] = "oom",		 [CAUSE_OWNER_GONE] = "owner-gone",
-		[CAUSE_REBOOT] = "reboot",	 [CAUSE_LOST] = "lost",
+		[CAUSE_EXIT] = "exit",
+		[CAUSE_SIGNAL] = "signal",
+		[CAUSE_STOP] = "stop",
+		[CAUSE_TIMEOUT] = "timeout",
+		[CAUSE_OOM] = "oom",
+		[CAUSE_OWNER_GONE] = "owner-gone",
+		[CAUSE_REBOOT] = "reboot",
+		[CAUSE_LOST] = "lost",
 		[CAUSE_LEFTOVERS] = "leftovers",
 	};
 
@@ -55,15 +59,15 @@ json_t *render_exit_code(const struct session *s)
 
 static json_t *render_rusage(const struct control_exit *x)
 {
-	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "userUs",
-			 (json_int_t)word_load(&x->utime), "systemUs", (json_int_t)word_load(&x->stime),
-			 "maxRssKib", (json_int_t)word_load(&x->maxrss), "minorFaults",
-			 (json_int_t)word_load(&x->minflt), "majorFaults",
-			 (json_int_t)word_load(&x->majflt), "blocksIn",
-			 (json_int_t)word_load(&x->inblock), "blocksOut",
-			 (json_int_t)word_load(&x->oublock), "voluntarySwitches",
-			 (json_int_t)word_load(&x->nvcsw), "involuntarySwitches",
-			 (json_int_t)word_load(&x->nivcsw));
+	return json_pack(
+		"{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "userUs",
+		(json_int_t)word_load(&x->utime), "systemUs", (json_int_t)word_load(&x->stime),
+		"maxRssKib", (json_int_t)word_load(&x->maxrss), "minorFaults",
+		(json_int_t)word_load(&x->minflt), "majorFaults", (json_int_t)word_load(&x->majflt),
+		"blocksIn", (json_int_t)word_load(&x->inblock), "blocksOut",
+		(json_int_t)word_load(&x->oublock), "voluntarySwitches",
+		(json_int_t)word_load(&x->nvcsw), "involuntarySwitches",
+		(json_int_t)word_load(&x->nivcsw));
 }
 
 json_t *render_exit(const struct session *s)
@@ -90,8 +94,9 @@ json_t *render_exit(const struct session *s)
 	if (word_load(&s->words->stop.refused)) {
 		json_object_set_new(exit, "notOurs",
 				    json_integer((json_int_t)word_load(&s->words->stop.refused)));
-		json_object_set_new(exit, "notOursPid",
-				    json_integer((json_int_t)word_load(&s->words->stop.refused_pid)));
+		json_object_set_new(
+			exit, "notOursPid",
+			json_integer((json_int_t)word_load(&s->words->stop.refused_pid)));
 	}
 	return exit;
 }

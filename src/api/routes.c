@@ -4,15 +4,16 @@
 #include <strings.h>
 
 #define CONNECTIONS_MAX 1000U
-#define RESERVED_MAX	16U
-#define IDLE_SECONDS	60U
-#define HEADER_BYTES	(32U * 1024U)
+#define RESERVED_MAX    16U
+#define IDLE_SECONDS    60U
+#define HEADER_BYTES    (32U * 1024U)
 
 #define QUERY(...) ((const char *const[]){ __VA_ARGS__, NULL })
 
 const struct route routes[] = {
 	{ "GET", "/v1/daemon", .handle = daemon_show, .keep_place = true },
-	{ "POST", "/v1/daemon/stop", .handle = daemon_stop, .body_max = 4 * KiB, .keep_place = true },
+	{ "POST", "/v1/daemon/stop", .handle = daemon_stop, .body_max = 4 * KiB,
+	  .keep_place = true },
 	{ "GET", "/v1/sessions", .handle = sessions_list,
 	  .query = QUERY("all", "status", "label", "originator", "limit") },
 	{ "POST", "/v1/sessions", .handle = sessions_spawn, .body_max = 16 * MiB },
@@ -25,8 +26,8 @@ const struct route routes[] = {
 	  .query = QUERY("stream", "from", "limit", "head", "tail", "since", "grep", "ansi", "wait",
 			 "follow", "format") },
 	{ "GET", "/v1/sessions/{id}/attach", .handle = session_attach,
-	  .query = QUERY("streams", "from", "from.stdout", "from.stderr", "from.pty", "mode", "steal",
-			 "readOnly", "token") },
+	  .query = QUERY("streams", "from", "from.stdout", "from.stderr", "from.pty", "mode",
+			 "steal", "readOnly", "token") },
 	{ "POST", "/v1/sessions/{id}/stdin", .handle = session_stdin, .body_max = 1 * MiB,
 	  .query = QUERY("at", "eof") },
 	{ "POST", "/v1/sessions/{id}/wait", .handle = session_wait, .body_max = 64 * KiB },
@@ -47,8 +48,8 @@ int routes_serve(struct engine *e, struct error *err)
 		.header_bytes = HEADER_BYTES,
 	};
 
-	return http_server_new(&e->http, &e->loop, e->daemon_fds[DAEMON_FD_LISTEN], routes, &limits, e,
-			       err);
+	return http_server_new(&e->http, &e->loop, e->daemon_fds[DAEMON_FD_LISTEN], routes, &limits,
+			       e, err);
 }
 
 void routes_done(struct engine *e)
@@ -80,7 +81,7 @@ int request_query_bool(const struct request *rq, const char *name, bool *ret, st
 	static const struct {
 		const char *text;
 		bool value;
-	} words[] = { { "", true },   { "1", true },	   { "true", true }, { "yes", true },
+	} words[] = { { "", true },   { "1", true },      { "true", true }, { "yes", true },
 		      { "0", false }, { "false", false }, { "no", false } };
 	const char *text = request_query(rq, name);
 

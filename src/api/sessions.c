@@ -13,23 +13,24 @@
 static int check_status(const char *status, struct error *err)
 {
 	static const char *const known[] = { "starting", "running", "stopping",
-					     "exited",	 "stopped", "failed" };
+					     "exited",   "stopped", "failed" };
 
 	for (size_t i = 0; status && i < ARRAY_SIZE(known); i++)
 		if (strcmp(status, known[i]) == 0)
 			return 0;
 	if (!status)
 		return 0;
-	return error_set(err, ERROR_INVALID_ARGUMENT,
-			 "status=%s: expected starting, running, stopping, exited, stopped or failed",
-			 status);
+	return error_set(
+		err, ERROR_INVALID_ARGUMENT,
+		"status=%s: expected starting, running, stopping, exited, stopped or failed",
+		status);
 }
 
 int sessions_list(struct request *rq, void *context, struct error *err)
 {
 	struct engine *e = context;
 	struct session_filter f = { request_query(rq, "status"), request_query(rq, "label"),
-			    request_query(rq, "originator") };
+				    request_query(rq, "originator") };
 	_cleanup_(buffer_done) struct buffer text;
 	struct json_writer w = { .to = &text };
 	uint64_t limit = ENDED_LISTED;
@@ -71,7 +72,8 @@ int session_show(struct request *rq, void *context, struct error *err)
 	return request_reply_json(rq, 200, render_session(s, raw ? RENDER_RAW : RENDER_FULL));
 }
 
-/* --- removing ------------------------------------------------------------------------------------------ */
+/* --- removing
+ * ------------------------------------------------------------------------------------------ */
 
 /* A removal that waits for the end of the tree. */
 struct removal {
@@ -153,8 +155,14 @@ struct purge_body {
 };
 
 const struct json_field purge_fields[] = {
-	{ .name = "originator", .type = FIELD_STRING, .offset = offsetof(struct purge_body, originator), .max = 256 },
-	{ .name = "label", .type = FIELD_STRING, .offset = offsetof(struct purge_body, label), .max = 1024 },
+	{ .name = "originator",
+	  .type = FIELD_STRING,
+	  .offset = offsetof(struct purge_body, originator),
+	  .max = 256 },
+	{ .name = "label",
+	  .type = FIELD_STRING,
+	  .offset = offsetof(struct purge_body, label),
+	  .max = 1024 },
 	{ 0 },
 };
 

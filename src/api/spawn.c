@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* spawn.c - POST /v1/sessions: a session, once per idempotency key. */
+#include "core/spawn.h"
 #include "api/render.h"
 #include "api/routes.h"
 #include "api/spawn_body.h"
 #include "api/wait.h"
 #include "base/text.h"
-#include "core/spawn.h"
 #include <errno.h>
 #include <string.h>
 
-#define KEY_MAX	 256
+#define KEY_MAX  256
 #define READY_MS 30000U /* how long `ready` waits when nobody says */
 
 /* Waits for the keeper's word about the child. */
@@ -64,8 +64,9 @@ static void answer_failed(struct request *rq, const struct session *s)
 	else
 		error_set(&e, spawn_error_code(fail), "%s%s", message,
 			  step == STEP_EXEC ? hint(s, fail) : "");
-	request_reply_error_details(rq, &e, json_pack("{s:s, s:s, s:i}", "processId", s->id, "step",
-						      spawn_step_name(step), "errno", fail));
+	request_reply_error_details(rq, &e,
+				    json_pack("{s:s, s:s, s:i}", "processId", s->id, "step",
+					      spawn_step_name(step), "errno", fail));
 }
 
 static void free_spawning(struct spawning *sp)
@@ -74,7 +75,8 @@ static void free_spawning(struct spawning *sp)
 	free(sp);
 }
 
-/* --- readiness --------------------------------------------------------------------------------------- */
+/* --- readiness
+ * --------------------------------------------------------------------------------------- */
 
 struct ready_body {
 	json_t *until;
@@ -95,7 +97,9 @@ static void on_ready(void *data, const struct session *s, const struct wait_resu
 static int read_ready(const json_t *ready, struct ready_body *ret, struct error *err)
 {
 	static const struct json_field fields[] = {
-		{ .name = "until", .type = FIELD_JSON, .offset = offsetof(struct ready_body, until) },
+		{ .name = "until",
+		  .type = FIELD_JSON,
+		  .offset = offsetof(struct ready_body, until) },
 		{ .name = "timeout",
 		  .type = FIELD_DURATION,
 		  .offset = offsetof(struct ready_body, timeout_ms),
@@ -109,7 +113,8 @@ static int read_ready(const json_t *ready, struct ready_body *ret, struct error 
 	*ret = (struct ready_body){ .timeout_ms = READY_MS };
 	r = json_read(ready, fields, ret, err);
 	if (r >= 0 && json_array_size(ret->until) == 0)
-		r = error_set(err, ERROR_INVALID_ARGUMENT, "ready.until: expected a list of conditions");
+		r = error_set(err, ERROR_INVALID_ARGUMENT,
+			      "ready.until: expected a list of conditions");
 	return r < 0 ? r : wait_check(ret->until, err);
 }
 
@@ -120,10 +125,12 @@ static int wait_ready(struct spawning *sp, struct error *err)
 
 	if (r < 0)
 		return r;
-	return wait_new(&sp->wait, sp->session, body.until, true, body.timeout_ms, on_ready, sp, err);
+	return wait_new(&sp->wait, sp->session, body.until, true, body.timeout_ms, on_ready, sp,
+			err);
 }
 
-/* --- the keeper's answer ------------------------------------------------------------------------------ */
+/* --- the keeper's answer
+ * ------------------------------------------------------------------------------ */
 
 static void on_cancelled(struct request *rq, void *data)
 {

@@ -25,10 +25,14 @@ enum stdin_mode {
 };
 
 static const struct json_name kinds[] = { { "pipe", KIND_PIPE }, { "pty", KIND_PTY }, { 0 } };
-static const struct json_name stdin_modes[] = { { "pipe", STDIN_PIPE }, { "null", STDIN_NULL }, { 0 } };
-static const struct json_name origins[] = {
-	{ "command_exec", 0 }, { "background_task", 1 }, { "shell_tool", 2 }, { "remote_runner", 3 }, { 0 }
-};
+static const struct json_name stdin_modes[] = { { "pipe", STDIN_PIPE },
+						{ "null", STDIN_NULL },
+						{ 0 } };
+static const struct json_name origins[] = { { "command_exec", 0 },
+					    { "background_task", 1 },
+					    { "shell_tool", 2 },
+					    { "remote_runner", 3 },
+					    { 0 } };
 static const struct json_name disconnects[] = { { "keep", 0 }, { "stop", 1 }, { 0 } };
 static const struct json_name leftover_names[] = {
 	{ "kill", LEFTOVERS_KILL }, { "keep", LEFTOVERS_KEEP }, { "fail", LEFTOVERS_FAIL }, { 0 }
@@ -38,14 +42,28 @@ static const struct json_name leftover_names[] = {
 
 const struct json_field spawn_body_fields[] = {
 	{ .name = "kind", .type = FIELD_ENUM, .offset = AT(kind), .names = kinds },
-	{ .name = "command", .type = FIELD_LIST, .offset = AT(command), .max = ARGS_MAX, .max_bytes = ARG_BYTES_MAX },
+	{ .name = "command",
+	  .type = FIELD_LIST,
+	  .offset = AT(command),
+	  .max = ARGS_MAX,
+	  .max_bytes = ARG_BYTES_MAX },
 	{ .name = "shell", .type = FIELD_BYTES, .offset = AT(shell), .max = 1 << 20 },
 	{ .name = "cwd", .type = FIELD_BYTES, .offset = AT(cwd), .min = 1, .max = PATH_LIMIT },
-	{ .name = "env", .type = FIELD_MAP, .offset = AT(env), .seen = AT(has_env), .max = ARGS_MAX, .max_bytes = ARG_BYTES_MAX },
+	{ .name = "env",
+	  .type = FIELD_MAP,
+	  .offset = AT(env),
+	  .seen = AT(has_env),
+	  .max = ARGS_MAX,
+	  .max_bytes = ARG_BYTES_MAX },
 	{ .name = "clearEnv", .type = FIELD_BOOL, .offset = AT(clear_env) },
 	{ .name = "umask", .type = FIELD_STRING, .offset = AT(umask), .min = 1, .max = 5 },
 	{ .name = "limits", .type = FIELD_JSON, .offset = AT(limits) },
-	{ .name = "nice", .type = FIELD_I64, .offset = AT(nice), .seen = AT(has_nice), .min = -20, .max = 19 },
+	{ .name = "nice",
+	  .type = FIELD_I64,
+	  .offset = AT(nice),
+	  .seen = AT(has_nice),
+	  .min = -20,
+	  .max = 19 },
 	{ .name = "stdin", .type = FIELD_ENUM, .offset = AT(stdin_mode), .names = stdin_modes },
 	{ .name = "mergeStderr", .type = FIELD_BOOL, .offset = AT(merge_stderr) },
 	{ .name = "name", .type = FIELD_STRING, .offset = AT(name), .max = NAME_LIMIT },
@@ -57,16 +75,39 @@ const struct json_field spawn_body_fields[] = {
 	{ .name = "taskId", .type = FIELD_STRING, .offset = AT(task_id), .max = NAME_LIMIT },
 	{ .name = "threadId", .type = FIELD_STRING, .offset = AT(thread_id), .max = NAME_LIMIT },
 	{ .name = "turnId", .type = FIELD_STRING, .offset = AT(turn_id), .max = NAME_LIMIT },
-	{ .name = "runnerDestinationId", .type = FIELD_STRING, .offset = AT(runner_destination_id), .max = NAME_LIMIT },
-	{ .name = "runnerSessionId", .type = FIELD_STRING, .offset = AT(runner_session_id), .max = NAME_LIMIT },
-	{ .name = "backlogBytes", .type = FIELD_U64, .offset = AT(backlog), .min = 1, .max = (int64_t)RING_SIZE_MAX },
+	{ .name = "runnerDestinationId",
+	  .type = FIELD_STRING,
+	  .offset = AT(runner_destination_id),
+	  .max = NAME_LIMIT },
+	{ .name = "runnerSessionId",
+	  .type = FIELD_STRING,
+	  .offset = AT(runner_session_id),
+	  .max = NAME_LIMIT },
+	{ .name = "backlogBytes",
+	  .type = FIELD_U64,
+	  .offset = AT(backlog),
+	  .min = 1,
+	  .max = (int64_t)RING_SIZE_MAX },
 	{ .name = "stop", .type = FIELD_STRING, .offset = AT(stop), .max = STOP_PLAN_TEXT_MAX },
 	{ .name = "grace", .type = FIELD_DURATION, .offset = AT(grace_ms), .seen = AT(has_grace) },
-	{ .name = "timeout", .type = FIELD_DURATION, .offset = AT(timeout_ms), .seen = AT(has_timeout) },
+	{ .name = "timeout",
+	  .type = FIELD_DURATION,
+	  .offset = AT(timeout_ms),
+	  .seen = AT(has_timeout) },
 	{ .name = "ttl", .type = FIELD_DURATION, .offset = AT(ttl_ms), .seen = AT(has_ttl) },
-	{ .name = "leftovers", .type = FIELD_ENUM, .offset = AT(leftovers), .names = leftover_names },
-	{ .name = "onDisconnect", .type = FIELD_ENUM, .offset = AT(on_disconnect), .names = disconnects },
-	{ .name = "withPid", .type = FIELD_U64, .offset = AT(with_pid), .min = 1, .max = INT32_MAX },
+	{ .name = "leftovers",
+	  .type = FIELD_ENUM,
+	  .offset = AT(leftovers),
+	  .names = leftover_names },
+	{ .name = "onDisconnect",
+	  .type = FIELD_ENUM,
+	  .offset = AT(on_disconnect),
+	  .names = disconnects },
+	{ .name = "withPid",
+	  .type = FIELD_U64,
+	  .offset = AT(with_pid),
+	  .min = 1,
+	  .max = INT32_MAX },
 	{ .name = "rows", .type = FIELD_U64, .offset = AT(rows), .min = 1, .max = 10000 },
 	{ .name = "cols", .type = FIELD_U64, .offset = AT(cols), .min = 1, .max = 10000 },
 	{ .name = "ready", .type = FIELD_JSON, .offset = AT(ready) },
@@ -75,7 +116,8 @@ const struct json_field spawn_body_fields[] = {
 	{ 0 },
 };
 
-/* --- the parts ----------------------------------------------------------------------------------------- */
+/* --- the parts
+ * ----------------------------------------------------------------------------------------- */
 
 static int check_command(struct spawn_body *b, struct error *err)
 {
@@ -95,7 +137,8 @@ static int check_command(struct spawn_body *b, struct error *err)
 		return error_set(err, ERROR_INVALID_ARGUMENT,
 				 "\"command\" is missing: a list of at least one string");
 	if (b->command.items[0][0] == 0)
-		return error_set(err, ERROR_INVALID_ARGUMENT, "\"command\": the first string is empty");
+		return error_set(err, ERROR_INVALID_ARGUMENT,
+				 "\"command\": the first string is empty");
 	spec->argv = b->command.items;
 	return 0;
 }
@@ -113,7 +156,8 @@ static int check_env(struct spawn_body *b, struct error *err)
 
 			if (p->name[0] == 0 || strchr(p->name, '='))
 				return error_set(err, ERROR_INVALID_ARGUMENT,
-						 "env: \"%.100s\" is no name for a variable", p->name);
+						 "env: \"%.100s\" is no name for a variable",
+						 p->name);
 			if (asprintf(&b->envp[n], "%s=%s", p->name, p->value) < 0)
 				return error_set(err, ERROR_EXHAUSTED, "no memory");
 			n++;
@@ -129,7 +173,8 @@ static int check_cwd(struct spawn_body *b, struct error *err)
 {
 	if (b->cwd && b->cwd[0] != '/')
 		return error_set(err, ERROR_INVALID_ARGUMENT,
-				 "cwd \"%s\" is relative; the daemon needs an absolute path", b->cwd);
+				 "cwd \"%s\" is relative; the daemon needs an absolute path",
+				 b->cwd);
 	if (!b->cwd)
 		b->cwd = login_env_home(b->has_env || b->clear_env ? NULL : b->envp);
 	if (!b->cwd)
@@ -148,20 +193,29 @@ static int check_umask(struct spawn_body *b, struct error *err)
 	mask = strtoul(b->umask, &end, 8);
 	if (*end != 0 || b->umask[0] < '0' || b->umask[0] > '7' || mask > 0777)
 		return error_set(err, ERROR_INVALID_ARGUMENT,
-				 "umask \"%s\": expected an octal number up to 0777, as text", b->umask);
+				 "umask \"%s\": expected an octal number up to 0777, as text",
+				 b->umask);
 	b->request.spec.header.umask = (uint32_t)mask;
 	return 0;
 }
 
 static const struct json_name limit_names[] = {
-	{ "as", RLIMIT_AS },	       { "core", RLIMIT_CORE },
-	{ "cpu", RLIMIT_CPU },	       { "data", RLIMIT_DATA },
-	{ "fsize", RLIMIT_FSIZE },     { "memlock", RLIMIT_MEMLOCK },
-	{ "msgqueue", RLIMIT_MSGQUEUE }, { "nice", RLIMIT_NICE },
-	{ "nofile", RLIMIT_NOFILE },   { "nproc", RLIMIT_NPROC },
-	{ "rss", RLIMIT_RSS },	       { "rtprio", RLIMIT_RTPRIO },
-	{ "rttime", RLIMIT_RTTIME },   { "sigpending", RLIMIT_SIGPENDING },
-	{ "stack", RLIMIT_STACK },     { 0 },
+	{ "as", RLIMIT_AS },
+	{ "core", RLIMIT_CORE },
+	{ "cpu", RLIMIT_CPU },
+	{ "data", RLIMIT_DATA },
+	{ "fsize", RLIMIT_FSIZE },
+	{ "memlock", RLIMIT_MEMLOCK },
+	{ "msgqueue", RLIMIT_MSGQUEUE },
+	{ "nice", RLIMIT_NICE },
+	{ "nofile", RLIMIT_NOFILE },
+	{ "nproc", RLIMIT_NPROC },
+	{ "rss", RLIMIT_RSS },
+	{ "rtprio", RLIMIT_RTPRIO },
+	{ "rttime", RLIMIT_RTTIME },
+	{ "sigpending", RLIMIT_SIGPENDING },
+	{ "stack", RLIMIT_STACK },
+	{ 0 },
 };
 
 static bool read_limit_value(const json_t *value, uint64_t *ret)
@@ -185,14 +239,16 @@ static int read_limit(struct spec_header *h, const char *name, const json_t *pai
 	while (known->name && strcmp(known->name, name) != 0)
 		known++;
 	if (!known->name)
-		return error_set(err, ERROR_INVALID_ARGUMENT, "limits: \"%.100s\" is not known", name);
+		return error_set(err, ERROR_INVALID_ARGUMENT, "limits: \"%.100s\" is not known",
+				 name);
 	if (!json_is_array(pair) || json_array_size(pair) != 2 ||
 	    !read_limit_value(json_array_get(pair, 0), &limit.soft) ||
 	    !read_limit_value(json_array_get(pair, 1), &limit.hard) || limit.soft > limit.hard)
-		return error_set(err, ERROR_INVALID_ARGUMENT,
-				 "limits.%s: expected [soft, hard], numbers or null for none, the soft "
-				 "one not above the hard one",
-				 name);
+		return error_set(
+			err, ERROR_INVALID_ARGUMENT,
+			"limits.%s: expected [soft, hard], numbers or null for none, the soft "
+			"one not above the hard one",
+			name);
 	h->limits[known->value] = limit;
 	h->limits_set |= 1U << known->value;
 	return 0;
@@ -215,14 +271,15 @@ static void warn_limits(struct spec_header *h, json_t *warnings)
 		struct rlimit own;
 
 		if (!(h->limits_set & 1U << l->value) ||
-		    getrlimit((__rlimit_resource_t)l->value, &own) < 0 || want->hard <= own.rlim_max)
+		    getrlimit((__rlimit_resource_t)l->value, &own) < 0 ||
+		    want->hard <= own.rlim_max)
 			continue;
 		want->hard = own.rlim_max;
 		want->soft = MIN(want->soft, want->hard);
-		json_array_append_new(warnings,
-				      json_sprintf("limits.%s: lowered to the daemon's own hard limit "
-						   "%llu",
-						   l->name, (unsigned long long)own.rlim_max));
+		json_array_append_new(
+			warnings, json_sprintf("limits.%s: lowered to the daemon's own hard limit "
+					       "%llu",
+					       l->name, (unsigned long long)own.rlim_max));
 	}
 }
 
@@ -261,13 +318,14 @@ static int check_limits(struct spawn_body *b, uint64_t nofile_soft, struct error
 
 	/* The daemon raised its own soft limit on descriptors; that is not for children. */
 	if (nofile_soft > 0 && getrlimit(RLIMIT_NOFILE, &own) == 0) {
-		h->limits[RLIMIT_NOFILE] = (struct spec_limit){ MIN(nofile_soft, own.rlim_max),
-								own.rlim_max };
+		h->limits[RLIMIT_NOFILE] =
+			(struct spec_limit){ MIN(nofile_soft, own.rlim_max), own.rlim_max };
 		h->limits_set |= 1U << RLIMIT_NOFILE;
 	}
 	if (b->limits && !json_is_object(b->limits))
 		return error_set(err, ERROR_INVALID_ARGUMENT, "limits: expected an object");
-	json_object_foreach(b->limits, name, pair) {
+	json_object_foreach(b->limits, name, pair)
+	{
 		int r = read_limit(h, name, pair, err);
 
 		if (r < 0)
@@ -282,17 +340,19 @@ static int check_labels(const struct spawn_body *b, struct error *err)
 	json_t *value;
 
 	if (b->labels && !json_is_object(b->labels))
-		return error_set(err, ERROR_INVALID_ARGUMENT, "labels: expected an object of strings");
+		return error_set(err, ERROR_INVALID_ARGUMENT,
+				 "labels: expected an object of strings");
 	if (json_object_size(b->labels) > LABELS_MAX)
 		return error_set(err, ERROR_TOO_LARGE, "labels: at most %d", LABELS_MAX);
-	json_object_foreach(b->labels, key, value)
-		if (!json_is_string(value) || strlen(key) > NAME_LIMIT || *key == 0 ||
-		    strchr(key, '=') || json_string_length(value) > TEXT_LIMIT ||
-		    strlen(json_string_value(value)) != json_string_length(value))
-			return error_set(err, ERROR_INVALID_ARGUMENT,
-					 "labels: \"%.100s\" must have a name of up to %d bytes without "
-					 "`=` and a text of up to %d",
-					 key, NAME_LIMIT, TEXT_LIMIT);
+	json_object_foreach(b->labels, key, value) if (
+		!json_is_string(value) || strlen(key) > NAME_LIMIT || *key == 0 ||
+		strchr(key, '=') || json_string_length(value) > TEXT_LIMIT ||
+		strlen(json_string_value(value)) !=
+			json_string_length(
+				value)) return error_set(err, ERROR_INVALID_ARGUMENT,
+							 "labels: \"%.100s\" must have a name of up to %d bytes without "
+							 "`=` and a text of up to %d",
+							 key, NAME_LIMIT, TEXT_LIMIT);
 	return 0;
 }
 
@@ -322,8 +382,14 @@ static int check_attach(struct spawn_body *b, struct error *err)
 						  { "block", ATTACH_BLOCK },
 						  { 0 } };
 	static const struct json_field attach_fields[] = {
-		{ .name = "token", .type = FIELD_STRING, .offset = offsetof(struct attach_body, token), .required = true },
-		{ .name = "mode", .type = FIELD_ENUM, .offset = offsetof(struct attach_body, mode), .names = modes },
+		{ .name = "token",
+		  .type = FIELD_STRING,
+		  .offset = offsetof(struct attach_body, token),
+		  .required = true },
+		{ .name = "mode",
+		  .type = FIELD_ENUM,
+		  .offset = offsetof(struct attach_body, mode),
+		  .names = modes },
 		{ 0 },
 	};
 	struct attach_body a = { .mode = ATTACH_DROP_OLDEST };
@@ -342,7 +408,8 @@ static int check_attach(struct spawn_body *b, struct error *err)
 	return r;
 }
 
-/* --- what is kept of it ---------------------------------------------------------------------------------- */
+/* --- what is kept of it
+ * ---------------------------------------------------------------------------------- */
 
 static void keep_text(json_t *meta, const char *key, const char *text)
 {
@@ -402,9 +469,9 @@ int spawn_body_read(struct spawn_body *b, const json_t *json, uint64_t nofile_so
 	struct stop_plan plan = { 0 };
 	int r;
 
-	*b = (struct spawn_body){ .kind = KIND_PIPE, .backlog = RING_SIZE_OUT,
-				   .rows = PTY_ROWS,
-				   .cols = PTY_COLS };
+	*b = (struct spawn_body){
+		.kind = KIND_PIPE, .backlog = RING_SIZE_OUT, .rows = PTY_ROWS, .cols = PTY_COLS
+	};
 	spec_init(&b->request.spec);
 	r = json_read(json, spawn_body_fields, b, err);
 	forget_nulls(b);

@@ -25,7 +25,7 @@ struct spawn_body {
 	int on_disconnect;
 	bool replace;
 	/* Made from them. */
-	char **envp;	   /* NULL-terminated `KEY=value` */
+	char **envp; /* NULL-terminated `KEY=value` */
 	char *shell_argv[4];
 	json_t *meta;
 	struct spawn_request request;

@@ -43,8 +43,9 @@ int session_stdin(struct request *rq, void *context, struct error *err)
 		if (eof && accepted >= at + n)
 			input_close(s);
 	}
-	o = json_pack("{s:I, s:I, s:b}", "accepted", (json_int_t)(accepted > at ? accepted - at : 0),
-		      "offset", (json_int_t)accepted, "closed",
+	o = json_pack("{s:I, s:I, s:b}", "accepted",
+		      (json_int_t)(accepted > at ? accepted - at : 0), "offset",
+		      (json_int_t)accepted, "closed",
 		      (int)(word_load(&s->words->in_closing) || word_load(&s->words->in_closed)));
 	return request_reply_json(rq, 200, o);
 }

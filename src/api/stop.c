@@ -15,11 +15,22 @@ struct stop_body {
 };
 
 const struct json_field stop_fields[] = {
-	{ .name = "grace", .type = FIELD_DURATION, .offset = offsetof(struct stop_body, grace_ms),
+	{ .name = "grace",
+	  .type = FIELD_DURATION,
+	  .offset = offsetof(struct stop_body, grace_ms),
 	  .seen = offsetof(struct stop_body, has_grace) },
-	{ .name = "signal", .type = FIELD_STRING, .offset = offsetof(struct stop_body, signal), .max = 16 },
-	{ .name = "plan", .type = FIELD_STRING, .offset = offsetof(struct stop_body, plan), .max = STOP_PLAN_TEXT_MAX },
-	{ .name = "reason", .type = FIELD_STRING, .offset = offsetof(struct stop_body, reason), .max = 1024 },
+	{ .name = "signal",
+	  .type = FIELD_STRING,
+	  .offset = offsetof(struct stop_body, signal),
+	  .max = 16 },
+	{ .name = "plan",
+	  .type = FIELD_STRING,
+	  .offset = offsetof(struct stop_body, plan),
+	  .max = STOP_PLAN_TEXT_MAX },
+	{ .name = "reason",
+	  .type = FIELD_STRING,
+	  .offset = offsetof(struct stop_body, reason),
+	  .max = 1024 },
 	{ 0 },
 };
 
@@ -29,7 +40,8 @@ static int read_signal(const char *name, int *ret, struct error *err)
 
 	if (signal < 0)
 		return error_set(err, ERROR_INVALID_ARGUMENT,
-				 "signal \"%s\" is not known; use a name as TERM or a number", name);
+				 "signal \"%s\" is not known; use a name as TERM or a number",
+				 name);
 	*ret = signal;
 	return 0;
 }
@@ -44,8 +56,9 @@ static int make_plan(const struct session *s, const struct stop_body *body, stru
 	session_plan(s, &plan);
 	if (body->plan) {
 		if (body->signal || body->has_grace)
-			return error_set(err, ERROR_INVALID_ARGUMENT,
-					 "\"plan\" stands for itself; leave out \"signal\" and \"grace\"");
+			return error_set(
+				err, ERROR_INVALID_ARGUMENT,
+				"\"plan\" stands for itself; leave out \"signal\" and \"grace\"");
 		if (parse_stop_plan(body->plan, &plan) < 0)
 			return error_set(err, ERROR_INVALID_ARGUMENT,
 					 "stop plan \"%s\": expected signals and waits, "
@@ -58,7 +71,8 @@ static int make_plan(const struct session *s, const struct stop_body *body, stru
 			if (r < 0)
 				return r;
 		}
-		stop_plan_make(signal, body->has_grace ? body->grace_ms : plan.steps[0].wait_ms, &plan);
+		stop_plan_make(signal, body->has_grace ? body->grace_ms : plan.steps[0].wait_ms,
+			       &plan);
 	}
 	*ret = plan;
 	return 0;
@@ -73,8 +87,8 @@ struct stopping {
 
 static void answer(struct request *rq, const struct session *s, bool stopped)
 {
-	json_t *o = json_pack("{s:s, s:b, s:o}", "processId", s->id, "stopped", (int)stopped, "process",
-			      render_session(s, RENDER_FULL));
+	json_t *o = json_pack("{s:s, s:b, s:o}", "processId", s->id, "stopped", (int)stopped,
+			      "process", render_session(s, RENDER_FULL));
 
 	request_reply_json(rq, 200, o);
 }
@@ -93,10 +107,11 @@ static void on_changed(struct listener *l)
 
 	if (session_tree_alive(st->session) && word_load(&w->refused) > 0 &&
 	    word_load(&w->finished) >= word_load(&w->requested)) {
-		error_set(&e, ERROR_FORBIDDEN,
-			  "%llu processes of %s belong to another user and still run (one is PID %llu)",
-			  (unsigned long long)word_load(&w->refused), st->session->id,
-			  (unsigned long long)word_load(&w->refused_pid));
+		error_set(
+			&e, ERROR_FORBIDDEN,
+			"%llu processes of %s belong to another user and still run (one is PID %llu)",
+			(unsigned long long)word_load(&w->refused), st->session->id,
+			(unsigned long long)word_load(&w->refused_pid));
 		request_reply_error(st->rq, &e);
 		free_stopping(st);
 		return;
@@ -165,7 +180,10 @@ struct kill_body {
 };
 
 const struct json_field kill_fields[] = {
-	{ .name = "signal", .type = FIELD_STRING, .offset = offsetof(struct kill_body, signal), .max = 16 },
+	{ .name = "signal",
+	  .type = FIELD_STRING,
+	  .offset = offsetof(struct kill_body, signal),
+	  .max = 16 },
 	{ 0 },
 };
 
@@ -190,6 +208,7 @@ int session_kill_route(struct request *rq, void *context, struct error *err)
 		return error_set(err, ERROR_WRONG_STATE, "%s is %s: it takes no signal", s->id,
 				 session_status(s));
 	session_signal(s, signal);
-	return request_reply_json(rq, 200, json_pack("{s:s, s:s}", "processId", s->id, "signal",
-						     signal_name(signal)));
+	return request_reply_json(
+		rq, 200,
+		json_pack("{s:s, s:s}", "processId", s->id, "signal", signal_name(signal)));
 }

@@ -49,7 +49,8 @@ static void on_changed(struct listener *l)
 
 	/* What belongs to another user stays; it is named where its session is shown. */
 	if ((session_ended(one->session) && !session_tree_alive(one->session)) ||
-	    (word_load(&stop->refused) > 0 && word_load(&stop->finished) >= word_load(&stop->requested)))
+	    (word_load(&stop->refused) > 0 &&
+	     word_load(&stop->finished) >= word_load(&stop->requested)))
 		one_done(one);
 }
 
@@ -88,7 +89,10 @@ struct body {
 
 const struct json_field stop_many_fields[] = {
 	{ .name = "olderThan", .type = FIELD_DURATION, .offset = offsetof(struct body, older_ms) },
-	{ .name = "label", .type = FIELD_STRING, .offset = offsetof(struct body, label), .max = 4608 },
+	{ .name = "label",
+	  .type = FIELD_STRING,
+	  .offset = offsetof(struct body, label),
+	  .max = 4608 },
 	{ .name = "originator",
 	  .type = FIELD_STRING,
 	  .offset = offsetof(struct body, originator),

@@ -6,7 +6,7 @@
 #include "engine/members.h"
 #include <string.h>
 
-#define ITEMS_MAX   4096U
+#define ITEMS_MAX 4096U
 
 struct listing {
 	json_t *items;
@@ -50,7 +50,8 @@ int session_tree_route(struct request *rq, void *context, struct error *err)
 		r = members_each(s, add, &l);
 		if (r < 0) {
 			json_decref(l.items);
-			return error_set_errno(err, ERROR_INTERNAL, r, "list the processes of %s", s->id);
+			return error_set_errno(err, ERROR_INTERNAL, r, "list the processes of %s",
+					       s->id);
 		}
 	}
 	o = json_pack("{s:o}", "items", l.items);

@@ -10,11 +10,11 @@
 #include <string.h>
 #include <sys/syscall.h>
 
-#define STOP_MS  "45s" /* the keeper itself uses force after 30 s */
-#define KILL_MS  5000U
+#define STOP_MS   "45s" /* the keeper itself uses force after 30 s */
+#define KILL_MS   5000U
 #define ANSWER_MS 10000U /* an engine that says nothing for so long will say nothing more */
-#define KNOWN_MS 2000U /* for a daemon that is starting to write down its pid */
-#define POLL_MS  10
+#define KNOWN_MS  2000U  /* for a daemon that is starting to write down its pid */
+#define POLL_MS   10
 
 enum status_exit { STATUS_RUNNING = 0, STATUS_STALE = 1, STATUS_STOPPED = 3 };
 

@@ -34,8 +34,8 @@ struct client_request {
 	const json_t *body; /* borrowed; NULL: none */
 	const void *data;   /* a body that is not JSON; used when `body` is NULL */
 	size_t size;
-	const char *key; /* Idempotency-Key; makes it repeatable */
-	bool once;       /* never repeated: doing it twice would do harm */
+	const char *key;     /* Idempotency-Key; makes it repeatable */
+	bool once;           /* never repeated: doing it twice would do harm */
 	unsigned timeout_ms; /* how long to wait for the answer; 0: for ever */
 };
 

@@ -20,20 +20,20 @@
 
 struct capture {
 	struct control_daemon *daemon;
-	int pipe_r, pipe_w;	/* T; borrowed */
+	int pipe_r, pipe_w; /* T; borrowed */
 };
 
 struct capture_stream {
-	int fd;			/* P; borrowed */
-	unsigned slot, stream;	/* which ring R is, for the successor */
+	int fd;                /* P; borrowed */
+	unsigned slot, stream; /* which ring R is, for the successor */
 	struct ring ring;
 	struct index *index;
 	struct control_stream *words;
 };
 
-/* Moves once: at most `max` > 0 bytes, and no more than the ring holds. Returns the number of bytes now in the ring, 0 at end of file,
- * -EAGAIN when there is nothing to take, another negative errno when P is broken. `when` is the
- * time for the index, realtime us. */
+/* Moves once: at most `max` > 0 bytes, and no more than the ring holds. Returns the number of bytes
+ * now in the ring, 0 at end of file, -EAGAIN when there is nothing to take, another negative errno
+ * when P is broken. `when` is the time for the index, realtime us. */
 ssize_t capture_step(struct capture *c, struct capture_stream *s, size_t max, uint64_t when);
 
 /* Which stream a dead engine was moving: returns false when none (IDLE). */

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* control.c - the torture hooks of control memory; empty in a normal build.
  *
- * A test writes N into the counter of a role: the process of that role is killed with SIGKILL at its
- * Nth passage of a hook from then on. Each store has two passages, one before and one after it, so N
- * runs over every instant that a store can separate. The counter stands in control memory and is 0
- * after the kill: whoever takes over is spared. */
+ * A test writes N into the counter of a role: the process of that role is killed with SIGKILL at
+ * its Nth passage of a hook from then on. Each store has two passages, one before and one after it,
+ * so N runs over every instant that a store can separate. The counter stands in control memory and
+ * is 0 after the kill: whoever takes over is spared. */
 #include "core/control.h"
 
 #ifdef REEVE_TORTURE

@@ -26,8 +26,8 @@ static ssize_t fill(struct feed *f, struct feed_target *t, uint64_t from, uint64
 static int drain(struct feed *f, struct feed_target *t, uint64_t n)
 {
 	while (n > 0) {
-		ssize_t w = splice(f->pipe_r, NULL, t->fd, NULL, n,
-				   SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+		ssize_t w =
+			splice(f->pipe_r, NULL, t->fd, NULL, n, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
 
 		if (w < 0 && errno == EINTR)
 			continue;

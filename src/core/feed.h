@@ -3,7 +3,8 @@
  *
  *   1. slot, upto = delivered + n, phase = FILLING;   write(ring -> U)
  *   2. phase = DRAINING;                               splice(U -> child) until it takes no more
- *   3. delivered = upto - FIONREAD(U), phase = IDLE;   the rest in U is thrown away: the ring has it
+ *   3. delivered = upto - FIONREAD(U), phase = IDLE;   the rest in U is thrown away: the ring has
+ * it
  *
  * A successor: in FILLING the child has seen nothing of it; in DRAINING delivered = upto - k. U's
  * content means nothing while IDLE. One private pipe U serves all sessions. */
@@ -17,9 +18,9 @@ struct feed {
 };
 
 struct feed_target {
-	int fd;	/* the child's stdin; borrowed, non-blocking */
+	int fd; /* the child's stdin; borrowed, non-blocking */
 	unsigned slot;
-	struct ring ring;		/* its head is the `in_accepted` word */
+	struct ring ring; /* its head is the `in_accepted` word */
 	struct word *delivered;
 };
 

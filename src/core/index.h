@@ -2,14 +2,15 @@
 /* index.h - the ring of capture records: when which bytes of which stream were captured.
  *
  * One record per capture step, written together with the stream's head and just as crash-exact: a
- * step's record is there exactly once. Records are numbered from 0; the newest `capacity` are kept. */
+ * step's record is there exactly once. Records are numbered from 0; the newest `capacity` are kept.
+ */
 #pragma once
 #include "core/control.h"
 
 struct index_entry {
-	uint64_t when;	 /* realtime us */
+	uint64_t when;   /* realtime us */
 	unsigned stream; /* 0 or 1 */
-	uint64_t end;	 /* stream offset behind the last byte of the step */
+	uint64_t end;    /* stream offset behind the last byte of the step */
 };
 
 struct index_raw {
@@ -42,6 +43,6 @@ struct index_entry index_get(const struct index *x, uint64_t n);
  * -ENOENT when there is none; the record may be younger than the byte when older ones are gone. */
 int index_find(const struct index *x, unsigned stream, uint64_t offset, uint64_t *ret);
 
-/* The lowest offset of the stream captured at `when` (us) or later, the stream's `head` when there is
- * none; for bytes older than the index this is the oldest offset that the index knows. */
+/* The lowest offset of the stream captured at `when` (us) or later, the stream's `head` when there
+ * is none; for bytes older than the index this is the oldest offset that the index knows. */
 uint64_t index_since(const struct index *x, unsigned stream, uint64_t when, uint64_t head);

@@ -13,14 +13,14 @@
 #include "core/control.h"
 #include <stddef.h>
 
-#define LAYOUT_PAGE	4096ULL
-#define RING_SIZE_MIN	4096ULL
-#define RING_SIZE_MAX	(1ULL << 30)
-#define RING_SIZE_OUT	(1ULL << 20) /* default backlog of a stream */
-#define RING_SIZE_IN	(128ULL << 10) /* twice what a client may send ahead */
-#define INDEX_SIZE_MIN	4096ULL
-#define META_SIZE_MAX	(8ULL << 20)
-#define NOTES_SIZE	8192ULL
+#define LAYOUT_PAGE    4096ULL
+#define RING_SIZE_MIN  4096ULL
+#define RING_SIZE_MAX  (1ULL << 30)
+#define RING_SIZE_OUT  (1ULL << 20)   /* default backlog of a stream */
+#define RING_SIZE_IN   (128ULL << 10) /* twice what a client may send ahead */
+#define INDEX_SIZE_MIN 4096ULL
+#define META_SIZE_MAX  (8ULL << 20)
+#define NOTES_SIZE     8192ULL
 
 struct layout {
 	uint64_t meta, notes, index, in, out[STREAMS_MAX];

@@ -13,26 +13,26 @@
 #define LINK_VERSION 1U
 
 enum link_type {
-	LINK_HELLO = 1,	 /* new side -> old: slot = LINK_VERSION */
-	LINK_WELCOME,	 /* old -> new: the daemon's descriptors, `fds` = set of enum link_daemon_fd */
-	LINK_PULL,	 /* new -> old: give me slot */
-	LINK_SLOT,	 /* old -> new: its descriptors, `fds` = set of enum slot_fd; none: not held */
-	LINK_READY,	 /* new -> old: all is loaded */
-	LINK_SPAWN,	 /* engine -> keeper: hold and start slot; `fds` = set of enum slot_fd */
-	LINK_CHANGED,	 /* keeper -> engine: look at slot's words; may carry SLOT_FD_PID. `arg` = 1: the
-			  * leader has ended, and `tree_gone` says what it left behind */
-	LINK_STOP,	 /* engine -> keeper: a stop request stands in slot's words */
-	LINK_SIGNAL,	 /* engine -> keeper: send signal `arg` to the leader's process group */
-	LINK_SIGNALLED,	 /* keeper -> engine: `arg` = errno of that */
-	LINK_CLOSE,	 /* engine -> keeper: close the descriptors in the set `arg` */
-	LINK_RELEASE,	 /* engine -> keeper: forget slot */
-	LINK_OPEN_GATE,	 /* engine -> keeper: let the gated child of slot go on */
-	LINK_PING,	 /* keeper -> engine */
-	LINK_PONG,	 /* engine -> keeper */
-	LINK_QUIT,	 /* either way: `arg` = enum quit_mode */
-	LINK_LOOK,	 /* engine -> keeper: does foreground group (low half of `arg`) read the terminal
-			    with the device number in the upper half? */
-	LINK_LOOKED,	 /* keeper -> engine: `arg` = enum tty_wait */
+	LINK_HELLO = 1, /* new side -> old: slot = LINK_VERSION */
+	LINK_WELCOME, /* old -> new: the daemon's descriptors, `fds` = set of enum link_daemon_fd */
+	LINK_PULL,    /* new -> old: give me slot */
+	LINK_SLOT,    /* old -> new: its descriptors, `fds` = set of enum slot_fd; none: not held */
+	LINK_READY,   /* new -> old: all is loaded */
+	LINK_SPAWN,   /* engine -> keeper: hold and start slot; `fds` = set of enum slot_fd */
+	LINK_CHANGED, /* keeper -> engine: look at slot's words; may carry SLOT_FD_PID. `arg` = 1:
+		       * the leader has ended, and `tree_gone` says what it left behind */
+	LINK_STOP,    /* engine -> keeper: a stop request stands in slot's words */
+	LINK_SIGNAL,  /* engine -> keeper: send signal `arg` to the leader's process group */
+	LINK_SIGNALLED, /* keeper -> engine: `arg` = errno of that */
+	LINK_CLOSE,     /* engine -> keeper: close the descriptors in the set `arg` */
+	LINK_RELEASE,   /* engine -> keeper: forget slot */
+	LINK_OPEN_GATE, /* engine -> keeper: let the gated child of slot go on */
+	LINK_PING,      /* keeper -> engine */
+	LINK_PONG,      /* engine -> keeper */
+	LINK_QUIT,      /* either way: `arg` = enum quit_mode */
+	LINK_LOOK, /* engine -> keeper: does foreground group (low half of `arg`) read the terminal
+		      with the device number in the upper half? */
+	LINK_LOOKED, /* keeper -> engine: `arg` = enum tty_wait */
 	N_LINK_TYPES,
 };
 
@@ -45,13 +45,13 @@ enum quit_mode {
 /* The descriptors of a slot; the order in a message is this order. */
 enum slot_fd {
 	SLOT_FD_MEMORY, /* the session's memfd, layout.h */
-	SLOT_FD_IN,	/* write end of stdin */
-	SLOT_FD_OUT,	/* read end of stdout (or the pty's master) */
-	SLOT_FD_ERR,	/* read end of stderr */
-	SLOT_FD_PID,	/* pidfd of the leader */
+	SLOT_FD_IN,     /* write end of stdin */
+	SLOT_FD_OUT,    /* read end of stdout (or the pty's master) */
+	SLOT_FD_ERR,    /* read end of stderr */
+	SLOT_FD_PID,    /* pidfd of the leader */
 	N_SLOT_FDS,
-	/* A pty session has its master as SLOT_FD_OUT, no SLOT_FD_IN, and the keeper holds a slave until
-	 * the leader's output is complete: */
+	/* A pty session has its master as SLOT_FD_OUT, no SLOT_FD_IN, and the keeper holds a slave
+	 * until the leader's output is complete: */
 	SLOT_FD_SLAVE = SLOT_FD_ERR,
 	/* Only in LINK_SPAWN, for the child: */
 	SLOT_FD_CHILD_IN = N_SLOT_FDS,
@@ -82,12 +82,13 @@ struct link_message {
 	uint32_t zero;
 };
 
-/* Sends `m` with the descriptors of `table` that `m->fds` names. 0; -EAGAIN when the peer's queue is
- * full, -EPIPE when it is gone. */
+/* Sends `m` with the descriptors of `table` that `m->fds` names. 0; -EAGAIN when the peer's queue
+ * is full, -EPIPE when it is gone. */
 int link_send(int sock, const struct link_message *m, const int table[N_LINK_FDS]);
 
-/* Receives one message; absent descriptors are -1 in `table`. Returns 1, 0 at end of file, -EAGAIN, or
- * -EBADMSG for a message of the wrong size or with the wrong number of descriptors (all closed). */
+/* Receives one message; absent descriptors are -1 in `table`. Returns 1, 0 at end of file, -EAGAIN,
+ * or -EBADMSG for a message of the wrong size or with the wrong number of descriptors (all closed).
+ */
 int link_receive(int sock, struct link_message *ret, int table[N_LINK_FDS]);
 
 /* Closes all descriptors in the table. */

@@ -10,8 +10,8 @@
 #define PTY_ROWS 24U
 #define PTY_COLS 80U
 
-/* A new pair: non-blocking master, slave in the usual cooked mode with UTF-8 editing, neither of them
- * the caller's controlling terminal. */
+/* A new pair: non-blocking master, slave in the usual cooked mode with UTF-8 editing, neither of
+ * them the caller's controlling terminal. */
 int pty_make(uint16_t rows, uint16_t cols, int *ret_master, int *ret_slave);
 
 /* Another descriptor of the slave; negative errno. */

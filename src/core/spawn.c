@@ -27,8 +27,8 @@
 #define forget_frames(stack, size) ((void)0)
 #endif
 
-/* All that runs in the child works on this and on its own stack: it shares its maker's memory, so it
- * must not allocate, lock or leave anything behind. */
+/* All that runs in the child works on this and on its own stack: it shares its maker's memory, so
+ * it must not allocate, lock or leave anything behind. */
 struct child {
 	struct control_slot *slot;
 	const struct spec_view *view;
@@ -38,12 +38,16 @@ struct child {
 const char *spawn_step_name(enum spawn_step step)
 {
 	static const char *const names[N_SPAWN_STEPS] = {
-		[STEP_NONE] = "start",	   [STEP_CLONE] = "clone",
-		[STEP_SESSION] = "setsid", [STEP_CGROUP] = "join cgroup",
-		[STEP_LIMITS] = "setrlimit", [STEP_NICE] = "setpriority",
+		[STEP_NONE] = "start",
+		[STEP_CLONE] = "clone",
+		[STEP_SESSION] = "setsid",
+		[STEP_CGROUP] = "join cgroup",
+		[STEP_LIMITS] = "setrlimit",
+		[STEP_NICE] = "setpriority",
 		[STEP_TERMINAL] = "set controlling terminal",
 		[STEP_FDS] = "set up stdin, stdout and stderr",
-		[STEP_CHDIR] = "chdir",	   [STEP_GATE] = "wait at the gate",
+		[STEP_CHDIR] = "chdir",
+		[STEP_GATE] = "wait at the gate",
 		[STEP_EXEC] = "execve",
 	};
 
@@ -101,7 +105,8 @@ static int set_nice(const struct child *c)
 
 	if (h->nice == SPEC_NO_NICE)
 		return 0;
-	/* Only a privileged user may lower it below the daemon's; the child then keeps the daemon's. */
+	/* Only a privileged user may lower it below the daemon's; the child then keeps the
+	 * daemon's. */
 	if (setpriority(PRIO_PROCESS, 0, h->nice) < 0 && errno != EACCES && errno != EPERM)
 		return -errno;
 	return 0;
@@ -245,9 +250,9 @@ static const struct {
 	enum spawn_step step;
 	int (*run)(const struct child *c);
 } steps[] = {
-	{ STEP_SESSION, new_session },	{ STEP_CGROUP, join_cgroup },
-	{ STEP_LIMITS, set_limits },	{ STEP_NICE, set_nice },
-	{ STEP_TERMINAL, set_terminal }, { STEP_FDS, set_fds },
+	{ STEP_SESSION, new_session },    { STEP_CGROUP, join_cgroup },
+	{ STEP_LIMITS, set_limits },      { STEP_NICE, set_nice },
+	{ STEP_TERMINAL, set_terminal },  { STEP_FDS, set_fds },
 	{ STEP_CHDIR, change_directory }, { STEP_GATE, wait_at_gate },
 	{ STEP_EXEC, run_command },
 };

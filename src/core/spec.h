@@ -16,7 +16,7 @@
 
 enum spec_flag {
 	SPEC_TERMINAL = 1 << 0, /* fd 0 becomes the controlling terminal */
-	SPEC_GATE = 1 << 1,	/* wait at the gate before execve */
+	SPEC_GATE = 1 << 1,     /* wait at the gate before execve */
 };
 
 struct spec_limit {
@@ -31,7 +31,7 @@ struct spec_header {
 	int32_t nice;
 	uint32_t flags;
 	uint32_t limits_set; /* bit n: limits[n] is to be set */
-	uint64_t mark;	     /* RLIMIT_LOCKS, soft and hard; 0 leaves it alone */
+	uint64_t mark;       /* RLIMIT_LOCKS, soft and hard; 0 leaves it alone */
 	struct spec_limit limits[SPEC_LIMITS];
 };
 
@@ -40,7 +40,8 @@ struct spec {
 	char *const *argv; /* NULL-terminated, at least one */
 	char *const *envp; /* NULL-terminated `KEY=value` */
 	const char *cwd;   /* absolute */
-	struct spec_header header; /* umask, nice, flags, limits, mark; the rest is filled by spec_pack */
+	struct spec_header
+		header; /* umask, nice, flags, limits, mark; the rest is filled by spec_pack */
 };
 
 /* Sets every optional part of the header to "leave alone". */

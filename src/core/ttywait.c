@@ -15,7 +15,7 @@
 #include <sys/uio.h>
 
 #define THREADS_MAX 64U
-#define FDS_MAX	    1024U
+#define FDS_MAX     1024U
 #define FDINFO_MAX  65536U
 
 struct look {
@@ -111,11 +111,8 @@ static const struct {
 	long number;
 	enum tty_wait (*look)(const struct look *l, const struct call *c);
 } calls[] = {
-	{ SYS_read, in_read },
-	{ SYS_readv, in_read },
-	{ SYS_ppoll, in_poll },
-	{ SYS_pselect6, in_select },
-	{ SYS_epoll_pwait, in_epoll },
+	{ SYS_read, in_read },          { SYS_readv, in_read },        { SYS_ppoll, in_poll },
+	{ SYS_pselect6, in_select },    { SYS_epoll_pwait, in_epoll },
 #ifdef SYS_poll
 	{ SYS_poll, in_poll },
 #endif
@@ -150,8 +147,8 @@ static enum tty_wait look_at_thread(const struct look *l, pid_t pid, const char 
 	r = fd_read_file(path, 4096, &text, &n);
 	if (r < 0)
 		return r == -ENOENT || r == -ESRCH ? TTY_WAIT_NO : TTY_WAIT_UNKNOWN;
-	if (sscanf(text, "%ld %lx %lx %lx %lx %lx %lx", &c.number, &c.args[0], &c.args[1], &c.args[2],
-		   &c.args[3], &c.args[4], &c.args[5]) == 7)
+	if (sscanf(text, "%ld %lx %lx %lx %lx %lx %lx", &c.number, &c.args[0], &c.args[1],
+		   &c.args[2], &c.args[3], &c.args[4], &c.args[5]) == 7)
 		found = look_at_call(l, &c);
 	free(text);
 	return found;

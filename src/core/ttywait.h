@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* ttywait.h - does a program wait for somebody to type?
  *
- * It does when a thread of a process of the terminal's foreground group sleeps in read, poll, select
- * or epoll on that terminal. Which call, and on what, is read from /proc/PID/syscall, the process's
- * own memory (process_vm_readv(2)) and /proc/PID/fdinfo: the caller must be allowed to trace it, which
- * under Yama's scope 1 only its ancestors are. Sources: proc(5), ptrace(2). */
+ * It does when a thread of a process of the terminal's foreground group sleeps in read, poll,
+ * select or epoll on that terminal. Which call, and on what, is read from /proc/PID/syscall, the
+ * process's own memory (process_vm_readv(2)) and /proc/PID/fdinfo: the caller must be allowed to
+ * trace it, which under Yama's scope 1 only its ancestors are. Sources: proc(5), ptrace(2). */
 #pragma once
 #include <stdint.h>
 #include <sys/types.h>

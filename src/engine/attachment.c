@@ -141,7 +141,8 @@ static void place_cursor(struct attachment *a, unsigned stream, const struct att
 		offset = a->controlling ? word_load(&a->session->words->streams[stream].acked)
 					: ring_tail(ring);
 	cursor_init(&a->cursors[stream], ring, offset);
-	/* A block cursor's place is where it starts; it may be behind what was acknowledged before. */
+	/* A block cursor's place is where it starts; it may be behind what was acknowledged before.
+	 */
 	if (a->controlling)
 		word_store(&a->session->words->streams[stream].acked, a->cursors[stream].offset);
 }
@@ -164,7 +165,8 @@ struct attachment *attachment_new(struct session *s, const struct attach_options
 	buffer_init(&a->out, QUEUE_MAX);
 	buffer_init(&a->input, READ_MAX);
 	buffer_init(&a->unread, READ_MAX);
-	a->listener = (struct listener){ .output = on_output, .changed = on_changed, .gone = on_gone };
+	a->listener =
+		(struct listener){ .output = on_output, .changed = on_changed, .gone = on_gone };
 	if (uv_poll_init(&s->engine->loop, &a->poll, fd) < 0) {
 		free(a);
 		return NULL;
@@ -175,7 +177,8 @@ struct attachment *attachment_new(struct session *s, const struct attach_options
 		if (s->controller) {
 			struct attachment *old = s->controller;
 
-			s->controller = a; /* first, so that the old one's leaving changes nothing */
+			s->controller =
+				a; /* first, so that the old one's leaving changes nothing */
 			attachment_end(old, FRAME_STOLEN);
 			attach_pump(old);
 		}

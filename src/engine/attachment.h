@@ -17,7 +17,8 @@ enum attach_mode {
 };
 
 enum attach_from {
-	FROM_DELIVERED, /* what no controlling client has acknowledged; all that is kept when read-only */
+	FROM_DELIVERED, /* what no controlling client has acknowledged; all that is kept when
+			   read-only */
 	FROM_START,
 	FROM_NOW,
 	FROM_OFFSET,
@@ -40,8 +41,8 @@ struct attach_options {
 
 struct attachment;
 
-/* Checks, before the upgrade, whether the client may have what it wants; reserves the control of the
- * session (the words are stored here). ERROR_ALREADY_ATTACHED names the holder. */
+/* Checks, before the upgrade, whether the client may have what it wants; reserves the control of
+ * the session (the words are stored here). ERROR_ALREADY_ATTACHED names the holder. */
 int attachment_prepare(struct session *s, struct attach_options *o, struct error *err);
 
 /* Gives up what was reserved for a client that will not come. One that chose its token itself may

@@ -12,20 +12,20 @@ struct attachment {
 	int events;
 	enum attach_mode mode;
 	bool controlling, ending, finished;
-	bool deaf;	/* it talks nonsense: nothing more of it is decoded */
-	bool leaving;	/* all is sent; it is heard until it closes, for its last ACKs */
+	bool deaf;    /* it talks nonsense: nothing more of it is decoded */
+	bool leaving; /* all is sent; it is heard until it closes, for its last ACKs */
 	bool exit_sent;
 	bool stuck; /* input waits for the child: nothing more is read */
 	struct cursor cursors[STREAMS_MAX];
 	bool want[STREAMS_MAX];
 	uint64_t accepted_told;
 	struct frame_decoder decoder;
-	struct buffer input;	 /* INPUT bytes that the stdin ring had no room for, */
-	uint64_t input_offset;	 /* from this offset, */
-	struct buffer unread;	 /* and what came behind them */
-	struct buffer out;	 /* encoded frames that wait to be sent */
-	unsigned body_stream;	 /* behind `out`: this many bytes of that stream's ring, */
-	uint64_t body_left;	 /* sent from the ring itself (block cursor: it cannot be overwritten) */
+	struct buffer input;   /* INPUT bytes that the stdin ring had no room for, */
+	uint64_t input_offset; /* from this offset, */
+	struct buffer unread;  /* and what came behind them */
+	struct buffer out;     /* encoded frames that wait to be sent */
+	unsigned body_stream;  /* behind `out`: this many bytes of that stream's ring, */
+	uint64_t body_left; /* sent from the ring itself (block cursor: it cannot be overwritten) */
 	void (*closed)(void *data);
 	void *data;
 };

@@ -12,9 +12,9 @@ void budget_init(struct engine *e)
 {
 	const char *text = getenv("REEVE_RING_BUDGET"); /* bytes; for tests of what happens then */
 
-	e->retained_max = text ? strtoull(text, NULL, 10)
-			       : (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE) /
-					 SHARE;
+	e->retained_max =
+		text ? strtoull(text, NULL, 10)
+		     : (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE) / SHARE;
 }
 
 static bool is_over(const struct session *s)
@@ -57,12 +57,13 @@ int budget_check(struct engine *e, struct error *err)
 {
 	if (e->retained <= e->retained_max)
 		return 0;
-	return error_set(err, ERROR_EXHAUSTED,
-			 "the output of all sessions takes %llu MiB of memory, at most %llu MiB are "
-			 "allowed (a quarter of the machine's); stop sessions, or start them with a "
-			 "smaller --backlog",
-			 (unsigned long long)(e->retained / MiB),
-			 (unsigned long long)(e->retained_max / MiB));
+	return error_set(
+		err, ERROR_EXHAUSTED,
+		"the output of all sessions takes %llu MiB of memory, at most %llu MiB are "
+		"allowed (a quarter of the machine's); stop sessions, or start them with a "
+		"smaller --backlog",
+		(unsigned long long)(e->retained / MiB),
+		(unsigned long long)(e->retained_max / MiB));
 }
 
 int budget_no_descriptors(int errnum, struct error *err)
@@ -71,10 +72,11 @@ int budget_no_descriptors(int errnum, struct error *err)
 
 	getrlimit(RLIMIT_NOFILE, &limit);
 	if (errnum == -EMFILE)
-		return error_set(err, ERROR_EXHAUSTED,
-				 "the daemon has all of its %llu descriptors in use; `reeve purge` frees "
-				 "those of ended sessions, `ulimit -n` before `reeve daemon start` allows "
-				 "more",
-				 (unsigned long long)limit.rlim_cur);
+		return error_set(
+			err, ERROR_EXHAUSTED,
+			"the daemon has all of its %llu descriptors in use; `reeve purge` frees "
+			"those of ended sessions, `ulimit -n` before `reeve daemon start` allows "
+			"more",
+			(unsigned long long)limit.rlim_cur);
 	return error_set_errno(err, ERROR_EXHAUSTED, errnum, "descriptors for the session");
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* cgroups.c - leaves made ahead of time and removed at leisure: both cost more than a spawn should. */
-#include "core/cgroup.h"
+/* cgroups.c - leaves made ahead of time and removed at leisure: both cost more than a spawn should.
+ */
 #include "base/log.h"
+#include "core/cgroup.h"
 #include "engine/session.h"
 #include <errno.h>
 #include <string.h>

@@ -11,8 +11,8 @@
 #include <uv.h>
 
 #define ENGINE_SPAWNS_MAX 64U /* in flight at the keeper, as its KEEPER_JOBS */
-#define CGROUP_POOL	  8U
-#define LOOKUP_PLACES	  1024U
+#define CGROUP_POOL       8U
+#define LOOKUP_PLACES     1024U
 
 struct session;
 struct http_server;
@@ -36,9 +36,9 @@ struct cgroup_pool {
 /* Chains of sessions that hash alike. One that has ended leaves `by_name` when it is met there. */
 struct lookup {
 	struct session *by_id[LOOKUP_PLACES];
-	struct session *by_key[LOOKUP_PLACES]; /* those made with an idempotency key */
+	struct session *by_key[LOOKUP_PLACES];  /* those made with an idempotency key */
 	struct session *by_name[LOOKUP_PLACES]; /* live ones */
-	unsigned last_number[LOOKUP_PLACES];	/* of names like `make-17`, by `make` */
+	unsigned last_number[LOOKUP_PLACES];    /* of names like `make-17`, by `make` */
 };
 
 struct roster {
@@ -56,7 +56,7 @@ struct engine {
 	struct capture capture;
 	struct feed feed;
 	struct session *slots[CONTROL_SLOTS]; /* by slot number; NULL: none */
-	struct session *first, *last;	      /* by age, oldest first */
+	struct session *first, *last;         /* by age, oldest first */
 	struct lookup lookup;
 	unsigned n_sessions, n_live;
 	unsigned spawns; /* at the keeper, not answered */
@@ -89,7 +89,8 @@ int link_run(struct engine *e);
 void link_tell(struct engine *e, enum link_type type, unsigned slot, uint64_t arg);
 int link_tell_fds(struct engine *e, const struct link_message *m, const int table[N_LINK_FDS]);
 
-/* --- life.c ------------------------------------------------------------------------------------- */
+/* --- life.c -------------------------------------------------------------------------------------
+ */
 
 /* Takes the daemon over from the keeper at `sock` and loads all slots. */
 int engine_load(struct engine *e, int sock, struct error *err);
@@ -100,12 +101,14 @@ void engine_quit(struct engine *e, enum quit_mode mode);
 /* A session ended, a tree went: the end of the daemon may have come. */
 void engine_check_quit(struct engine *e);
 
-/* --- housekeeping.c: ended sessions go by age and number, or by their own ttl ------------------------- */
+/* --- housekeeping.c: ended sessions go by age and number, or by their own ttl
+ * ------------------------- */
 void housekeeping_init(struct engine *e);
 /* A session has ended or gone: looks within a second. */
 void housekeeping_soon(struct engine *e);
 
-/* --- cgroups.c ---------------------------------------------------------------------------------- */
+/* --- cgroups.c ----------------------------------------------------------------------------------
+ */
 void cgroups_init(struct engine *e);
 /* A fresh leaf and its cgroup.procs descriptor; 0 and -1 where sessions have no cgroup. */
 uint32_t cgroups_take(struct engine *e, int *ret_procs);
@@ -113,7 +116,8 @@ uint32_t cgroups_take(struct engine *e, int *ret_procs);
 void cgroups_drop(struct engine *e, uint32_t leaf);
 void cgroups_done(struct engine *e);
 
-/* --- roster.c: what the next daemon must know when keeper and engine die together ------------------ */
+/* --- roster.c: what the next daemon must know when keeper and engine die together
+ * ------------------ */
 int roster_open(struct engine *e, struct error *err);
 void roster_note(struct engine *e, const struct session *s);
 void roster_clear(struct engine *e, unsigned slot);

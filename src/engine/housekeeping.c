@@ -3,11 +3,11 @@
 #include "base/clock.h"
 #include "engine/attachment.h"
 
-#define KEEP_MS	  (7ULL * 24 * 60 * 60 * 1000) /* an ended session is kept for so long, */
-#define KEEP_MAX  1000U			       /* and so many of them, */
-#define YOUNG_MS  (10ULL * 60 * 1000)	       /* but never less than this */
-#define SOON_MS	  1000U
-#define LATER_MS  (60ULL * 60 * 1000)
+#define KEEP_MS  (7ULL * 24 * 60 * 60 * 1000) /* an ended session is kept for so long, */
+#define KEEP_MAX 1000U                        /* and so many of them, */
+#define YOUNG_MS (10ULL * 60 * 1000)          /* but never less than this */
+#define SOON_MS  1000U
+#define LATER_MS (60ULL * 60 * 1000)
 
 static bool is_over(const struct session *s)
 {

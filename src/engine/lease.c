@@ -42,7 +42,8 @@ static int check_streams(const struct session *s, const struct attach_options *o
 	if (o->want[STREAM_ERR] && !output_stream_exists(s, STREAM_ERR))
 		return error_set(err, ERROR_STREAM_UNAVAILABLE,
 				 "%s has no stderr of its own: it goes into %s", s->id,
-				 word_load(&s->words->kind) == KIND_PTY ? "the terminal" : "stdout");
+				 word_load(&s->words->kind) == KIND_PTY ? "the terminal"
+									: "stdout");
 	return 0;
 }
 
@@ -81,7 +82,8 @@ void attachment_cancel(struct session *s, const struct attach_options *o)
 	output_resume(s);
 }
 
-/* --- leases --------------------------------------------------------------------------------------------- */
+/* --- leases
+ * --------------------------------------------------------------------------------------------- */
 
 static void on_lease(uv_timer_t *timer)
 {

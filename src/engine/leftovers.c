@@ -25,8 +25,8 @@ static int note(const struct tree_member *m, void *userdata)
 		return 0;
 	command = member_command(m->pid);
 	if (command)
-		json_array_append_new(l->items,
-				      json_pack("{s:i, s:s}", "pid", (int)m->pid, "command", command));
+		json_array_append_new(
+			l->items, json_pack("{s:i, s:s}", "pid", (int)m->pid, "command", command));
 	free(command);
 	return 0;
 }

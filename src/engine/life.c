@@ -2,11 +2,11 @@
 /* life.c - the engine from its first descriptor to its last answer. */
 #include "base/clock.h"
 #include "base/log.h"
+#include "core/stopplan.h"
 #include "engine/attachment.h"
 #include "engine/budget.h"
 #include "engine/owner.h"
 #include "engine/session.h"
-#include "core/stopplan.h"
 #include <errno.h>
 #include <limits.h>
 #include <signal.h>
@@ -15,7 +15,8 @@
 
 #define LEAVE_MS 30 /* time for the last answers to reach their clients */
 
-/* --- loading ------------------------------------------------------------------------------------------- */
+/* --- loading
+ * ------------------------------------------------------------------------------------------- */
 
 static void restore_lease(struct session *s)
 {
@@ -75,7 +76,8 @@ static int load(struct engine *e, struct error *err)
 	return 0;
 }
 
-/* --- leaving ------------------------------------------------------------------------------------------- */
+/* --- leaving
+ * ------------------------------------------------------------------------------------------- */
 
 static void leave(uv_timer_t *timer)
 {
@@ -93,7 +95,8 @@ void engine_check_quit(struct engine *e)
 	if (e->quitting == QUIT_NOT)
 		return;
 	for (struct session *s = e->first; s && e->quitting == QUIT_STOP; s = s->newer)
-		if ((session_tree_alive(s) && !word_load(&s->words->stop.refused)) || s->pending_spawn)
+		if ((session_tree_alive(s) && !word_load(&s->words->stop.refused)) ||
+		    s->pending_spawn)
 			return;
 	leave_soon(e);
 }
@@ -119,7 +122,8 @@ static void on_sigterm(uv_signal_t *signal, int number)
 	engine_quit(signal->data, QUIT_STOP);
 }
 
-/* --- start --------------------------------------------------------------------------------------------- */
+/* --- start
+ * --------------------------------------------------------------------------------------------- */
 
 static int find_keeper(struct engine *e)
 {

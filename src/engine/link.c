@@ -56,7 +56,8 @@ static int map_control(struct engine *e, struct error *err)
 	    word_load(&e->daemon->version) != CONTROL_VERSION)
 		return error_set(err, ERROR_INTERNAL,
 				 "control memory is of version %llu, this engine reads %u",
-				 (unsigned long long)word_load(&e->daemon->version), CONTROL_VERSION);
+				 (unsigned long long)word_load(&e->daemon->version),
+				 CONTROL_VERSION);
 	word_hook_role(e->memory, ROLE_ENGINE);
 	return 0;
 }
@@ -97,7 +98,8 @@ int link_pull(struct engine *e, unsigned slot, int fds[N_SLOT_FDS])
 	return m.slot == slot ? 0 : -EPROTO;
 }
 
-/* --- a keeper that replaces a dead one pulls everything from us --------------------------------------- */
+/* --- a keeper that replaces a dead one pulls everything from us
+ * --------------------------------------- */
 
 static void give_daemon(struct engine *e)
 {
@@ -288,7 +290,8 @@ static void keeper_gone(struct engine *e)
 	uv_close((uv_handle_t *)&e->link.poll, restart_closed);
 }
 
-/* --- sending ------------------------------------------------------------------------------------------ */
+/* --- sending
+ * ------------------------------------------------------------------------------------------ */
 
 int link_tell_fds(struct engine *e, const struct link_message *m, const int table[N_LINK_FDS])
 {

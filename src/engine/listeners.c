@@ -14,7 +14,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#define LOOK_MS	     50U   /* between two looks at the sockets */
+#define LOOK_MS      50U   /* between two looks at the sockets */
 #define ASK_AGAIN_MS 1000U /* between two looks at whose an unchanged socket is */
 #define SOCKETS_MAX  4096U
 
@@ -30,11 +30,12 @@ struct listeners {
 	uv_timer_t timer;
 	struct port_watch *watches;
 	struct socket_list now;
-	uint64_t hash;	   /* of the list that was looked at last */
+	uint64_t hash;     /* of the list that was looked at last */
 	uint64_t asked_at; /* monotonic ms */
 };
 
-/* --- the sockets --------------------------------------------------------------------------------------- */
+/* --- the sockets
+ * --------------------------------------------------------------------------------------- */
 
 static void add_socket(struct socket_list *l, unsigned port, unsigned long inode)
 {
@@ -109,7 +110,8 @@ static void dump_by_proc(struct socket_list *l, const char *path)
 		unsigned port, state;
 		unsigned long inode;
 
-		if (sscanf(line, " %*d: %*[0-9A-Fa-f]:%x %*[0-9A-Fa-f]:%*x %x %*s %*s %*s %*d %*d %lu",
+		if (sscanf(line,
+			   " %*d: %*[0-9A-Fa-f]:%x %*[0-9A-Fa-f]:%*x %x %*s %*s %*s %*d %*d %lu",
 			   &port, &state, &inode) == 3 &&
 		    state == TCP_LISTEN)
 			add_socket(l, port, inode);
@@ -134,7 +136,8 @@ static uint64_t look(struct listeners *ls)
 	return hash;
 }
 
-/* --- whose they are ------------------------------------------------------------------------------------ */
+/* --- whose they are
+ * ------------------------------------------------------------------------------------ */
 
 struct search {
 	const struct listeners *ls;
@@ -187,7 +190,8 @@ static bool port_is_open(const struct listeners *ls, const struct port_watch *w)
 	return session_tree_alive(w->session) && members_each(w->session, holds_socket, &s) == 1;
 }
 
-/* --- watching ------------------------------------------------------------------------------------------ */
+/* --- watching
+ * ------------------------------------------------------------------------------------------ */
 
 static void on_timer(uv_timer_t *timer)
 {

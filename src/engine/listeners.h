@@ -11,7 +11,8 @@ struct port_watch {
 	struct port_watch *next, **back;
 	uint16_t port;
 	struct session *session; /* a socket of this session's tree only; NULL: anybody's */
-	void (*listening)(struct port_watch *w); /* called at most once, the watch is off the list then */
+	void (*listening)(
+		struct port_watch *w); /* called at most once, the watch is off the list then */
 };
 
 /* Calls back from the loop, also when the port is listened on already. */

@@ -140,8 +140,8 @@ static int by_prefix(struct engine *e, const char *key, struct session **ret, st
 		return error_set(err, ERROR_NOT_FOUND,
 				 "no session \"%s\"; `reeve ps -a` lists them all", key);
 	if (n > 1)
-		return error_set(err, ERROR_INVALID_ARGUMENT, "\"%s\" fits %u sessions: %s%s", key, n,
-				 buffer_text(&names), n > CANDIDATES_MAX ? ", ..." : "");
+		return error_set(err, ERROR_INVALID_ARGUMENT, "\"%s\" fits %u sessions: %s%s", key,
+				 n, buffer_text(&names), n > CANDIDATES_MAX ? ", ..." : "");
 	*ret = found;
 	return 0;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* meta.c - the part of a session that never changes: JSON behind its length, in the session's memory. */
+/* meta.c - the part of a session that never changes: JSON behind its length, in the session's
+ * memory. */
 #include "base/json.h"
 #include "base/text.h"
 #include "core/stopplan.h"
@@ -72,9 +73,9 @@ static char **copy_labels(const json_t *meta)
 	list = calloc(count + 1, sizeof(*list));
 	if (!list)
 		return NULL;
-	json_object_foreach(labels, key, value)
-		if (asprintf(&list[n], "%s=%s", key, json_string_value(value) ?: "") >= 0)
-			n++;
+	json_object_foreach(labels, key, value) if (asprintf(&list[n], "%s=%s", key,
+							     json_string_value(value) ?: "") >= 0)
+		n++;
 	list[n] = NULL;
 	return list;
 }
@@ -106,7 +107,8 @@ int meta_read(struct session *s, struct error *err)
 
 	if (!json_is_object(meta)) {
 		json_decref(meta);
-		return error_set(err, ERROR_INTERNAL, "the metadata of slot %u is damaged", s->slot);
+		return error_set(err, ERROR_INTERNAL, "the metadata of slot %u is damaged",
+				 s->slot);
 	}
 	s->name = copy_string(meta, "name");
 	s->originator = copy_string(meta, "originator");

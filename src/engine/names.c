@@ -7,7 +7,8 @@
 #include <string.h>
 
 #define BASE_MAX 48
-#define NEAR_MAX 16U /* the first free number up to here; beyond, the next after the last one given */
+#define NEAR_MAX                                                                                   \
+	16U /* the first free number up to here; beyond, the next after the last one given */
 
 static bool is_name_char(char c)
 {
@@ -22,7 +23,7 @@ static bool looks_like_number(const char *name)
 /* pipe-<16 hex>-<8 hex>, or the beginning of one that could be taken for an id. */
 static bool looks_like_id(const char *name)
 {
-	const char *at = strncmp(name, "pipe-", 5) == 0	 ? name + 5
+	const char *at = strncmp(name, "pipe-", 5) == 0  ? name + 5
 			 : strncmp(name, "pty-", 4) == 0 ? name + 4
 							 : NULL;
 	size_t n;
@@ -50,8 +51,8 @@ int name_check(const char *name, struct error *err)
 		if (!is_name_char(*p))
 			wrong = "consists of letters, digits, `_`, `.` and `-`";
 	if (wrong)
-		return error_set(err, ERROR_INVALID_ARGUMENT, "name \"%s\" is not possible: a name %s",
-				 name, wrong);
+		return error_set(err, ERROR_INVALID_ARGUMENT,
+				 "name \"%s\" is not possible: a name %s", name, wrong);
 	return 0;
 }
 

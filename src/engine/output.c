@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* output.c - captures what children write, holds back for block cursors, finds the leader's last byte. */
+/* output.c - captures what children write, holds back for block cursors, finds the leader's last
+ * byte. */
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
@@ -9,7 +10,7 @@
 #include <errno.h>
 #include <string.h>
 
-#define CAPTURE_MAX	 (1024 * 1024)
+#define CAPTURE_MAX      (1024 * 1024)
 #define TERMINAL_BUFFERS (64 * 1024)
 
 bool output_stream_exists(const struct session *s, unsigned stream)

@@ -108,7 +108,8 @@ static void watch_client(struct session *s)
 
 void owner_note_client(struct session *s, pid_t pid)
 {
-	word_store(&s->words->attach_start, word_load(&s->words->on_disconnect) ? start_of(pid) : 0);
+	word_store(&s->words->attach_start,
+		   word_load(&s->words->on_disconnect) ? start_of(pid) : 0);
 	word_store(&s->words->attach_pid, (uint64_t)pid);
 	watch_client(s);
 }

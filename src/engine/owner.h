@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* owner.h - sessions that end when a process is gone: the attached client (onDisconnect stop), or any
- * process that was named (withPid). A pidfd tells; pid and start time stand in the record, so that the
- * next engine watches the same process and never one that got its pid. */
+/* owner.h - sessions that end when a process is gone: the attached client (onDisconnect stop), or
+ * any process that was named (withPid). A pidfd tells; pid and start time stand in the record, so
+ * that the next engine watches the same process and never one that got its pid. */
 #pragma once
 #include "engine/session.h"
 

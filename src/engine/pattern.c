@@ -26,12 +26,13 @@ int pattern_new(struct pattern **ret, const char *text, const char *what, struct
 		return error_set(err, ERROR_TOO_LARGE, "%s: a pattern has at most %u bytes", what,
 				 PATTERN_MAX);
 	}
-	p->code = pcre2_compile((PCRE2_SPTR)text, strlen(text), PCRE2_MULTILINE, &number, &at, NULL);
+	p->code =
+		pcre2_compile((PCRE2_SPTR)text, strlen(text), PCRE2_MULTILINE, &number, &at, NULL);
 	if (!p->code) {
 		pcre2_get_error_message(number, (PCRE2_UCHAR *)message, sizeof(message));
 		pattern_free(p);
-		return error_set(err, ERROR_INVALID_ARGUMENT, "%s: \"%.200s\": %s at character %zu", what,
-				 text, message, (size_t)at + 1);
+		return error_set(err, ERROR_INVALID_ARGUMENT, "%s: \"%.200s\": %s at character %zu",
+				 what, text, message, (size_t)at + 1);
 	}
 	p->match = pcre2_match_data_create_from_pattern(p->code, NULL);
 	p->limits = pcre2_match_context_create(NULL);

@@ -11,8 +11,8 @@ struct pattern;
 /* ERROR_INVALID_ARGUMENT says what is wrong and where. `what` names the parameter. */
 int pattern_new(struct pattern **ret, const char *text, const char *what, struct error *err);
 
-/* Whether it matches somewhere in the bytes; `ret_span` (may be NULL) gets begin and end. A match that
- * would take too long counts as none. */
+/* Whether it matches somewhere in the bytes; `ret_span` (may be NULL) gets begin and end. A match
+ * that would take too long counts as none. */
 bool pattern_match(const struct pattern *p, const char *data, size_t n, size_t ret_span[2]);
 
 /* Frees it; returns NULL, NULL is allowed. */

@@ -39,7 +39,8 @@ struct attempt {
 
 static void try_now(struct probe *p);
 
-/* --- the URL ------------------------------------------------------------------------------------------- */
+/* --- the URL
+ * ------------------------------------------------------------------------------------------- */
 
 static int bad_url(const char *url, const char *why, struct error *err)
 {
@@ -91,7 +92,8 @@ int probe_check_url(const char *url, struct error *err)
 	return parse_url(&p, url, err);
 }
 
-/* --- one attempt --------------------------------------------------------------------------------------- */
+/* --- one attempt
+ * --------------------------------------------------------------------------------------- */
 
 static void attempt_closed(uv_handle_t *handle)
 {
@@ -205,8 +207,8 @@ static void on_resolved(uv_getaddrinfo_t *rq, int status, struct addrinfo *list)
 	if (!a->probe)
 		uv_close((uv_handle_t *)&a->tcp, attempt_closed);
 	else if (status < 0 || !list ||
-		 uv_tcp_connect(&a->connect, &a->tcp,
-				choose(list, a->probe->round++)->ai_addr, on_connected) < 0)
+		 uv_tcp_connect(&a->connect, &a->tcp, choose(list, a->probe->round++)->ai_addr,
+				on_connected) < 0)
 		attempt_failed(a);
 	uv_freeaddrinfo(list);
 }
@@ -237,7 +239,8 @@ static void on_listening(struct port_watch *w)
 	try_now(container_of(w, struct probe, watch));
 }
 
-/* --- life ---------------------------------------------------------------------------------------------- */
+/* --- life
+ * ---------------------------------------------------------------------------------------------- */
 
 int probe_new(struct probe **ret, struct engine *e, const char *url,
 	      void (*answered)(void *data, int status), void *data, struct error *err)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* probe.h - asks a URL again and again until it answers with a status below 400.
  *
- * http:// only. For an address of this machine it first waits until somebody listens on the port, so
- * that waiting costs nothing. */
+ * http:// only. For an address of this machine it first waits until somebody listens on the port,
+ * so that waiting costs nothing. */
 #pragma once
 #include "base/error.h"
 #include "engine/session.h"

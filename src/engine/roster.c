@@ -14,13 +14,13 @@
 #include <stdio.h>
 #include <string.h>
 
-#define ROSTER_MAGIC  0x7265657665726f73ULL
-#define ROSTER_ENTRY  512U
+#define ROSTER_MAGIC 0x7265657665726f73ULL
+#define ROSTER_ENTRY 512U
 
 struct roster_header {
 	uint64_t magic;
 	uint64_t handle; /* the last one given */
-	char boot[40];	 /* /proc/sys/kernel/random/boot_id */
+	char boot[40];   /* /proc/sys/kernel/random/boot_id */
 	char zero[ROSTER_ENTRY - 56];
 };
 
@@ -78,7 +78,8 @@ int roster_open(struct engine *e, struct error *err)
 
 	e->roster.fd = -1;
 	if (path_of(e, "roster", path) < 0)
-		return error_set(err, ERROR_INVALID_ARGUMENT, "directory name %s is too long", e->dir);
+		return error_set(err, ERROR_INVALID_ARGUMENT, "directory name %s is too long",
+				 e->dir);
 	e->roster.fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (e->roster.fd < 0)
 		return error_set_errno(err, ERROR_INTERNAL, errno, "open %s", path);
@@ -218,8 +219,8 @@ static bool is_listed(struct engine *e, const struct roster_entry *entry)
 	return false;
 }
 
-/* Sets the roster of the daemon before aside as `roster.old` and begins a new one. When dealing with
- * the old one was cut short before, it is still there and is gone through again. */
+/* Sets the roster of the daemon before aside as `roster.old` and begins a new one. When dealing
+ * with the old one was cut short before, it is still there and is gone through again. */
 static int begin_anew(struct engine *e, const char *old, const char boot[40],
 		      struct roster_header *ret, struct error *err)
 {

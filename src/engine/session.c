@@ -7,8 +7,8 @@
 #include "core/pipes.h"
 #include "core/stopplan.h"
 #include "engine/attachment.h"
-#include "engine/card.h"
 #include "engine/budget.h"
+#include "engine/card.h"
 #include "engine/owner.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -17,7 +17,8 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
-/* --- listeners ---------------------------------------------------------------------------------------- */
+/* --- listeners
+ * ---------------------------------------------------------------------------------------- */
 
 void session_listen(struct session *s, struct listener *l)
 {
@@ -76,7 +77,8 @@ void session_notify(struct session *s)
 	call_all(s, call_changed);
 }
 
-/* --- loading ------------------------------------------------------------------------------------------ */
+/* --- loading
+ * ------------------------------------------------------------------------------------------ */
 
 static void link_in(struct session *s)
 {
@@ -197,7 +199,8 @@ static int open_pipes(struct session *s, struct error *err)
 	if (r >= 0) {
 		settle_pipes(s);
 		if (!words_fit(s))
-			return error_set(err, ERROR_INTERNAL, "the record of slot %u is damaged", s->slot);
+			return error_set(err, ERROR_INTERNAL, "the record of slot %u is damaged",
+					 s->slot);
 		r = input_open(s);
 	}
 	return r < 0 ? error_set_errno(err, ERROR_INTERNAL, r, "watch the pipes of %s", s->id) : 0;
@@ -229,8 +232,8 @@ int session_load(struct engine *e, unsigned slot, int fds[N_SLOT_FDS], struct se
 	}
 	word_hook_slot(slot);
 	if (session_is_pty(s)) {
-		/* Only the keeper holds a slave; typing goes through a second descriptor of the master,
-		 * because libuv watches a descriptor once. */
+		/* Only the keeper holds a slave; typing goes through a second descriptor of the
+		 * master, because libuv watches a descriptor once. */
 		s->fds[SLOT_FD_SLAVE] = fd_close(s->fds[SLOT_FD_SLAVE]);
 		s->fds[SLOT_FD_IN] = fd_close(s->fds[SLOT_FD_IN]);
 		if (s->fds[SLOT_FD_OUT] >= 0)
@@ -251,7 +254,8 @@ int session_load(struct engine *e, unsigned slot, int fds[N_SLOT_FDS], struct se
 	return 0;
 }
 
-/* --- the end ------------------------------------------------------------------------------------------ */
+/* --- the end
+ * ------------------------------------------------------------------------------------------ */
 
 static void maybe_free(struct session *s)
 {
@@ -328,7 +332,8 @@ void slot_give_back(struct engine *e, unsigned slot)
 		e->free_hint = slot;
 }
 
-/* --- changes ------------------------------------------------------------------------------------------ */
+/* --- changes
+ * ------------------------------------------------------------------------------------------ */
 
 static void drop_block(struct session *s)
 {

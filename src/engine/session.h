@@ -7,7 +7,7 @@
 #include "engine/engine.h"
 #include <jansson.h>
 
-#define SESSION_ID_MAX	 40
+#define SESSION_ID_MAX   40
 #define SESSION_NAME_MAX 64
 
 enum session_stream {
@@ -44,9 +44,10 @@ enum leftovers {
  * and may remove itself (or others) while being called. */
 struct listener {
 	struct listener *next, **back;
-	void (*output)(struct listener *l, unsigned stream); /* bytes or the end of a stream; may be NULL */
-	void (*changed)(struct listener *l);		     /* state, exit, tree, input; may be NULL */
-	void (*gone)(struct listener *l);		     /* the session is being removed */
+	void (*output)(struct listener *l,
+		       unsigned stream);     /* bytes or the end of a stream; may be NULL */
+	void (*changed)(struct listener *l); /* state, exit, tree, input; may be NULL */
+	void (*gone)(struct listener *l);    /* the session is being removed */
 };
 
 struct stream {
@@ -66,7 +67,7 @@ struct session {
 	char *name;
 	char *summary;
 	struct stop_plan *plan; /* NULL: the default */
-	char **labels;		/* `key=value`, NULL-terminated, or NULL */
+	char **labels;          /* `key=value`, NULL-terminated, or NULL */
 	char *originator;
 	char *card; /* the members of its JSON that never change, card.h */
 	enum leftovers leftovers;
@@ -89,12 +90,13 @@ struct session {
 	struct listener *listeners;
 	uint64_t typing_at; /* typing.c: monotonic ms of the keeper's last answer, 0 for none */
 	int typing_answer;
-	uv_timer_t *timer; /* --timeout; NULL for none */
+	uv_timer_t *timer;                 /* --timeout; NULL for none */
 	struct owner_watch *client, *tied; /* owner.c; NULL for none */
-	uv_timer_t *lease; /* of a lost block cursor; NULL for none */
+	uv_timer_t *lease;                 /* of a lost block cursor; NULL for none */
 };
 
-/* --- session.c: life ------------------------------------------------------------------------------ */
+/* --- session.c: life
+ * ------------------------------------------------------------------------------ */
 
 /* Makes the object for a slot whose record and memory are complete. Takes over `fds` (also on
  * failure). -EINVAL with a reason when the record cannot be trusted. */
@@ -109,8 +111,8 @@ void session_let_go(struct session *s);
 void session_discard(struct session *s);
 /* The keeper forgets the slot; its record is free for another. */
 void slot_give_back(struct engine *e, unsigned slot);
-/* The words have changed. `settled`: the keeper says that it has looked at what the ended leader left
- * behind, or cannot be known to say so any more. */
+/* The words have changed. `settled`: the keeper says that it has looked at what the ended leader
+ * left behind, or cannot be known to say so any more. */
 void session_update(struct session *s, bool settled);
 void session_listen(struct session *s, struct listener *l);
 void session_unlisten(struct listener *l);
@@ -121,7 +123,8 @@ void session_handle_closed(struct session *s);
 /* The leader's last byte is captured: from now on the exit is known to everybody. */
 void session_publish_exit(struct session *s);
 
-/* --- lookup.c ------------------------------------------------------------------------------------- */
+/* --- lookup.c
+ * ------------------------------------------------------------------------------------- */
 
 /* From here on it is found, until it is removed again; its id and name stay as they are. */
 void lookup_add(struct session *s);
@@ -140,7 +143,8 @@ static inline bool session_is_pty(const struct session *s)
 	return word_load(&s->words->kind) == KIND_PTY;
 }
 
-/* --- state.c: what the words mean ------------------------------------------------------------------- */
+/* --- state.c: what the words mean
+ * ------------------------------------------------------------------- */
 
 bool session_started(const struct session *s);
 bool session_failed(const struct session *s);
@@ -156,7 +160,8 @@ enum cause session_cause(const struct session *s);
 /* "running" and so on. */
 const char *session_status(const struct session *s);
 
-/* --- output.c --------------------------------------------------------------------------------------- */
+/* --- output.c
+ * --------------------------------------------------------------------------------------- */
 
 int output_open(struct session *s);
 /* Stops capturing; descriptors stay as they are. */
@@ -167,11 +172,13 @@ void output_end(struct session *s);
 uint64_t output_room(const struct session *s, unsigned stream);
 /* A block cursor has moved, or is gone: captures again if it may. */
 void output_resume(struct session *s);
-/* The leader has ended: notes where its own output ends, publishes the exit once that is captured. */
+/* The leader has ended: notes where its own output ends, publishes the exit once that is captured.
+ */
 void output_check_exit(struct session *s);
 bool output_stream_exists(const struct session *s, unsigned stream);
 
-/* --- input.c ---------------------------------------------------------------------------------------- */
+/* --- input.c
+ * ---------------------------------------------------------------------------------------- */
 
 int input_open(struct session *s);
 /* Stops feeding; the descriptor stays as it is. */
@@ -188,7 +195,8 @@ void input_close(struct session *s);
 /* Gives the child what it will take. */
 void input_pump(struct session *s);
 
-/* --- stop.c ----------------------------------------------------------------------------------------- */
+/* --- stop.c
+ * ----------------------------------------------------------------------------------------- */
 
 struct stop_plan;
 /* Asks for the end of the tree. A request that is under way is replaced only by a quicker plan. */
@@ -204,7 +212,8 @@ void session_end_children(struct session *s);
 /* Starts the clock of --timeout. */
 void session_arm_timeout(struct session *s);
 
-/* --- leftovers.c ------------------------------------------------------------------------------------- */
+/* --- leftovers.c
+ * ------------------------------------------------------------------------------------- */
 
 /* The command has ended: lists in the session's memory what of its tree still runs. */
 void session_note_leftovers(struct session *s);
@@ -213,7 +222,8 @@ void session_check_leftovers(struct session *s);
 /* The list as JSON, a new reference; NULL when nothing was left. */
 json_t *session_leftovers(const struct session *s);
 
-/* --- meta.c: what the session was made from, as JSON in its memory ---------------------------------- */
+/* --- meta.c: what the session was made from, as JSON in its memory
+ * ---------------------------------- */
 
 /* Reads name, summary, plan, labels and so on from the memory into the object. */
 int meta_read(struct session *s, struct error *err);

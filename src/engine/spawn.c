@@ -13,12 +13,13 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 
-/* An ordinary user's pipes share a page budget (pipe-user-pages-soft): stdin and stderr need little. */
+/* An ordinary user's pipes share a page budget (pipe-user-pages-soft): stdin and stderr need
+ * little. */
 #define PIPE_IN_SIZE  4096U
 #define PIPE_ERR_SIZE 16384U
 
 /* The session's own ends. The keeper gets copies, and what else is in the parcel. */
-#define SESSION_FDS \
+#define SESSION_FDS                                                                                \
 	(1U << SLOT_FD_MEMORY | 1U << SLOT_FD_IN | 1U << SLOT_FD_OUT | 1U << SLOT_FD_ERR)
 
 /* Descriptors on their way to the keeper, closed here whatever happens. */
@@ -56,8 +57,9 @@ unsigned slot_reserve(struct engine *e, struct error *err)
 		e->free_hint = i;
 		return i;
 	}
-	error_set(err, ERROR_EXHAUSTED, "all %u session places are taken; `reeve purge` frees those of "
-					"sessions that have ended",
+	error_set(err, ERROR_EXHAUSTED,
+		  "all %u session places are taken; `reeve purge` frees those of "
+		  "sessions that have ended",
 		  CONTROL_SLOTS - 1);
 	return 0;
 }
@@ -253,7 +255,9 @@ static int launch(struct engine *e, unsigned slot, struct parcel *p, const struc
 	if (rq->timeout_ms > 0)
 		word_store(&w->timeout_at, clock_boottime_ms() + rq->timeout_ms);
 	word_store(&w->state, SLOT_LIVE);
-	roster_note(e, s); /* before there can be a process, and only with a record by which to clear it */
+	roster_note(
+		e,
+		s); /* before there can be a process, and only with a record by which to clear it */
 	r = tell_keeper(e, slot, p, err);
 	if (r < 0) {
 		word_store(&w->state, SLOT_FREE);
@@ -311,10 +315,11 @@ static int choose_name(struct engine *e, const struct spawn_request *rq, struct 
 			return r;
 		holder = session_by_name(e, name);
 		if (holder)
-			return error_set(err, ERROR_ALREADY_EXISTS,
-					 "the name \"%s\" belongs to the live session %s; stop that one "
-					 "first, or use --replace",
-					 name, holder->id);
+			return error_set(
+				err, ERROR_ALREADY_EXISTS,
+				"the name \"%s\" belongs to the live session %s; stop that one "
+				"first, or use --replace",
+				name, holder->id);
 	} else {
 		name_make(e, rq->spec.argv[0], made);
 		name = made;

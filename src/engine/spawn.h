@@ -6,18 +6,18 @@
 #include "engine/session.h"
 
 struct spawn_request {
-	struct spec spec;	/* argv, environment, cwd; borrowed */
-	json_t *meta;		/* what is kept of the request; borrowed, gets `name` */
-	const char *name;	/* NULL: made from the command */
+	struct spec spec; /* argv, environment, cwd; borrowed */
+	json_t *meta;     /* what is kept of the request; borrowed, gets `name` */
+	const char *name; /* NULL: made from the command */
 	bool stdin_pipe, merge;
-	bool pty;		/* then the two above count for nothing */
+	bool pty; /* then the two above count for nothing */
 	uint16_t rows, cols;
-	uint64_t backlog;	/* bytes per stream, a power of two */
+	uint64_t backlog; /* bytes per stream, a power of two */
 	uint64_t key_hash[2], body_hash[2];
-	uint64_t timeout_ms;	/* 0: none */
-	uint64_t parent;	/* handle, 0: none */
-	bool end_with_client;	/* onDisconnect: stop */
-	pid_t with_pid;		/* 0: none */
+	uint64_t timeout_ms;  /* 0: none */
+	uint64_t parent;      /* handle, 0: none */
+	bool end_with_client; /* onDisconnect: stop */
+	pid_t with_pid;       /* 0: none */
 	bool has_ttl;
 	uint64_t ttl_ms;
 	enum attach_mode attach; /* ATTACH_NONE: nobody is attached from the start */
@@ -38,7 +38,8 @@ int session_make_record(struct engine *e, unsigned slot, const char *meta, struc
 /* A free slot with all its words zero; 0 and ERROR_EXHAUSTED when there is none. */
 unsigned slot_reserve(struct engine *e, struct error *err);
 
-/* --- names.c ------------------------------------------------------------------------------------------ */
+/* --- names.c
+ * ------------------------------------------------------------------------------------------ */
 
 /* Whether people may give this name. ERROR_INVALID_ARGUMENT says what is wrong with it. */
 int name_check(const char *name, struct error *err);

@@ -55,8 +55,7 @@ static enum cause stop_cause(const struct session *s)
 /* Somebody asked for the end, and the leader had not ended by itself before the first signal. */
 static bool was_asked(const struct session *s)
 {
-	return word_load(&s->words->stop.requested) != 0 &&
-	       stop_cause(s) != CAUSE_LEFTOVERS &&
+	return word_load(&s->words->stop.requested) != 0 && stop_cause(s) != CAUSE_LEFTOVERS &&
 	       word_load(&s->words->stop.signalled) & MARK_LEADER_WAS_ALIVE;
 }
 
@@ -76,7 +75,7 @@ enum outcome session_outcome(const struct session *s)
 	struct exitinfo x = session_exitinfo(s);
 
 	if (was_asked(s) || word_load(&s->words->lost))
-		return took_sigkill(s, &x)	   ? OUTCOME_HARD
+		return took_sigkill(s, &x)          ? OUTCOME_HARD
 		       : word_load(&s->words->lost) ? OUTCOME_NATURAL
 						    : OUTCOME_SOFT;
 	if (was_killed(s, &x))

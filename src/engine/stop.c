@@ -35,8 +35,8 @@ static uint64_t length_of(const struct stop_plan *plan)
 /* Of two requests the first one's cause counts, unless that was only about leftovers. */
 static enum cause cause_of(struct control_stop *stop, bool under_way, enum cause cause)
 {
-	enum cause before = (enum cause)word_load(
-		&control_plan(stop, word_load(&stop->requested))->cause);
+	enum cause before =
+		(enum cause)word_load(&control_plan(stop, word_load(&stop->requested))->cause);
 
 	return under_way && before != CAUSE_LEFTOVERS ? before : cause;
 }
@@ -50,8 +50,9 @@ void session_stop(struct session *s, const struct stop_plan *plan, enum cause ca
 
 	if (!session_tree_alive(s) && !s->pending_spawn)
 		return;
-	/* A second, impatient request counts; a repeated one changes nothing. Nor does one while the
-	 * keeper has yet to see the last two: it may be looking at the place that this one takes. */
+	/* A second, impatient request counts; a repeated one changes nothing. Nor does one while
+	 * the keeper has yet to see the last two: it may be looking at the place that this one
+	 * takes. */
 	if (under_way && (length_of(plan) >= requested_length(stop) ||
 			  requested >= word_load(&stop->begun) + STOP_PLANS - 2))
 		return;

@@ -5,7 +5,7 @@
 #include <sys/ioctl.h>
 #include <sys/sysmacros.h>
 
-#define SLAVE_MAJOR 136 /* of Unix98 pseudo-terminals, devices.txt */
+#define SLAVE_MAJOR 136  /* of Unix98 pseudo-terminals, devices.txt */
 #define ANSWER_MS   500U /* an answer of the keeper is good for so long */
 
 static uint64_t slave_device(int master)
@@ -54,6 +54,7 @@ uint64_t typing_quiet(const struct session *s)
 {
 	uint64_t head = word_load(&s->words->index_head), now = clock_realtime_ms(), last;
 
-	last = head == 0 ? word_load(&s->words->started) : index_get(&s->index, head - 1).when / 1000;
+	last = head == 0 ? word_load(&s->words->started)
+			 : index_get(&s->index, head - 1).when / 1000;
 	return now > last ? now - last : 0;
 }

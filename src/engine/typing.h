@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* typing.h - does the program in a session's terminal wait for input, and would it be shown?
  *
- * Looked up when somebody asks; nothing is kept up to date meanwhile. Where the kernel refuses it to
- * the engine, which is no ancestor of the program, the keeper is asked, and its answer comes as a
- * change of the session. */
+ * Looked up when somebody asks; nothing is kept up to date meanwhile. Where the kernel refuses it
+ * to the engine, which is no ancestor of the program, the keeper is asked, and its answer comes as
+ * a change of the session. */
 #pragma once
 #include "core/ttywait.h"
 #include "engine/session.h"

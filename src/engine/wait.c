@@ -5,10 +5,11 @@
 #include "engine/wait_private.h"
 #include <string.h>
 
-#define LOOK_MAX_MS    1000U /* between two looks whether a terminal waits for input */
+#define LOOK_MAX_MS    1000U  /* between two looks whether a terminal waits for input */
 #define LINE_MAX_BYTES 65536U /* a longer line is searched in pieces of this size */
 
-/* --- what has come true -------------------------------------------------------------------------------- */
+/* --- what has come true
+ * -------------------------------------------------------------------------------- */
 
 static bool streams_ended(const struct session *s)
 {
@@ -97,7 +98,8 @@ static uint64_t next_look(struct condition *c)
 		c->pause_ms = TYPING_QUIET_MS / 2;
 		return TYPING_QUIET_MS - quiet + 1;
 	}
-	c->pause_ms = MIN(MAX(c->pause_ms, (uint64_t)TYPING_QUIET_MS / 2) * 2, (uint64_t)LOOK_MAX_MS);
+	c->pause_ms =
+		MIN(MAX(c->pause_ms, (uint64_t)TYPING_QUIET_MS / 2) * 2, (uint64_t)LOOK_MAX_MS);
 	return c->pause_ms;
 }
 
@@ -150,7 +152,8 @@ static bool find_result(struct wait *w)
 	return true;
 }
 
-/* --- the end ------------------------------------------------------------------------------------------- */
+/* --- the end
+ * ------------------------------------------------------------------------------------------- */
 
 static void timer_closed(uv_handle_t *handle)
 {
@@ -241,7 +244,8 @@ static void on_gone(struct listener *l)
 	finish(w, find_result(w) ? w->result.type : WAIT_REMOVED);
 }
 
-/* --- the beginning ------------------------------------------------------------------------------------- */
+/* --- the beginning
+ * ------------------------------------------------------------------------------------- */
 
 static void on_listening(struct port_watch *p)
 {
@@ -290,7 +294,8 @@ int wait_new(struct wait **ret, struct session *s, const json_t *until, bool has
 	w->session = s;
 	w->done = done;
 	w->data = data;
-	w->listener = (struct listener){ .output = on_output, .changed = on_changed, .gone = on_gone };
+	w->listener =
+		(struct listener){ .output = on_output, .changed = on_changed, .gone = on_gone };
 	uv_timer_init(&s->engine->loop, &w->timer);
 	r = wait_parse(w, until, err);
 	if (r >= 0)

@@ -19,7 +19,7 @@ enum wait_type {
 	WAIT_INPUT,
 	N_WAIT_TYPES,
 	WAIT_TIMEOUT = N_WAIT_TYPES, /* only as a result */
-	WAIT_REMOVED,		     /* the session was removed before anything came true */
+	WAIT_REMOVED,                /* the session was removed before anything came true */
 };
 
 struct wait;

@@ -6,9 +6,10 @@
 #include <string.h>
 
 static const char *const names[] = {
-	[WAIT_EXIT] = "exit",	[WAIT_TREE] = "tree",	   [WAIT_EOF] = "eof",
-	[WAIT_MATCH] = "match", [WAIT_PORT] = "port",	   [WAIT_HTTP] = "http",
-	[WAIT_IDLE] = "idle",	[WAIT_INPUT] = "input",	   [WAIT_TIMEOUT] = "timeout", [WAIT_REMOVED] = "removed",
+	[WAIT_EXIT] = "exit",       [WAIT_TREE] = "tree",   [WAIT_EOF] = "eof",
+	[WAIT_MATCH] = "match",     [WAIT_PORT] = "port",   [WAIT_HTTP] = "http",
+	[WAIT_IDLE] = "idle",       [WAIT_INPUT] = "input", [WAIT_TIMEOUT] = "timeout",
+	[WAIT_REMOVED] = "removed",
 };
 
 const char *wait_type_name(enum wait_type type)
@@ -79,8 +80,8 @@ static int read_input(struct condition *c, const json_t *value, struct error *er
 }
 
 static int (*const readers[N_WAIT_TYPES])(struct condition *, const json_t *, struct error *) = {
-	[WAIT_EXIT] = read_true,   [WAIT_TREE] = read_true, [WAIT_EOF] = read_true,
-	[WAIT_MATCH] = read_match, [WAIT_PORT] = read_port, [WAIT_HTTP] = read_http,
+	[WAIT_EXIT] = read_true,   [WAIT_TREE] = read_true,   [WAIT_EOF] = read_true,
+	[WAIT_MATCH] = read_match, [WAIT_PORT] = read_port,   [WAIT_HTTP] = read_http,
 	[WAIT_IDLE] = read_idle,   [WAIT_INPUT] = read_input,
 };
 
@@ -107,7 +108,8 @@ static int read_place(struct condition *c, const json_t *item, struct error *err
 	if (!s)
 		return 0; /* only checked: which streams there are is not known yet */
 	for (unsigned i = 0; i < STREAMS_MAX; i++) {
-		if (!output_stream_exists(s, i) || (stream && strcmp(stream, stream_name(s, i)) != 0))
+		if (!output_stream_exists(s, i) ||
+		    (stream && strcmp(stream, stream_name(s, i)) != 0))
 			continue;
 		c->want[i] = true;
 		if (from && !any)
@@ -115,8 +117,8 @@ static int read_place(struct condition *c, const json_t *item, struct error *err
 		any = true;
 	}
 	if (!any)
-		return error_set(err, ERROR_INVALID_ARGUMENT, "until: %s has no stream \"%.40s\"", s->id,
-				 stream ? stream : "stdout");
+		return error_set(err, ERROR_INVALID_ARGUMENT, "until: %s has no stream \"%.40s\"",
+				 s->id, stream ? stream : "stdout");
 	return 0;
 }
 
@@ -130,7 +132,8 @@ static int read_condition(struct condition *c, const json_t *item, struct error 
 	if (!json_is_object(item))
 		return error_set(err, ERROR_INVALID_ARGUMENT,
 				 "until: each condition is an object as {\"exit\":true}");
-	json_object_foreach((json_t *)item, key, value) {
+	json_object_foreach((json_t *)item, key, value)
+	{
 		unsigned type = 0;
 
 		if (strcmp(key, "from") == 0 || strcmp(key, "stream") == 0)
@@ -138,13 +141,15 @@ static int read_condition(struct condition *c, const json_t *item, struct error 
 		while (type < N_WAIT_TYPES && strcmp(key, names[type]) != 0)
 			type++;
 		if (type == N_WAIT_TYPES)
-			return error_set(err, ERROR_INVALID_ARGUMENT,
-					 "until: unknown condition \"%.60s\"; there are exit, tree, eof, "
-					 "match, port, http, idle and input",
-					 key);
+			return error_set(
+				err, ERROR_INVALID_ARGUMENT,
+				"until: unknown condition \"%.60s\"; there are exit, tree, eof, "
+				"match, port, http, idle and input",
+				key);
 		if (found)
 			return error_set(err, ERROR_INVALID_ARGUMENT,
-					 "until: one condition an object; put \"%s\" into its own", key);
+					 "until: one condition an object; put \"%s\" into its own",
+					 key);
 		found = true;
 		c->type = (enum wait_type)type;
 		r = readers[type](c, value, err);
@@ -166,7 +171,8 @@ int wait_parse(struct wait *w, const json_t *until, struct error *err)
 	size_t n = json_array_size(until);
 
 	if (until && !json_is_array(until))
-		return error_set(err, ERROR_INVALID_ARGUMENT, "until: expected a list of conditions");
+		return error_set(err, ERROR_INVALID_ARGUMENT,
+				 "until: expected a list of conditions");
 	if (n > WAIT_CONDITIONS_MAX - 1)
 		return error_set(err, ERROR_TOO_LARGE, "until: at most %u conditions",
 				 WAIT_CONDITIONS_MAX - 1);

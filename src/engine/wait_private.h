@@ -30,7 +30,8 @@ struct wait {
 	struct session *session;
 	struct condition conditions[WAIT_CONDITIONS_MAX];
 	unsigned n;
-	uv_timer_t timer; /* the time-out, the next look for idle, or a result that is there at once */
+	uv_timer_t
+		timer; /* the time-out, the next look for idle, or a result that is there at once */
 	uint64_t deadline; /* monotonic ms; 0: none */
 	struct wait_result result;
 	bool has_result;

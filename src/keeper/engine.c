@@ -19,9 +19,9 @@
 #define STEADY_MS      1000U /* an engine that crashes sooner will most likely do it again */
 /* Two engines that crash by themselves at the same slot condemn it. A SIGKILL may have come from
  * anywhere (a person, the kernel short of memory), so it takes more of those. */
-#define BLAME_CRASH   5U
-#define BLAME_KILLED  1U
-#define BLAME_MAX     10U
+#define BLAME_CRASH  5U
+#define BLAME_KILLED 1U
+#define BLAME_MAX    10U
 
 int engine_send(struct keeper *k, const struct link_message *m, const int table[N_LINK_FDS])
 {
@@ -150,7 +150,8 @@ static void send_signal(struct keeper *k, unsigned slot, int signal)
 	else if (!k->slots[slot].adopted && kill(-slot_pid(s), signal) == 0)
 		m.arg = 0;
 	else if (slot_holds(k, slot, SLOT_FD_PID) &&
-		 syscall(SYS_pidfd_send_signal, k->slots[slot].fds[SLOT_FD_PID], signal, NULL, 0) == 0)
+		 syscall(SYS_pidfd_send_signal, k->slots[slot].fds[SLOT_FD_PID], signal, NULL, 0) ==
+			 0)
 		m.arg = 0;
 	else
 		m.arg = (uint64_t)errno;
@@ -257,7 +258,8 @@ static void blame_slot(struct keeper *k, bool crashed)
 	if (slot == 0 || slot >= CONTROL_SLOTS)
 		return;
 	s = keeper_slot(k, slot);
-	blame = word_load(&s->load_deaths) + (crashed || k->engine.hung ? BLAME_CRASH : BLAME_KILLED);
+	blame = word_load(&s->load_deaths) +
+		(crashed || k->engine.hung ? BLAME_CRASH : BLAME_KILLED);
 	word_store(&s->load_deaths, blame);
 	if (blame >= BLAME_MAX) {
 		word_store(&s->quarantined, 1);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* keeper.h - the process that owns what must not die: slots, control memory, the socket, the children.
+/* keeper.h - the process that owns what must not die: slots, control memory, the socket, the
+ * children.
  *
  * One thread, plain poll, nothing that blocks; memory is only allocated while trees are looked at,
  * and doing without it is survived. It never reads the listening socket: while no engine runs,
@@ -13,40 +14,40 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-#define KEEPER_JOBS	64U   /* spawns the engine may have in flight */
-#define PING_MS		5000U /* an engine that says nothing for so long is asked */
-#define PONG_MS		10000U /* and killed when it has not answered after this */
-#define PID_TABLE   (2 * CONTROL_SLOTS)
-#define SPAWNER_NAME	"reeve-spawner"
-#define SPAWN_MS	2000U /* a spawn step that takes longer hangs */
+#define KEEPER_JOBS  64U    /* spawns the engine may have in flight */
+#define PING_MS      5000U  /* an engine that says nothing for so long is asked */
+#define PONG_MS      10000U /* and killed when it has not answered after this */
+#define PID_TABLE    (2 * CONTROL_SLOTS)
+#define SPAWNER_NAME "reeve-spawner"
+#define SPAWN_MS     2000U /* a spawn step that takes longer hangs */
 
 struct holding {
-	uint32_t held;	/* bit n: fds[n] is open */
-	bool dirty;	/* the engine has yet to be told of a change */
-	bool send_pid;	/* with the pidfd */
-	bool watched;	/* leader ended, tree not known to be gone */
-	bool looked;	/* leader ended, and what it left behind was looked at */
-	bool stopping;	/* a stop request is being carried out */
-	bool killing;	/* and it has come to SIGKILL */
-	unsigned patience; /* of tree_kill_step */
-	bool adopted;	/* its leader is not our child */
+	uint32_t held;       /* bit n: fds[n] is open */
+	bool dirty;          /* the engine has yet to be told of a change */
+	bool send_pid;       /* with the pidfd */
+	bool watched;        /* leader ended, tree not known to be gone */
+	bool looked;         /* leader ended, and what it left behind was looked at */
+	bool stopping;       /* a stop request is being carried out */
+	bool killing;        /* and it has come to SIGKILL */
+	unsigned patience;   /* of tree_kill_step */
+	bool adopted;        /* its leader is not our child */
 	uint64_t ended_seen; /* monotonic ms when an adopted leader was first seen ended */
 	int fds[N_SLOT_FDS];
 };
 
 struct engine_process {
-	pid_t pid;	/* 0 when none */
+	pid_t pid; /* 0 when none */
 	int pidfd, sock;
-	bool child;	/* ours to reap; false for one that outlived the keeper before */
+	bool child; /* ours to reap; false for one that outlived the keeper before */
 	bool ready;
-	bool hung;	/* killed because it did not answer */
+	bool hung;                       /* killed because it did not answer */
 	uint64_t started, heard, pinged; /* monotonic ms; pinged 0: no answer is awaited */
-	uint64_t start_at; /* when to start the next; 0: none is wanted */
+	uint64_t start_at;               /* when to start the next; 0: none is wanted */
 	unsigned early_deaths;
 };
 
 struct spawn_job {
-	unsigned slot;	/* 0: free place */
+	unsigned slot; /* 0: free place */
 	uint32_t held;
 	int fds[N_LINK_FDS]; /* the child's ends, spec, cgroup */
 	int gate_r, gate_w;
@@ -80,12 +81,12 @@ struct keeper {
 	uint64_t quit_deadline;
 	bool parked;
 	bool done;
-	bool adopted;	    /* children are not ours: exits come by pidfd */
+	bool adopted;       /* children are not ours: exits come by pidfd */
 	bool peek_children; /* the kernel lists our children */
 	unsigned n_watched, n_stopping, n_dirty;
-	unsigned top_slot;  /* highest slot ever held */
-	uint64_t look_at;   /* CLOCK_BOOTTIME ms of the next look at trees; 0: none is planned */
-	bool look_anyway;   /* some watched tree has parents that are not ours, or cannot be listed */
+	unsigned top_slot; /* highest slot ever held */
+	uint64_t look_at;  /* CLOCK_BOOTTIME ms of the next look at trees; 0: none is planned */
+	bool look_anyway; /* some watched tree has parents that are not ours, or cannot be listed */
 	unsigned look_pause; /* ms between looks, grows while nothing changes */
 	struct holding slots[CONTROL_SLOTS];
 	struct pid_entry pids[PID_TABLE];
@@ -135,8 +136,8 @@ void spawning_open_gate(struct keeper *k, unsigned slot);
 void spawning_gate_event(struct keeper *k, struct spawn_job *job);
 /* The spawner process ended (by itself or killed). */
 void spawner_died(struct keeper *k);
-/* After an adoption, when the spawner before is dead: settles a spawn that the keeper before had begun,
- * or looks after its child until it has exec'd. */
+/* After an adoption, when the spawner before is dead: settles a spawn that the keeper before had
+ * begun, or looks after its child until it has exec'd. */
 void spawning_adopt(struct keeper *k, unsigned slot);
 
 /* --- reap.c --------------------------------------------------------------------------------- */
@@ -162,7 +163,8 @@ void stopper_leader_ended(struct keeper *k, unsigned slot);
 /* --- spawner.c ------------------------------------------------------------------------------ */
 struct spawner_request {
 	uint32_t slot;
-	uint32_t fds; /* bits of SLOT_FD_CHILD_* .. SLOT_FD_CGROUP, and bit N_LINK_FDS for the gate */
+	uint32_t fds; /* bits of SLOT_FD_CHILD_* .. SLOT_FD_CGROUP, and bit N_LINK_FDS for the gate
+		       */
 };
 
 struct spawner_reply {

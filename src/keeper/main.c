@@ -18,7 +18,7 @@
 #include <unistd.h>
 
 #define ADOPTED_POLL_MS 50
-#define QUIT_MAX_MS	30000U
+#define QUIT_MAX_MS     30000U
 
 static void on_signals(struct keeper *k)
 {
@@ -103,8 +103,8 @@ static unsigned fill_poll(struct keeper *k, struct pollfd *p, struct spawn_job *
 
 	p[P_SIGNALS] = (struct pollfd){ .fd = k->signal_fd, .events = POLLIN };
 	p[P_ENGINE] = (struct pollfd){ .fd = k->engine.sock, .events = (short)(POLLIN | out) };
-	p[P_ENGINE_PID] = (struct pollfd){ .fd = k->engine.child ? -1 : k->engine.pidfd,
-					   .events = POLLIN };
+	p[P_ENGINE_PID] =
+		(struct pollfd){ .fd = k->engine.child ? -1 : k->engine.pidfd, .events = POLLIN };
 	p[P_SPAWNER] = (struct pollfd){ .fd = k->spawner.sock, .events = POLLIN };
 	p[P_LISTEN] = (struct pollfd){ .fd = k->parked ? k->daemon_fds[DAEMON_FD_LISTEN] : -1,
 				       .events = POLLIN };
@@ -116,8 +116,7 @@ static unsigned fill_poll(struct keeper *k, struct pollfd *p, struct spawn_job *
 	return n;
 }
 
-static void dispatch(struct keeper *k, const struct pollfd *p, unsigned n,
-		     struct spawn_job **gates)
+static void dispatch(struct keeper *k, const struct pollfd *p, unsigned n, struct spawn_job **gates)
 {
 	if (p[P_SPAWNER].revents)
 		spawning_readable(k);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* reap.c - the ends of children. The exit words are stored from waitid(WNOWAIT), before the reap, so
- * that a keeper killed in between has told the truth or left the zombie for the next to read. */
+/* reap.c - the ends of children. The exit words are stored from waitid(WNOWAIT), before the reap,
+ * so that a keeper killed in between has told the truth or left the zombie for the next to read. */
 #include "base/clock.h"
 #include "base/log.h"
 #include "core/exitinfo.h"
@@ -141,7 +141,8 @@ static void reap_adopted_slot(struct keeper *k, unsigned slot, uint64_t now)
 			return;
 		if (h->ended_seen == 0)
 			h->ended_seen = now;
-		/* The zombie first, while it is there; then what the kernel keeps with the pidfd. */
+		/* The zombie first, while it is there; then what the kernel keeps with the pidfd.
+		 */
 		if (zombie_status(slot_pid(s), h->fds[SLOT_FD_PID], &status) < 0 &&
 		    exitinfo_from_pidfd(h->fds[SLOT_FD_PID], &status) < 0) {
 			if (now - h->ended_seen < UNKNOWN_AFTER_MS)

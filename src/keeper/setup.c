@@ -23,8 +23,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define LOG_MAX	 (16 * MiB)
-#define BACKLOG	 4096
+#define LOG_MAX (16 * MiB)
+#define BACKLOG 4096
 
 static int join(const struct keeper *k, const char *name, char path[PATH_MAX])
 {
@@ -44,7 +44,8 @@ static int open_log(struct keeper *k, const struct setup_options *o, struct erro
 	if (o->foreground)
 		return 0;
 	if (join(k, "reeve.log", path) < 0 || join(k, "reeve.log.1", old) < 0)
-		return error_set(e, ERROR_INVALID_ARGUMENT, "directory name %s is too long", k->dir);
+		return error_set(e, ERROR_INVALID_ARGUMENT, "directory name %s is too long",
+				 k->dir);
 	if (stat(path, &st) == 0 && st.st_size > (off_t)LOG_MAX)
 		rename(path, old);
 	fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
@@ -61,7 +62,8 @@ static int take_lock(struct keeper *k, struct error *e)
 	char path[PATH_MAX], text[64] = "";
 
 	if (join(k, "lock", path) < 0)
-		return error_set(e, ERROR_INVALID_ARGUMENT, "directory name %s is too long", k->dir);
+		return error_set(e, ERROR_INVALID_ARGUMENT, "directory name %s is too long",
+				 k->dir);
 	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
 		return error_set_errno(e, ERROR_INTERNAL, errno, "open %s", path);
@@ -177,7 +179,8 @@ static int make_socket(struct keeper *k, struct error *e)
 		return error_set_errno(e, ERROR_EXHAUSTED, errno, "make the socket");
 	unlink(sa.sun_path); /* we hold the lock: whoever made it is dead */
 	mask = umask(0177);
-	r = bind(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0 || listen(fd, BACKLOG) < 0 ? -errno : 0;
+	r = bind(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0 || listen(fd, BACKLOG) < 0 ? -errno
+											: 0;
 	umask(mask);
 	if (r < 0)
 		return error_set_errno(e, ERROR_INTERNAL, r, "bind %s", sa.sun_path);

@@ -5,7 +5,8 @@
 
 struct setup_options {
 	const char *dir, *engine;
-	int adopt_fd;	 /* socket to the engine that outlived the keeper before; -1 for a fresh start */
+	int adopt_fd; /* socket to the engine that outlived the keeper before; -1 for a fresh start
+		       */
 	bool foreground; /* log to stderr too */
 };
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* slots.c - the descriptors that the keeper holds for each slot, and telling the engine of changes. */
+/* slots.c - the descriptors that the keeper holds for each slot, and telling the engine of changes.
+ */
 #include "base/fd.h"
 #include "base/log.h"
 #include "keeper/keeper.h"
@@ -90,7 +91,8 @@ void slots_flush(struct keeper *k)
 	}
 }
 
-/* --- leaders by pid: open addressing, linear probing --------------------------------------------- */
+/* --- leaders by pid: open addressing, linear probing ---------------------------------------------
+ */
 
 static unsigned home_of(pid_t pid)
 {

@@ -68,8 +68,8 @@ _Noreturn void spawner_main(int sock, void *memory)
 		if (n != sizeof(rq))
 			_exit(n == 0 ? 0 : 1);
 		reply.slot = rq.slot;
-		reply.result = sort_fds(&rq, fds, n_fds, table) ? serve(&rq, table, memory)
-								 : -EBADMSG;
+		reply.result =
+			sort_fds(&rq, fds, n_fds, table) ? serve(&rq, table, memory) : -EBADMSG;
 		for (size_t i = 0; i < n_fds; i++)
 			close(fds[i]);
 		if (fd_send(sock, &reply, sizeof(reply), NULL, 0) < 0)

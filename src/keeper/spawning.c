@@ -140,7 +140,9 @@ static void send_next(struct keeper *k)
 
 static void new_job(struct keeper *k, struct spawn_job *job, unsigned slot)
 {
-	*job = (struct spawn_job){ .slot = slot, .order = ++k->next_order, .gate_r = -1, .gate_w = -1 };
+	*job = (struct spawn_job){
+		.slot = slot, .order = ++k->next_order, .gate_r = -1, .gate_w = -1
+	};
 	for (unsigned i = 0; i < N_LINK_FDS; i++)
 		job->fds[i] = -1;
 }
@@ -244,7 +246,8 @@ void spawning_gate_event(struct keeper *k, struct spawn_job *job)
 }
 
 /* Whether the child of an unfinished job has exec'd: 1 yes, 0 not yet, -ECHILD: it ended before. A
- * zombie still tells; one that another has reaped had come to its execve, or left the reason why not. */
+ * zombie still tells; one that another has reaped had come to its execve, or left the reason why
+ * not. */
 static int has_execed(struct control_slot *s)
 {
 	struct proc_stat st;
@@ -395,7 +398,8 @@ void spawning_adopt(struct keeper *k, unsigned slot)
 	struct spawn_job *job = job_of(k, 0);
 
 	if (slot_holds(k, slot, SLOT_FD_PID) && job) {
-		/* A gate has closed with the keeper that held it; an open one lets the child go on. */
+		/* A gate has closed with the keeper that held it; an open one lets the child go on.
+		 */
 		new_job(k, job, slot);
 		job->orphaned = clock_monotonic_ms();
 		word_store(&s->spawn, SPAWN_QUEUED);

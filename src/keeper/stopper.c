@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* stopper.c - carries out stop plans, and finds out when a tree is gone.
  *
- * A step is marked in the record before its signal is sent: a successor never repeats one. Trees are
- * looked at together, one walk over /proc for all, after a process ended and then with growing pauses. */
+ * A step is marked in the record before its signal is sent: a successor never repeats one. Trees
+ * are looked at together, one walk over /proc for all, after a process ended and then with growing
+ * pauses. */
 #include "base/clock.h"
 #include "base/log.h"
 #include "core/stopplan.h"
@@ -13,9 +14,9 @@
 #include <string.h>
 #include <sys/wait.h>
 
-#define BATCH_MAX      64U
-#define LOOK_MIN_MS    2U
-#define LOOK_MAX_MS    200U
+#define BATCH_MAX       64U
+#define LOOK_MIN_MS     2U
+#define LOOK_MAX_MS     200U
 #define LOOK_REFUSED_MS 2000U
 
 /* Several slots and their trees, treated in one walk. */
@@ -107,7 +108,8 @@ static void tree_is_gone(struct keeper *k, unsigned slot)
 		return; /* only a zombie is left: its reap comes first */
 	set_watched(k, slot, false);
 	set_stopping(k, slot, false);
-	/* In this order: a stop that is finished while the tree is not gone would be asked for again. */
+	/* In this order: a stop that is finished while the tree is not gone would be asked for
+	 * again. */
 	word_store(&s->tree_gone, 1);
 	word_store(&s->stop.finished, word_load(&s->stop.begun));
 	slot_changed(k, slot);
@@ -171,7 +173,8 @@ void stopper_adopt(struct keeper *k, unsigned slot)
 	stopper_begin(k, slot);
 	if (word_load(&stop->begun) > word_load(&stop->finished)) {
 		set_stopping(k, slot, true);
-		/* A step that was marked may or may not have been sent. SIGKILL is safe to repeat. */
+		/* A step that was marked may or may not have been sent. SIGKILL is safe to repeat.
+		 */
 		if (step > 0 && step <= STOP_STEPS_MAX &&
 		    stop_step_unpack(word_load(&plan_of(stop)->steps[step - 1])).signal == SIGKILL)
 			k->slots[slot].killing = true;
@@ -363,7 +366,8 @@ void stopper_look(struct keeper *k)
 		look_soon(k, clock_boottime_ms(), LOOK_MIN_MS);
 }
 
-/* --- after a leader's end ---------------------------------------------------------------------------- */
+/* --- after a leader's end
+ * ---------------------------------------------------------------------------- */
 
 struct orphan_search {
 	struct keeper *k;

@@ -45,7 +45,8 @@ static struct connector *connector_of(struct backend_run *run)
 /* A netlink header, a connector header, and the word behind it. */
 static int say(int fd, enum proc_cn_mcast_op op)
 {
-	_Alignas(struct nlmsghdr) uint8_t bytes[NLMSG_LENGTH(sizeof(struct cn_msg) + sizeof(uint32_t))];
+	_Alignas(struct nlmsghdr)
+		uint8_t bytes[NLMSG_LENGTH(sizeof(struct cn_msg) + sizeof(uint32_t))];
 	struct nlmsghdr header = { .nlmsg_len = sizeof(bytes), .nlmsg_type = NLMSG_DONE };
 	struct cn_msg connector = { .id = { CN_IDX_PROC, CN_VAL_PROC }, .len = sizeof(uint32_t) };
 	uint32_t word = (uint32_t)op;

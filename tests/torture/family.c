@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* family.c - torture-family tree DIR: a command with six kinds of descendant, none of which means to
- * leave. Each says in a file DIR/KIND that it is there. torture-family witness FILE: a bystander that
- * notes each signal that reaches it as a line of FILE. */
+/* family.c - torture-family tree DIR: a command with six kinds of descendant, none of which means
+ * to leave. Each says in a file DIR/KIND that it is there. torture-family witness FILE: a bystander
+ * that notes each signal that reaches it as a line of FILE. */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -95,7 +95,7 @@ static _Noreturn void forking(void)
 
 static int tree(void)
 {
-	static void (*const kinds[])(void) = { plain,	 own_session, double_fork,
+	static void (*const kinds[])(void) = { plain,    own_session, double_fork,
 					       disowned, stubborn,    forking };
 
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {

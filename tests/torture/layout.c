@@ -1,12 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* layout.c - torture-layout: prints where the words stand that the tests read and write in control
  * memory, a line `NAME OFFSET` each; daemon.* from its start, slot.* from the start of a record. */
-#include "core/index.h"
 #include "core/layout.h"
+#include "core/index.h"
 #include <stdio.h>
 
-#define DAEMON(member) { "daemon." #member, offsetof(struct control_daemon, member) }
-#define SLOT(name, member) { "slot." name, offsetof(struct control_slot, member) }
+#define DAEMON(member)                                                                             \
+	{                                                                                          \
+		"daemon." #member, offsetof(struct control_daemon, member)                         \
+	}
+#define SLOT(name, member)                                                                         \
+	{                                                                                          \
+		"slot." name, offsetof(struct control_slot, member)                                \
+	}
 
 static const struct {
 	const char *name;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* stream.c - torture-stream SEED OUT_BYTES [ERR_BYTES [STATUS]]: writes so many bytes to stdout and to
- * stderr, in chunks of random sizes and in random order, and exits with STATUS.
+/* stream.c - torture-stream SEED OUT_BYTES [ERR_BYTES [STATUS]]: writes so many bytes to stdout and
+ * to stderr, in chunks of random sizes and in random order, and exits with STATUS.
  *
- * Byte number n of a stream depends on SEED, the stream and n alone: whoever reads a piece of it can
- * tell where it belongs. */
+ * Byte number n of a stream depends on SEED, the stream and n alone: whoever reads a piece of it
+ * can tell where it belongs. */
 #include <errno.h>
 #include <stdint.h>
 #include <stdio.h>

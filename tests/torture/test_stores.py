@@ -24,18 +24,18 @@ def passages_of(daemon, operation, role):
 
 
 def strike_at(daemon, operation, role, n):
-    """Does the operation and kills at passage `n`; returns whether it came to that."""
+    """Does the operation and kills at passage `n`; returns how many were missing to that."""
     operation.prepare()
     takeovers = daemon.takeovers()
     daemon.control.arm(role, n)
     operation.run()
-    reached = daemon.control.left(role) == 0
+    left = daemon.control.left(role)
     daemon.control.arm(role, 0)
-    if reached and role == Control.KEEPER:
+    if left == 0 and role == Control.KEEPER:
         wait_for(lambda: daemon.takeovers() > takeovers, "another keeper")
     operation.check()
     operation.clean()
-    return reached
+    return left
 
 
 def moments(count):
@@ -51,20 +51,22 @@ def strike_everywhere(daemon, operation, role, census):
     before = daemon.quiet()
     count = min(passages_of(daemon, operation(daemon), role) for _ in range(3))
     hits = misses = 0
+    fewest = count
     for n in moments(count):
         try:
-            hit = strike_at(daemon, operation(daemon), role, n)
+            left = strike_at(daemon, operation(daemon), role, n)
             daemon.settle(before, census)
         except BaseException:
             print(f"{operation.name}: killed at passage {n} of about {count}")
             raise
-        hits += hit
         assert daemon.roster() == [], n
-        misses = 0 if hit else misses + 1
+        hits += left == 0
+        misses = misses + 1 if left else 0
+        fewest = min(fewest, n - left) if left else fewest
         if misses == 5:
             break
     daemon.settle(before)
-    assert hits >= size(count, 8) // 2
+    assert hits >= size(fewest, 8) // 2
     return hits
 
 
