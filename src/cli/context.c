@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #define ENV_FILE_MAX (1 * MiB)
 
@@ -40,6 +41,42 @@ static int add_own(json_t *env, struct error *e)
 			r = set_variable(env, *v, n, equals + 1, e);
 	}
 	return r;
+}
+
+/* Finds the program as a shell does; copies the path, or returns false. */
+static bool find_program(const char *name, char *ret, size_t size)
+{
+	const char *dir = strchr(name, '/') ? NULL : getenv("PATH");
+
+	if (!dir)
+		return (size_t)snprintf(ret, size, "%s", name) < size && strchr(name, '/');
+	for (;; dir++) {
+		size_t n = strcspn(dir, ":");
+		int length = snprintf(ret, size, "%.*s/%s", n ? (int)n : 1, n ? dir : ".", name);
+		struct stat st;
+
+		if ((size_t)length < size && stat(ret, &st) == 0 && S_ISREG(st.st_mode) &&
+		    access(ret, X_OK) == 0)
+			return true;
+		dir += n;
+		if (*dir == '\0')
+			return false;
+	}
+}
+
+/* Many a shell sets `_` to the path of what it starts: of us, where without us it would be that of
+ * the command. One that names another program is none of ours. */
+static int name_program(json_t *env, const char *program, struct error *e)
+{
+	const char *named = getenv("_");
+	char path[PATH_MAX];
+	struct stat self, other;
+
+	if (!named || stat("/proc/self/exe", &self) < 0 || stat(named, &other) < 0 ||
+	    self.st_dev != other.st_dev || self.st_ino != other.st_ino ||
+	    !find_program(program, path, sizeof(path)))
+		return 0;
+	return set_variable(env, "_", 1, path, e);
 }
 
 int context_set(json_t *env, const char *assignment, struct error *e)
@@ -85,6 +122,8 @@ static int add_environment(json_t *request, const struct context_options *o, str
 	if (!env || json_object_set_new_nocheck(request, "env", env) < 0)
 		return no_memory(e);
 	r = o->clear ? 0 : add_own(env, e);
+	if (r == 0 && !o->clear)
+		r = name_program(env, o->program, e);
 	for (unsigned i = 0; r == 0 && i < o->unset->n; i++)
 		json_object_del(env, o->unset->items[i]);
 	for (unsigned i = 0; r == 0 && i < o->files->n; i++)

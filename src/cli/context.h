@@ -11,6 +11,7 @@ struct context_options {
 	const struct words *unset;
 	const struct words *set; /* KEY=VALUE, or KEY for the caller's */
 	const char *cwd;         /* NULL: the caller's; a relative one is taken from there */
+	const char *program;     /* what the session runs */
 };
 
 /* Adds `env`, `cwd`, `umask`, `limits` and `nice` to a spawn request. */

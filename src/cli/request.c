@@ -137,6 +137,7 @@ int request_make(json_t *request, const struct run_values *v, int n, char **word
 		.unset = &v->unset,
 		.set = &v->env,
 		.cwd = v->cwd,
+		.program = v->line ? "sh" : words[0],
 	};
 	const struct {
 		const char *name;

@@ -7,6 +7,7 @@ import signal
 import subprocess
 
 import pytest
+from conftest import BUILD
 
 SCRIPT = "umask; ulimit -a; ulimit -aH; pwd; env; nice; cat /proc/self/limits"
 
@@ -43,6 +44,15 @@ def test_only_the_session_variable_and_the_lock_limit_differ(reeve, shell):
     assert unexplained(reeve, command, stdin=subprocess.DEVNULL, input=None) == []
     under = reeve.ok("run", "--", *command)
     assert any(line.startswith("REEVE_SESSION=pipe-") for line in under.splitlines())
+
+
+def test_the_variable_that_shells_set_to_what_they_start_is_the_command(reeve):
+    reeve.ok("daemon", "start")
+    by_shell = ["bash", "-c", '"$@" env | grep ^_=; true', "bash"]
+    assert bare(reeve, ["bash", "-c", "env | grep ^_="]) == b"_=/usr/bin/env\n"
+    assert bare(reeve, [*by_shell, BUILD / "reeve", "run"]) == b"_=/usr/bin/env\n"
+    assert bare(reeve, [*by_shell, "nice"]) == b"_=/usr/bin/nice\n"
+    assert b"_=/usr/bin/nice\n" in reeve.ok("run", "env", env={"_": "/usr/bin/nice"}).encode()
 
 
 def strange():
