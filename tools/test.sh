@@ -57,7 +57,7 @@ pytest_as_user() { # DIR TESTS
 		cp "$1/reeve" "$1/reeved" "$1/reeve-keeper" "$HOME_OF_USER/$1" &&
 		{ [ ! -d "$1/tests/torture" ] ||
 			cp -R "$1/tests/torture" "$HOME_OF_USER/$1/tests"; } &&
-		cp -R docs tests "$HOME_OF_USER" && chown -R $NOBODY:$NOBODY "$HOME_OF_USER" &&
+		cp -R docs examples tests "$HOME_OF_USER" && chown -R $NOBODY:$NOBODY "$HOME_OF_USER" &&
 		(
 			cd "$HOME_OF_USER" || exit 1
 			# shellcheck disable=SC2086

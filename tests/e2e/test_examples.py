@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The programs of examples/ do what its README says, in each language."""
+
+import pathlib
+import random
+import re
+import shutil
+import socket
+import subprocess
+
+import pytest
+from conftest import BUILD
+
+EXAMPLES = pathlib.Path(__file__).resolve().parents[2] / "examples"
+PROGRAMS = ("host.sh", "host.py", "host.js")
+
+pytestmark = pytest.mark.shared
+
+
+def free_port():
+    """A port that nobody uses, below those that the kernel gives away by itself."""
+    while True:
+        port = random.SystemRandom().randrange(20000, 32000)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+
+
+def promised():
+    """What the README shows behind the command."""
+    text = (EXAMPLES / "README.md").read_text()
+    return re.search(r"\n    \$ examples/.*\n((?:    .*\n)+)", text).group(1).replace("    ", "")
+
+
+def run(program, port, **environment):
+    interpreter = {"host.js": ["node"], "host.py": ["/usr/bin/python3", "-B"]}.get(program, ["sh"])
+    assert shutil.which(interpreter[0]), f"{interpreter[0]} is not installed"
+    return subprocess.run(
+        [*interpreter, EXAMPLES / program, str(port)],
+        env={**environment, "PATH": f"{BUILD}:/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_the_example_shows_what_its_readme_promises(shared_reeve, api, program):
+    done = run(program, free_port(), **shared_reeve.env)
+    assert (done.stdout, done.stderr, done.returncode) == (promised(), "", 0)
+    assert api.get("/v1/sessions").json["items"] == []
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_the_example_fails_with_the_words_of_the_daemon(api, program):
+    done = run(program, 0, REEVE_SOCKET=api.path)
+    assert done.returncode != 0 and "takes a number from 1" in done.stdout + done.stderr, done
