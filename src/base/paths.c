@@ -126,6 +126,35 @@ static int find_home(char **ret, struct error *e)
 	return 0;
 }
 
+int paths_config(char **ret, struct error *e)
+{
+	static const struct {
+		const char *variable, *below;
+	} places[] = { { "REEVE_DIR", "config" }, { "XDG_CONFIG_HOME", "reeve/config" } };
+	_cleanup_(freep) char *home = NULL;
+	const char *dir, *below = ".config/reeve/config";
+	int r;
+
+	for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
+		r = directory_variable(places[i].variable, &dir, e);
+		if (r < 0)
+			return r;
+		if (dir) {
+			below = places[i].below;
+			break;
+		}
+	}
+	if (!dir) {
+		r = find_home(&home, e);
+		if (r < 0)
+			return r;
+		dir = home;
+	}
+	if (asprintf(ret, "%s/%s", dir, below) < 0)
+		return error_set_errno(e, ERROR_INTERNAL, ENOMEM, "find the configuration");
+	return 0;
+}
+
 /* The machine's id; of a machine without one, a name made from its host name. */
 static int find_machine(char **ret)
 {

@@ -23,6 +23,10 @@ struct paths {
  * $REEVE_DIR too long for the socket is refused: the caller chose it, so nothing else is tried. */
 int paths_resolve(struct paths *ret, struct error *e);
 
+/* The user's configuration file, whether it is there or not: `config` in $REEVE_DIR when that is
+ * set, else reeve/config in $XDG_CONFIG_HOME or ~/.config. */
+int paths_config(char **ret, struct error *e);
+
 /* Makes `dir` (0700) and its parents. Refuses one that another user owns, or that others could
  * write to; the one in /tmp must not be a symbolic link, either. reeve's own are set to 0700, a
  * $REEVE_DIR that others can only read stays as it is. */

@@ -8,6 +8,7 @@
 #include "core/control.h"
 #include "core/feed.h"
 #include "core/link.h"
+#include "engine/settings.h"
 #include <uv.h>
 
 #define ENGINE_SPAWNS_MAX 64U /* in flight at the keeper, as its KEEPER_JOBS */
@@ -67,6 +68,7 @@ struct engine {
 	struct listeners *listeners; /* listeners.c; made when first needed */
 	uv_signal_t sigterm;
 	enum quit_mode quitting;
+	struct settings settings;
 	uint64_t retained, retained_max; /* bytes of output in all rings, and their budget */
 	uint64_t last_busy; /* monotonic ms when a session or a connection was last there */
 	uint32_t free_hint;

@@ -3,9 +3,6 @@
 #include "base/clock.h"
 #include "engine/attachment.h"
 
-#define KEEP_MS  (7ULL * 24 * 60 * 60 * 1000) /* an ended session is kept for so long, */
-#define KEEP_MAX 1000U                        /* and so many of them, */
-#define YOUNG_MS (10ULL * 60 * 1000)          /* but never less than this */
 #define SOON_MS  1000U
 #define LATER_MS (60ULL * 60 * 1000)
 
@@ -24,11 +21,13 @@ static uint64_t age(const struct session *s, uint64_t now)
 /* How long a session that is over is kept. */
 static uint64_t keep_of(const struct session *s, bool too_many)
 {
+	const struct settings *settings = &s->engine->settings;
 	uint64_t ttl = word_load(&s->words->ttl);
 
 	if (ttl > 0)
 		return ttl - 1;
-	return too_many ? YOUNG_MS : KEEP_MS;
+	return too_many ? settings->keep_at_least_ms
+			: MAX(settings->keep_for_ms, settings->keep_at_least_ms);
 }
 
 static void on_timer(uv_timer_t *timer)
@@ -47,7 +46,7 @@ static void on_timer(uv_timer_t *timer)
 		newer = s->newer;
 		if (!is_over(s))
 			continue;
-		keep = keep_of(s, over > KEEP_MAX);
+		keep = keep_of(s, over > e->settings.keep_count);
 		old = age(s, now);
 		if (old < keep) {
 			next = MIN(next, keep - old);
