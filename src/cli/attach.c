@@ -28,28 +28,37 @@ static const struct option_spec specs[] = {
 
 const struct option_table attach_options_table = { specs, sizeof(struct attach_values) };
 
-int cmd_attach(struct cli *cli, const void *values, int n, char **operands)
+static int attach_as(struct cli *cli, const char *session, const struct attach_values *v)
 {
-	const struct attach_values *v = values;
 	_cleanup_(freep) char *id = NULL;
 	struct foreground_options o = {
 		.attach = { .steal = v->steal, .read_only = v->read_only, .from = v->from },
 		.input = !v->read_only,
 		.until_ended = true,
 	};
-	json_t *session = NULL;
+	json_t *answer = NULL;
 	struct error e = { 0 };
 
-	(void)n;
 	/* asked first: it starts a daemon where there is none, and says what is wrong with the name
 	 */
-	if (cli_session(cli, operands[0], &id, &e) < 0 ||
-	    cli_call_session(cli, "GET", id, "", NULL, &session, &e) < 0)
+	if (cli_session(cli, session, &id, &e) < 0 ||
+	    cli_call_session(cli, "GET", id, "", NULL, &answer, &e) < 0)
 		return cli_fail(cli, &e);
-	json_decref(session);
+	json_decref(answer);
 	if (random_bytes(o.attach.token, sizeof(o.attach.token)) < 0)
 		return cli_fail(cli, &(struct error){ ERROR_INTERNAL, "no random bytes" });
 	o.attach.session = id;
 	o.attach.socket_path = client_paths(cli->client)->socket;
 	return foreground_run(cli, &o, client_take_http(cli->client));
+}
+
+int attach_to(struct cli *cli, const char *session)
+{
+	return attach_as(cli, session, &(struct attach_values){ 0 });
+}
+
+int cmd_attach(struct cli *cli, const void *values, int n, char **operands)
+{
+	(void)n;
+	return attach_as(cli, operands[0], values);
 }

@@ -2,6 +2,7 @@
 #include "cli/cli.h"
 #include "base/json.h"
 #include "cli/commands.h"
+#include "cli/id_file.h"
 #include "client/daemon.h"
 #include "client/uri.h"
 #include <errno.h>
@@ -100,20 +101,15 @@ int cli_usage(struct cli *cli, const char *format, ...)
 	return EXIT_USAGE;
 }
 
-/* Lists begin with the newest. */
 static int newest(struct cli *cli, char **ret, struct error *e)
 {
-	json_t *answer = NULL;
-	const char *id;
-	int r = cli_call(cli, "GET", "/v1/sessions?all=true&limit=1", NULL, &answer, e);
+	struct client *client = cli_client(cli, e);
+	int r = client ? last_load(client_paths(client)->dir, ret) : -EIO;
 
-	if (r < 0)
-		return r;
-	id = json_string_value(
-		json_object_get(json_array_get(json_object_get(answer, "items"), 0), "processId"));
-	*ret = id ? strdup(id) : NULL;
-	json_decref(answer);
-	return *ret ? 0 : error_set(e, ERROR_NOT_FOUND, "@last: there is no session yet");
+	if (r == -ENOENT)
+		return error_set(e, ERROR_NOT_FOUND,
+				 "@last: no session was made by `reeve run` yet");
+	return r < 0 && client ? error_set_errno(e, ERROR_INTERNAL, r, "@last") : r;
 }
 
 int cli_session(struct cli *cli, const char *word, char **ret, struct error *e)

@@ -50,7 +50,8 @@ int cli_fail(struct cli *cli, const struct error *e);
 /* Prints `reeve: COMMAND: MESSAGE` with a hint at --help; returns EXIT_USAGE. */
 int cli_usage(struct cli *cli, const char *format, ...) _printf_(2, 3);
 
-/* The session that a word means: itself, or for `@last` the newest one. `*ret` is the caller's. */
+/* The session that a word means: itself, or for `@last` the one that `run` made last. `*ret` is the
+ * caller's. */
 int cli_session(struct cli *cli, const char *word, char **ret, struct error *e);
 
 /* The exit status for an exit code of the API (-N for signal N). */

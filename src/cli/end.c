@@ -10,7 +10,8 @@
 /* --- stop ------------------------------------------------------------------------------------ */
 
 struct stop_values {
-	const char *grace, *signal, *reason, *label;
+	const char *grace, *signal, *reason;
+	struct selection which;
 };
 
 static const struct option_spec stop_specs[] = {
@@ -31,12 +32,8 @@ static const struct option_spec stop_specs[] = {
 	  .help = "why, for those who look later",
 	  .type = OPTION_TEXT,
 	  .offset = offsetof(struct stop_values, reason) },
-	{ .name = "label",
-	  .letter = 'l',
-	  .argument = "KEY=VALUE",
-	  .help = "all that run with this label",
-	  .type = OPTION_TEXT,
-	  .offset = offsetof(struct stop_values, label) },
+	SELECTION_OPTIONS(struct stop_values, which, "all that run"),
+	SELECTION_OLDER_THAN(struct stop_values, which, "all that run,"),
 	{ 0 },
 };
 
@@ -108,7 +105,7 @@ int cmd_stop(struct cli *cli, const void *values, int n, char **operands)
 	json_t *body;
 	int status;
 
-	if (!cli_client(cli, &e) || targets_find(cli, operands, n, v->label, false, &t, &e) < 0)
+	if (!cli_client(cli, &e) || targets_find(cli, operands, n, &v->which, false, &t, &e) < 0)
 		return cli_fail(cli, &e);
 	body = json_pack("{s:s*, s:s*, s:s*}", "grace", v->grace, "signal", v->signal, "reason",
 			 v->reason);
@@ -122,7 +119,8 @@ int cmd_stop(struct cli *cli, const void *values, int n, char **operands)
 /* --- kill ------------------------------------------------------------------------------------ */
 
 struct kill_values {
-	const char *signal, *label;
+	const char *signal;
+	struct selection which;
 };
 
 static const struct option_spec kill_specs[] = {
@@ -132,12 +130,7 @@ static const struct option_spec kill_specs[] = {
 	  .help = "which (default: KILL)",
 	  .type = OPTION_SIGNAL,
 	  .offset = offsetof(struct kill_values, signal) },
-	{ .name = "label",
-	  .letter = 'l',
-	  .argument = "KEY=VALUE",
-	  .help = "all that run with this label",
-	  .type = OPTION_TEXT,
-	  .offset = offsetof(struct kill_values, label) },
+	SELECTION_OPTIONS(struct kill_values, which, "all that run"),
 	{ 0 },
 };
 
@@ -171,14 +164,14 @@ int cmd_kill(struct cli *cli, const void *values, int n, char **operands)
 
 	if (!cli_client(cli, &e))
 		return cli_fail(cli, &e);
-	return targets_each(cli, operands, n, v->label, false, kill_one, v);
+	return targets_each(cli, operands, n, &v->which, false, kill_one, v);
 }
 
 /* --- rm and purge ---------------------------------------------------------------------------- */
 
 struct rm_values {
 	bool force;
-	const char *label;
+	struct selection which;
 };
 
 static const struct option_spec rm_specs[] = {
@@ -186,12 +179,8 @@ static const struct option_spec rm_specs[] = {
 	  .letter = 'f',
 	  .help = "stop those that still run first",
 	  .offset = offsetof(struct rm_values, force) },
-	{ .name = "label",
-	  .letter = 'l',
-	  .argument = "KEY=VALUE",
-	  .help = "all with this label",
-	  .type = OPTION_TEXT,
-	  .offset = offsetof(struct rm_values, label) },
+	SELECTION_OPTIONS(struct rm_values, which, "all"),
+	SELECTION_OLDER_THAN(struct rm_values, which, "all"),
 	{ 0 },
 };
 
@@ -211,7 +200,10 @@ int cmd_rm(struct cli *cli, const void *values, int n, char **operands)
 {
 	const struct rm_values *v = values;
 
-	return targets_each(cli, operands, n, v->label, true, rm_one, v);
+	/* as rm(1): `rm -f $(reeve ps -aq)` is no mistake when there is nothing */
+	if (v->force && n == 0 && !selection_given(&v->which))
+		return 0;
+	return targets_each(cli, operands, n, &v->which, true, rm_one, v);
 }
 
 struct purge_values {

@@ -19,3 +19,6 @@ void foreground_hold_signals(bool owner);
 /* Runs until the session has ended or the client is to leave. `http` (stolen; NULL for none) is a
  * connection to begin with. Returns the exit status. */
 int foreground_run(struct cli *cli, const struct foreground_options *o, struct http_client *http);
+
+/* What `reeve attach` does without options. Returns the exit status. */
+int attach_to(struct cli *cli, const char *session);

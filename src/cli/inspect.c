@@ -7,25 +7,20 @@
 
 struct inspect_values {
 	bool raw;
-	const char *label;
+	struct selection which;
 };
 
 static const struct option_spec inspect_specs[] = {
 	{ .name = "raw",
 	  .help = "the command as it is, with its secrets",
 	  .offset = offsetof(struct inspect_values, raw) },
-	{ .name = "label",
-	  .letter = 'l',
-	  .argument = "KEY=VALUE",
-	  .help = "all with this label",
-	  .type = OPTION_TEXT,
-	  .offset = offsetof(struct inspect_values, label) },
+	SELECTION_OPTIONS(struct inspect_values, which, "all"),
 	{ 0 },
 };
 
 const struct option_table inspect_options = { inspect_specs, sizeof(struct inspect_values) };
 
-/* One session as an object, several as an array. */
+/* One session that is named as an object, others as an array. */
 int cmd_inspect(struct cli *cli, const void *values, int n, char **operands)
 {
 	const struct inspect_values *v = values;
@@ -33,8 +28,9 @@ int cmd_inspect(struct cli *cli, const void *values, int n, char **operands)
 	json_t *all = json_array(), *session;
 	struct error e = { 0 };
 	int status = 0;
+	bool one;
 
-	if (targets_find(cli, operands, n, v->label, true, &t, &e) < 0) {
+	if (targets_find(cli, operands, n, &v->which, true, &t, &e) < 0) {
 		json_decref(all);
 		return cli_fail(cli, &e);
 	}
@@ -49,8 +45,9 @@ int cmd_inspect(struct cli *cli, const void *values, int n, char **operands)
 			json_array_append_new(all, session);
 		status = status ? status : failed;
 	}
-	if (t.n != 1 || json_array_size(all) == 1) {
-		json_dumpf(t.n == 1 ? json_array_get(all, 0) : all, stdout, JSON_INDENT(2));
+	one = t.n == 1 && !t.described;
+	if (!one || json_array_size(all) == 1) {
+		json_dumpf(one ? json_array_get(all, 0) : all, stdout, JSON_INDENT(2));
 		putchar('\n');
 	}
 	json_decref(all);
@@ -61,17 +58,12 @@ int cmd_inspect(struct cli *cli, const void *values, int n, char **operands)
 
 struct tree_values {
 	bool json;
-	const char *label;
+	struct selection which;
 };
 
 static const struct option_spec tree_specs[] = {
 	{ .name = "json", .help = "for programs", .offset = offsetof(struct tree_values, json) },
-	{ .name = "label",
-	  .letter = 'l',
-	  .argument = "KEY=VALUE",
-	  .help = "all that run with this label",
-	  .type = OPTION_TEXT,
-	  .offset = offsetof(struct tree_values, label) },
+	SELECTION_OPTIONS(struct tree_values, which, "all that run"),
 	{ 0 },
 };
 
@@ -141,5 +133,5 @@ int cmd_tree(struct cli *cli, const void *values, int n, char **operands)
 {
 	const struct tree_values *v = values;
 
-	return targets_each(cli, operands, n, v->label, false, tree_one, v);
+	return targets_each(cli, operands, n, &v->which, false, tree_one, v);
 }

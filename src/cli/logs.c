@@ -13,7 +13,8 @@
 
 struct logs_values {
 	bool follow, times, exit_code;
-	const char *lines, *since, *stream, *grep, *from, *label;
+	const char *lines, *since, *stream, *grep, *from;
+	struct selection which;
 };
 
 #define AT(m) offsetof(struct logs_values, m)
@@ -52,12 +53,7 @@ static const struct option_spec specs[] = {
 	  .type = OPTION_NUMBER,
 	  .offset = AT(from) },
 	{ .name = "exit-code", .help = "exit as the session did", .offset = AT(exit_code) },
-	{ .name = "label",
-	  .letter = 'l',
-	  .argument = "KEY=VALUE",
-	  .help = "of all with this label",
-	  .type = OPTION_TEXT,
-	  .offset = AT(label) },
+	SELECTION_OPTIONS(struct logs_values, which, "of all"),
 	{ 0 },
 };
 
@@ -340,7 +336,7 @@ int cmd_logs(struct cli *cli, const void *values, int n, char **operands)
 	struct error e = { 0 };
 	int first = 0;
 
-	if (targets_find(cli, operands, n, v->label, true, &t, &e) < 0)
+	if (targets_find(cli, operands, n, &v->which, true, &t, &e) < 0)
 		return cli_fail(cli, &e);
 	if (v->follow && t.n > 1)
 		return cli_usage(cli, "--follow is for one session");

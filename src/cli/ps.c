@@ -3,16 +3,19 @@
 #include "base/text.h"
 #include "cli/commands.h"
 #include "cli/render.h"
+#include "cli/targets.h"
 #include "client/scan.h"
 #include "client/uri.h"
 #include <string.h>
 
 #define TARGET_MAX 4096U
 #define CELL_MAX   512U
+#define LIMIT      "8192" /* of those that have ended: all */
 
 struct ps_values {
 	bool all, quiet, names, json;
-	const char *label, *originator, *status, *limit;
+	struct selection which;
+	const char *limit;
 };
 
 #define AT(m) offsetof(struct ps_values, m)
@@ -22,23 +25,7 @@ static const struct option_spec specs[] = {
 	{ .name = "quiet", .letter = 'q', .help = "only their ids", .offset = AT(quiet) },
 	{ .name = "names", .help = "only their names", .offset = AT(names) },
 	{ .name = "json", .help = "for programs", .offset = AT(json) },
-	{ .name = "label",
-	  .letter = 'l',
-	  .argument = "KEY=VALUE",
-	  .help = "only those with this label",
-	  .type = OPTION_TEXT,
-	  .offset = AT(label) },
-	{ .name = "originator",
-	  .argument = "NAME",
-	  .help = "only those that it asked for",
-	  .type = OPTION_TEXT,
-	  .offset = AT(originator) },
-	{ .name = "status",
-	  .argument = "STATUS",
-	  .help = "only those with this status",
-	  .choices = "starting running stopping exited stopped failed",
-	  .type = OPTION_TEXT,
-	  .offset = AT(status) },
+	SELECTION_OPTIONS(struct ps_values, which, "only those"),
 	{ .name = "limit",
 	  .letter = 'n',
 	  .argument = "N",
@@ -221,14 +208,14 @@ static int format_target(const struct ps_values *v, struct buffer *b)
 	int r = buffer_append_text(b, "/v1/sessions");
 
 	if (r == 0)
-		r = uri_query(b, "all", v->all || v->status ? "true" : "false");
+		r = uri_query(b, "all", v->all || v->which.status ? "true" : "false");
 	if (r == 0)
-		r = uri_query(b, "status", v->status);
+		r = uri_query(b, "status", v->which.status);
 	if (r == 0)
-		r = uri_query(b, "label", v->label);
+		r = uri_query(b, "label", v->which.label);
 	if (r == 0)
-		r = uri_query(b, "originator", v->originator);
-	return r < 0 ? r : uri_query(b, "limit", v->limit);
+		r = uri_query(b, "originator", v->which.originator);
+	return r < 0 ? r : uri_query(b, "limit", v->limit ? v->limit : LIMIT);
 }
 
 int cmd_ps(struct cli *cli, const void *values, int n, char **operands)

@@ -6,6 +6,7 @@
 #include "cli/run.h"
 #include "cli/until.h"
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
@@ -88,6 +89,46 @@ bool run_wants_input(const struct run_values *v)
 	return v->detach ? v->stdin_pipe : !stdin_is_null();
 }
 
+bool run_wants_terminal(const struct run_values *v)
+{
+	return v->pty;
+}
+
+int run_check(const struct run_values *v, struct error *e)
+{
+	const struct {
+		bool wrong;
+		const char *message;
+	} rules[] = {
+		{ v->pty && v->pipe, "--pty and --pipe exclude each other" },
+		{ v->pty && v->merge, "--merge-stderr: a terminal has but one stream" },
+		{ v->attach && !v->name, "--attach needs --name" },
+		{ v->attach && v->replace, "--attach and --replace exclude each other" },
+		{ v->attach && v->key, "--attach and --key exclude each other" },
+		{ v->remove && v->ttl, "--rm is a --ttl of 0s: only one of them" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rules); i++)
+		if (rules[i].wrong)
+			return error_set(e, ERROR_INVALID_ARGUMENT, "%s", rules[i].message);
+	return 0;
+}
+
+/* As wide and high as ours; the daemon's default where we have none. */
+static int put_size(json_t *request, struct error *e)
+{
+	struct winsize size;
+	int r = 0;
+
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+		if (ioctl(fd, TIOCGWINSZ, &size) < 0 || size.ws_row == 0 || size.ws_col == 0)
+			continue;
+		r = request_put(request, "rows", json_integer(size.ws_row), e);
+		return r < 0 ? r : request_put(request, "cols", json_integer(size.ws_col), e);
+	}
+	return r;
+}
+
 /* Who is asked about when the client goes: with a terminal the session is for later. */
 static const char *on_disconnect(const struct run_values *v)
 {
@@ -139,17 +180,20 @@ int request_make(json_t *request, const struct run_values *v, int n, char **word
 		.cwd = v->cwd,
 		.program = v->line ? "sh" : words[0],
 	};
+	bool terminal = run_wants_terminal(v);
 	const struct {
 		const char *name;
 		const char *text;
 	} texts[] = {
-		{ "kind", "pipe" },
-		{ "stdin", run_wants_input(v) ? "pipe" : "null" },
+		{ "kind", terminal ? "pty" : "pipe" },
+		{ "stdin", terminal             ? NULL
+			   : run_wants_input(v) ? "pipe"
+						: "null" },
 		{ "name", v->name },
 		{ "title", v->title },
 		{ "originator", v->originator },
 		{ "timeout", v->timeout },
-		{ "ttl", v->remove ? "0s" : NULL },
+		{ "ttl", v->remove ? "0s" : v->ttl },
 		{ "leftovers", v->leftovers },
 		{ "onDisconnect", on_disconnect(v) },
 	};
@@ -163,6 +207,8 @@ int request_make(json_t *request, const struct run_values *v, int n, char **word
 	};
 	int r = put_command(request, v, n, words, e);
 
+	if (r == 0 && terminal)
+		r = put_size(request, e);
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(texts); i++)
 		r = put_text(request, texts[i].name, texts[i].text, e);
 	if (r == 0)

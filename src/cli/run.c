@@ -4,151 +4,19 @@
 #include "base/text.h"
 #include "cli/commands.h"
 #include "cli/foreground.h"
+#include "cli/id_file.h"
 #include "cli/until.h"
 #include "client/uri.h"
 #include <errno.h>
 #include <string.h>
 
 #define TARGET_MAX  4096U
+#define ATTEMPTS    3    /* of --attach, against others that make and end the same session */
 #define READY_LINES "30" /* shown of a session that did not become ready */
-
-#define AT(m) offsetof(struct run_values, m)
-
-static const struct option_spec specs[] = {
-	{ .name = "detach",
-	  .letter = 'd',
-	  .help = "leave it running, print its id",
-	  .offset = AT(detach) },
-	{ .name = "command",
-	  .letter = 'c',
-	  .argument = "LINE",
-	  .help = "run a shell line (sh -c) instead of a command",
-	  .type = OPTION_TEXT,
-	  .offset = AT(line) },
-	{ .name = "name",
-	  .argument = "NAME",
-	  .help = "its name; else one is made from the command",
-	  .type = OPTION_TEXT,
-	  .offset = AT(name) },
-	{ .name = "title",
-	  .argument = "TEXT",
-	  .help = "your own words for it, shown in lists",
-	  .type = OPTION_TEXT,
-	  .offset = AT(title) },
-	{ .name = "label",
-	  .letter = 'l',
-	  .argument = "KEY=VALUE",
-	  .help = "mark it, to find it by (repeatable)",
-	  .type = OPTION_WORDS,
-	  .offset = AT(labels) },
-	{ .name = "originator",
-	  .argument = "NAME",
-	  .help = "who asks for it, to find it by",
-	  .type = OPTION_TEXT,
-	  .offset = AT(originator) },
-	{ .name = "cwd",
-	  .argument = "DIR",
-	  .help = "its working directory (default: this one)",
-	  .type = OPTION_TEXT,
-	  .offset = AT(cwd) },
-	{ .name = "env",
-	  .letter = 'e',
-	  .argument = "KEY[=VALUE]",
-	  .help = "set a variable, or pass yours on (repeatable)",
-	  .type = OPTION_WORDS,
-	  .offset = AT(env) },
-	{ .name = "env-file",
-	  .argument = "FILE",
-	  .help = "set the variables in a file (repeatable)",
-	  .type = OPTION_WORDS,
-	  .offset = AT(env_files) },
-	{ .name = "unset",
-	  .argument = "KEY",
-	  .help = "leave a variable out (repeatable)",
-	  .type = OPTION_WORDS,
-	  .offset = AT(unset) },
-	{ .name = "clear-env", .help = "start without any variable", .offset = AT(clear_env) },
-	{ .name = "pipe", .help = "three pipes, no terminal (default)", .offset = AT(pipe) },
-	{ .name = "merge-stderr",
-	  .help = "stderr goes into stdout, in exact order",
-	  .offset = AT(merge) },
-	{ .name = "stdin",
-	  .help = "with -d: keep stdin open for `reeve send`",
-	  .offset = AT(stdin_pipe) },
-	{ .name = "stop",
-	  .argument = "PLAN",
-	  .help = "how to stop it (default: \"TERM 5s KILL\")",
-	  .type = OPTION_TEXT,
-	  .offset = AT(stop) },
-	{ .name = "stop-signal",
-	  .argument = "SIGNAL",
-	  .help = "the first signal of that plan",
-	  .type = OPTION_SIGNAL,
-	  .offset = AT(stop_signal) },
-	{ .name = "grace",
-	  .argument = "TIME",
-	  .help = "how long it then waits before KILL",
-	  .type = OPTION_DURATION,
-	  .offset = AT(grace) },
-	{ .name = "timeout",
-	  .argument = "TIME",
-	  .help = "stop it after this time; exit status 124",
-	  .type = OPTION_DURATION,
-	  .offset = AT(timeout) },
-	{ .name = "leftovers",
-	  .argument = "WHAT",
-	  .help = "processes left when it has ended: kill (default), keep, fail",
-	  .choices = "kill keep fail",
-	  .type = OPTION_TEXT,
-	  .offset = AT(leftovers) },
-	{ .name = "on-disconnect",
-	  .argument = "WHAT",
-	  .help = "when this client dies: keep it (default on a terminal) or stop it",
-	  .choices = "keep stop",
-	  .type = OPTION_TEXT,
-	  .offset = AT(on_disconnect) },
-	{ .name = "with-pid",
-	  .argument = "PID",
-	  .help = "stop it when that process is gone",
-	  .type = OPTION_NUMBER,
-	  .offset = AT(with_pid) },
-	{ .name = "no-parent",
-	  .help = "inside a session: do not end with it",
-	  .offset = AT(no_parent) },
-	{ .name = "ready",
-	  .argument = "WHAT",
-	  .help = "with -d: return once port=N, log=RE, http=URL, ... (repeatable)",
-	  .choices = UNTIL_CHOICES,
-	  .type = OPTION_WORDS,
-	  .offset = AT(ready) },
-	{ .name = "ready-timeout",
-	  .argument = "TIME",
-	  .help = "for --ready (default: 30s); exit status 124",
-	  .type = OPTION_DURATION,
-	  .offset = AT(ready_timeout) },
-	{ .name = "backlog",
-	  .argument = "SIZE",
-	  .help = "output kept of each stream (default: 1M)",
-	  .type = OPTION_SIZE,
-	  .offset = AT(backlog) },
-	{ .name = "replace",
-	  .help = "stop the session that has the name first",
-	  .offset = AT(replace) },
-	{ .name = "key",
-	  .argument = "KEY",
-	  .help = "run it once: the same key again gives the same session",
-	  .type = OPTION_TEXT,
-	  .offset = AT(key) },
-	{ .name = "rm", .help = "remove it when it has ended", .offset = AT(remove) },
-	{ 0 },
-};
-
-const struct option_table run_options = { specs, sizeof(struct run_values) };
 
 /* --- the spawn ------------------------------------------------------------------------------- */
 
-/* As a shell: 127 for what is not there, 126 for what cannot be executed. */
-static int spawn_failed(struct cli *cli, const struct error *e)
+static int report_spawn(struct cli *cli, const struct error *e)
 {
 	const json_t *details = cli->client ? client_error_details(cli->client) : NULL;
 	const char *step = json_string_value(json_object_get(details, "step"));
@@ -160,6 +28,15 @@ static int spawn_failed(struct cli *cli, const struct error *e)
 	if (strcmp(step, "execve") != 0)
 		return EXIT_FAILED;
 	return errnum == ENOENT ? EXIT_NOT_FOUND : EXIT_NOT_EXECUTABLE;
+}
+
+/* As a shell: 127 for what is not there, 126 for what cannot be executed. -EEXIST when somebody
+ * else was faster, and what he made is as good. */
+static int spawn_failed(struct cli *cli, const struct run_values *v, const struct error *e)
+{
+	if (v->attach && e->code == ERROR_ALREADY_EXISTS)
+		return -EEXIST;
+	return report_spawn(cli, e);
 }
 
 /* The session this runs in, when it is one of the same daemon. */
@@ -185,8 +62,8 @@ static void print_warnings(const json_t *session)
 		fprintf(stderr, "reeve: warning: %s\n", json_string_value(warning));
 }
 
-static int spawn(struct cli *cli, const struct run_values *v, json_t *request, char **ret_id,
-		 json_t **ret_session, struct error *e)
+static int ask_spawn(struct cli *cli, const struct run_values *v, json_t *request, char **ret_id,
+		     json_t **ret_session, struct error *e)
 {
 	char own_key[2 * FRAME_TOKEN + 1];
 	uint8_t random[FRAME_TOKEN];
@@ -208,6 +85,21 @@ static int spawn(struct cli *cli, const struct run_values *v, json_t *request, c
 	*ret_id = id ? strdup(id) : NULL;
 	print_warnings(*ret_session);
 	return *ret_id ? 0 : error_set(e, ERROR_INTERNAL, "the daemon's answer names no session");
+}
+
+/* Makes the session, and notes its id where it is to be noted. */
+static int spawn(struct cli *cli, const struct run_values *v, json_t *request, char **ret_id,
+		 json_t **ret_session, struct error *e)
+{
+	_cleanup_(id_file_done) struct id_file file = ID_FILE_INIT;
+	int r = v->id_file ? id_file_open(&file, v->id_file, e) : 0;
+
+	if (r == 0)
+		r = ask_spawn(cli, v, request, ret_id, ret_session, e);
+	if (r < 0)
+		return r;
+	last_store(client_paths(cli->client)->dir, *ret_id);
+	return v->id_file ? id_file_write(&file, *ret_id, e) : 0;
 }
 
 /* It runs, but what it was to be ready for did not come: shows what it says. */
@@ -238,7 +130,7 @@ static int run_detached(struct cli *cli, const struct run_values *v, json_t *req
 
 	if (spawn(cli, v, request, &id, &session, &e) < 0) {
 		json_decref(session);
-		return spawn_failed(cli, &e);
+		return spawn_failed(cli, v, &e);
 	}
 	ready = json_object_get(session, "ready");
 	if (ready &&
@@ -267,7 +159,10 @@ static int run_here(struct cli *cli, const struct run_values *v, json_t *request
 	_cleanup_(freep) char *id = NULL;
 	char token[2 * FRAME_TOKEN + 1];
 	struct foreground_options o = {
-		.attach = { .streams = v->merge ? "stdout" : "stdout,stderr", .mode = "block" },
+		.attach = { .streams = run_wants_terminal(v) ? "pty"
+				       : v->merge            ? "stdout"
+							     : "stdout,stderr",
+			    .mode = "block" },
 		.input = run_wants_input(v),
 		.owner = true,
 	};
@@ -288,10 +183,34 @@ static int run_here(struct cli *cli, const struct run_values *v, json_t *request
 	r = spawn(cli, v, request, &id, &session, &e);
 	json_decref(session);
 	if (r < 0)
-		return spawn_failed(cli, &e);
+		return spawn_failed(cli, v, &e);
 	o.attach.session = id;
 	o.attach.socket_path = client_paths(cli->client)->socket;
 	return foreground_run(cli, &o, client_take_http(cli->client));
+}
+
+/* --attach: goes to the session of that name when its command runs. False when none does. */
+static bool run_there(struct cli *cli, const struct run_values *v, int *ret_status)
+{
+	json_t *session = NULL;
+	struct error e = { 0 };
+	const char *name, *id;
+	bool found = false;
+
+	if (cli_call_session(cli, "GET", v->name, "", NULL, &session, &e) < 0) {
+		found = e.code != ERROR_NOT_FOUND;
+		*ret_status = found ? cli_fail(cli, &e) : 0;
+		return found;
+	}
+	name = json_string_value(json_object_get(session, "name"));
+	id = json_string_value(json_object_get(session, "processId"));
+	found = name && id && strcmp(name, v->name) == 0 && !json_object_get(session, "exit");
+	if (found && v->detach)
+		*ret_status = puts(id) < 0 ? EXIT_FAILED : 0;
+	else if (found)
+		*ret_status = attach_to(cli, id);
+	json_decref(session);
+	return found;
 }
 
 int cmd_run(struct cli *cli, const void *values, int n, char **operands)
@@ -299,14 +218,18 @@ int cmd_run(struct cli *cli, const void *values, int n, char **operands)
 	const struct run_values *v = values;
 	json_t *request = json_object();
 	struct error e = { 0 };
-	int status;
+	int status = -EEXIST;
 
-	if (request_make(request, v, n, operands, &e) < 0)
+	if (run_check(v, &e) < 0 || request_make(request, v, n, operands, &e) < 0)
 		status = cli_usage(cli, "%s", e.message);
-	else if (v->detach)
-		status = run_detached(cli, v, request);
-	else
-		status = run_here(cli, v, request);
+	for (int i = 0; i < ATTEMPTS && status == -EEXIST; i++)
+		if (!v->attach || !run_there(cli, v, &status))
+			status = v->detach ? run_detached(cli, v, request)
+					   : run_here(cli, v, request);
 	json_decref(request);
-	return status;
+	if (status != -EEXIST)
+		return status;
+	return cli_fail(cli, &(struct error){ ERROR_ALREADY_EXISTS,
+					      "its command has ended, but processes of it keep the "
+					      "name; end them with `reeve stop`" });
 }

@@ -5,9 +5,10 @@
 #include <jansson.h>
 
 struct run_values {
-	bool detach, pipe, clear_env, merge, stdin_pipe, remove, replace, no_parent;
+	bool detach, attach, pty, pipe, clear_env, merge, stdin_pipe, remove, replace, no_parent;
 	const char *name, *cwd, *line, *grace, *stop_signal, *stop, *title, *key, *timeout;
-	const char *originator, *leftovers, *on_disconnect, *with_pid, *ready_timeout;
+	const char *originator, *leftovers, *on_disconnect, *with_pid, *ready_timeout, *ttl,
+		*id_file;
 	struct words env, env_files, unset, labels, ready;
 	uint64_t backlog;
 };
@@ -15,6 +16,12 @@ struct run_values {
 /* Whether the session's stdin is a pipe: with -d when asked for, else when ours is more than
  * nothing. */
 bool run_wants_input(const struct run_values *v);
+
+/* Whether the session gets a terminal. */
+bool run_wants_terminal(const struct run_values *v);
+
+/* ERROR_INVALID_ARGUMENT for options that exclude or need each other. */
+int run_check(const struct run_values *v, struct error *e);
 
 /* Adds one field; steals `value`. ERROR_INVALID_ARGUMENT when it is NULL: text that is not UTF-8.
  */

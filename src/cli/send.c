@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/commands.h"
+#include "cli/targets.h"
 #include "client/uri.h"
 #include <errno.h>
 #include <poll.h>
@@ -12,6 +13,7 @@
 
 struct send_values {
 	bool eof, bare;
+	struct selection which;
 };
 
 static const struct option_spec specs[] = {
@@ -22,6 +24,7 @@ static const struct option_spec specs[] = {
 	  .letter = 'n',
 	  .help = "send TEXT as it is",
 	  .offset = offsetof(struct send_values, bare) },
+	SELECTION_OPTIONS(struct send_values, which, "to all that run"),
 	{ 0 },
 };
 
@@ -31,6 +34,7 @@ struct sender {
 	struct cli *cli;
 	const char *id;
 	char at[24]; /* the stdin offset where the next bytes belong; "" until it is known */
+	int status;  /* exit status of the failure after which nothing more is sent */
 };
 
 /* One request. Where the offset is known it can be repeated without typing anything twice. */
@@ -82,7 +86,17 @@ static int send_all(struct sender *s, const char *data, size_t n, bool eof, stru
 	return 0;
 }
 
-static int send_text(struct sender *s, const char *text, const struct send_values *v,
+/* The same to each that has not failed. */
+static void send_each(struct sender *s, size_t n, const char *data, size_t size, bool eof)
+{
+	struct error e = { 0 };
+
+	for (size_t i = 0; i < n; i++)
+		if (s[i].status == 0 && send_all(&s[i], data, size, eof, &e) < 0)
+			s[i].status = cli_fail(s[i].cli, &e);
+}
+
+static int send_text(struct sender *s, size_t n, const char *text, const struct send_values *v,
 		     struct error *e)
 {
 	_cleanup_(buffer_done) struct buffer line;
@@ -94,40 +108,65 @@ static int send_text(struct sender *s, const char *text, const struct send_value
 		r = buffer_append_text(&line, "\n");
 	if (r < 0)
 		return error_set_errno(e, ERROR_TOO_LARGE, r, "the text");
-	return send_all(s, buffer_text(&line), line.size, v->eof, e);
+	send_each(s, n, buffer_text(&line), line.size, v->eof);
+	return 0;
 }
 
-static int send_stdin(struct sender *s, bool eof, struct error *e)
+static int send_stdin(struct sender *s, size_t n, bool eof, struct error *e)
 {
 	char bytes[CHUNK];
-	ssize_t n;
+	ssize_t size;
+
+	while ((size = read(STDIN_FILENO, bytes, sizeof(bytes))) != 0) {
+		if (size > 0)
+			send_each(s, n, bytes, (size_t)size, false);
+		else if (errno != EINTR)
+			return error_set_errno(e, ERROR_INTERNAL, errno, "read stdin");
+	}
+	if (eof)
+		send_each(s, n, "", 0, true);
+	return 0;
+}
+
+/* `text` is NULL for standard input. Returns the first exit status that is not 0. */
+static int send_to(struct cli *cli, const struct targets *t, const char *text,
+		   const struct send_values *v)
+{
+	_cleanup_(freep) struct sender *s = calloc(t->n + 1, sizeof(*s));
+	struct error e = { 0 };
 	int r = 0;
 
-	while (r == 0 && (n = read(STDIN_FILENO, bytes, sizeof(bytes))) != 0) {
-		if (n < 0 && errno == EINTR)
-			continue;
-		r = n < 0 ? error_set_errno(e, ERROR_INTERNAL, errno, "read stdin")
-			  : send_all(s, bytes, (size_t)n, false, e);
+	if (!s)
+		return cli_fail(cli, &(struct error){ ERROR_INTERNAL, "out of memory" });
+	for (size_t i = 0; i < t->n; i++) {
+		s[i].cli = cli;
+		s[i].id = t->ids[i];
 	}
-	return r == 0 && eof ? send_all(s, "", 0, true, e) : r;
+	if (text)
+		r = send_text(s, t->n, text, v, &e);
+	else if (v->eof && isatty(STDIN_FILENO))
+		send_each(s, t->n, "", 0, true);
+	else
+		r = send_stdin(s, t->n, v->eof, &e);
+	if (r < 0)
+		return cli_fail(cli, &e);
+	for (size_t i = 0; i < t->n; i++)
+		if (s[i].status != 0)
+			return s[i].status;
+	return 0;
 }
 
 int cmd_send(struct cli *cli, const void *values, int n, char **operands)
 {
 	const struct send_values *v = values;
-	_cleanup_(freep) char *id = NULL;
-	struct sender s = { .cli = cli };
+	_cleanup_(targets_done) struct targets t = { 0 };
+	int named = selection_given(&v->which) ? 0 : MIN(n, 1);
 	struct error e = { 0 };
-	int r;
 
-	if (!cli_client(cli, &e) || cli_session(cli, operands[0], &id, &e) < 0)
+	if (n > named + 1)
+		return cli_usage(cli, "\"%s\" is one argument too many", operands[named + 1]);
+	if (!cli_client(cli, &e) ||
+	    targets_find(cli, operands, named, &v->which, false, &t, &e) < 0)
 		return cli_fail(cli, &e);
-	s.id = id;
-	if (n > 1)
-		r = send_text(&s, operands[1], v, &e);
-	else if (v->eof && isatty(STDIN_FILENO))
-		r = send_all(&s, "", 0, true, &e);
-	else
-		r = send_stdin(&s, v->eof, &e);
-	return r < 0 ? cli_fail(cli, &e) : 0;
+	return send_to(cli, &t, n > named ? operands[named] : NULL, v);
 }

@@ -1,11 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/targets.h"
+#include "base/clock.h"
+#include "base/parse.h"
+#include "client/scan.h"
 #include "client/uri.h"
 #include <errno.h>
 #include <string.h>
 
-#define TARGET_MAX 4096U
+#define TARGET_MAX 8192U
+#define ID_MAX     64U
+#define TIME_MAX   40U
 #define LIMIT      "8192" /* of those that have ended: all */
+
+bool selection_given(const struct selection *s)
+{
+	return s->label || s->originator || s->status || s->older_than;
+}
 
 void targets_done(struct targets *t)
 {
@@ -29,56 +39,87 @@ static int add(struct targets *t, char *id, struct error *e)
 	return 0;
 }
 
-static int add_labelled(struct cli *cli, struct targets *t, const char *label, bool ended,
-			struct error *e)
+static int format_list(const struct selection *s, bool ended, struct buffer *b)
+{
+	int r = buffer_append_text(b, "/v1/sessions");
+
+	if (r == 0)
+		r = uri_query(b, "label", s->label);
+	if (r == 0)
+		r = uri_query(b, "originator", s->originator);
+	if (r == 0)
+		r = uri_query(b, "status", s->status);
+	if (r == 0)
+		r = uri_query(b, "limit", LIMIT);
+	return r < 0 ? r : uri_query(b, "all", ended || s->status ? "true" : "false");
+}
+
+static bool is_older(struct scan_value session, uint64_t age_ms)
+{
+	char text[TIME_MAX];
+	uint64_t made;
+
+	scan_text(scan_get(session, "createdAt"), text, sizeof(text));
+	return clock_parse(text, &made) == 0 && made + age_ms <= clock_realtime_ms();
+}
+
+static int add_described(struct cli *cli, struct targets *t, const struct selection *s, bool ended,
+			 struct error *e)
 {
 	_cleanup_(buffer_done) struct buffer target;
-	json_t *answer = NULL, *item;
-	size_t i;
+	_cleanup_(buffer_done) struct buffer answer;
+	struct scan_value item;
+	uint64_t age_ms = 0;
+	char id[ID_MAX];
+	struct scan scan;
 	int r;
 
 	buffer_init(&target, TARGET_MAX);
-	r = buffer_append_text(&target, "/v1/sessions");
-	if (r == 0)
-		r = uri_query(&target, "label", label);
-	if (r == 0)
-		r = uri_query(&target, "limit", LIMIT);
-	if (r == 0)
-		r = uri_query(&target, "all", ended ? "true" : "false");
-	if (r < 0)
-		return error_set(e, ERROR_INVALID_ARGUMENT, "the label is too long");
-	r = cli_call(cli, "GET", buffer_text(&target), NULL, &answer, e);
+	buffer_init(&answer, CLIENT_ANSWER_MAX);
+	if (s->older_than)
+		parse_duration_ms(s->older_than, &age_ms);
+	if (format_list(s, ended, &target) < 0)
+		return error_set(e, ERROR_INVALID_ARGUMENT, "an argument is too long");
+	r = cli_get_text(cli, buffer_text(&target), &answer, e);
 	if (r < 0)
 		return r;
-	json_array_foreach(json_object_get(answer, "items"), i, item)
-	{
-		const char *id = json_string_value(json_object_get(item, "processId"));
-
-		if (r == 0 && id)
-			r = add(t, strdup(id), e);
-	}
-	json_decref(answer);
+	scan_init(&scan,
+		  scan_get((struct scan_value){ buffer_text(&answer), answer.size }, "items"));
+	while (r == 0 && scan_item(&scan, &item))
+		if (!s->older_than || is_older(item, age_ms))
+			r = add(t, strdup(scan_text(scan_get(item, "processId"), id, sizeof(id))),
+				e);
 	return r;
 }
 
-int targets_find(struct cli *cli, char **words, int n, const char *label, bool ended,
-		 struct targets *ret, struct error *e)
+static int add_named(struct cli *cli, struct targets *t, char **words, int n, struct error *e)
 {
-	_cleanup_(targets_done) struct targets t = { 0 };
 	int r = 0;
 
-	if (n == 0 && !label)
-		return error_set(e, ERROR_INVALID_ARGUMENT,
-				 "which sessions? ID... or --label is missing");
 	for (int i = 0; i < n && r == 0; i++) {
 		char *id;
 
 		r = cli_session(cli, words[i], &id, e);
 		if (r == 0)
-			r = add(&t, id, e);
+			r = add(t, id, e);
 	}
-	if (r == 0 && label)
-		r = add_labelled(cli, &t, label, ended, e);
+	return r;
+}
+
+int targets_find(struct cli *cli, char **words, int n, const struct selection *s, bool ended,
+		 struct targets *ret, struct error *e)
+{
+	_cleanup_(targets_done) struct targets t = { .described = selection_given(s) };
+	int r;
+
+	if (n == 0 && !t.described)
+		return error_set(e, ERROR_INVALID_ARGUMENT,
+				 "which sessions? ID... or --label is missing");
+	if (n > 0 && t.described)
+		return error_set(e, ERROR_INVALID_ARGUMENT,
+				 "sessions are either named (\"%s\") or described by options",
+				 words[0]);
+	r = t.described ? add_described(cli, &t, s, ended, e) : add_named(cli, &t, words, n, e);
 	if (r == 0) {
 		*ret = t;
 		t = (struct targets){ 0 };
@@ -86,7 +127,7 @@ int targets_find(struct cli *cli, char **words, int n, const char *label, bool e
 	return r;
 }
 
-int targets_each(struct cli *cli, char **words, int n, const char *label, bool ended,
+int targets_each(struct cli *cli, char **words, int n, const struct selection *s, bool ended,
 		 int (*verb)(struct cli *cli, const char *id, const void *values, struct error *e),
 		 const void *values)
 {
@@ -94,7 +135,7 @@ int targets_each(struct cli *cli, char **words, int n, const char *label, bool e
 	struct error e = { 0 };
 	int first = 0;
 
-	if (targets_find(cli, words, n, label, ended, &t, &e) < 0)
+	if (targets_find(cli, words, n, s, ended, &t, &e) < 0)
 		return cli_fail(cli, &e);
 	for (size_t i = 0; i < t.n; i++) {
 		int status = verb(cli, t.ids[i], values, &e);

@@ -7,7 +7,8 @@
 #include <string.h>
 
 struct wait_values {
-	const char *timeout, *label;
+	const char *timeout;
+	struct selection which;
 	struct words until;
 };
 
@@ -25,12 +26,7 @@ static const struct option_spec specs[] = {
 	  .help = "give up after this; exit status 124",
 	  .type = OPTION_DURATION,
 	  .offset = offsetof(struct wait_values, timeout) },
-	{ .name = "label",
-	  .letter = 'l',
-	  .argument = "KEY=VALUE",
-	  .help = "for all with this label",
-	  .type = OPTION_TEXT,
-	  .offset = offsetof(struct wait_values, label) },
+	SELECTION_OPTIONS(struct wait_values, which, "for all"),
 	{ 0 },
 };
 
@@ -100,9 +96,9 @@ int cmd_wait(struct cli *cli, const void *values, int n, char **operands)
 	w.until = until;
 	if (v->timeout && parse_duration_ms(v->timeout, &timeout_ms) == 0)
 		w.deadline = clock_monotonic_ms() + timeout_ms;
-	if (targets_find(cli, operands, n, v->label, true, &t, &e) < 0)
+	if (targets_find(cli, operands, n, &v->which, true, &t, &e) < 0)
 		first = cli_fail(cli, &e);
-	w.several = t.n > 1;
+	w.several = t.n > 1 || t.described;
 	for (size_t i = 0; i < t.n; i++) {
 		int status = wait_one(&w, t.ids[i], &e);
 
