@@ -3,6 +3,12 @@
 #include "observe/backend.h"
 
 const struct backend *const backends[] = {
-	&backend_portable_lifecycle,  &backend_perf, &backend_proc_connector,
-	&backend_subreaper_proc_poll, NULL,
+	&backend_portable_lifecycle,
+#ifdef REEVE_EBPF
+	&backend_ebpf,
+#endif
+	&backend_perf,
+	&backend_proc_connector,
+	&backend_subreaper_proc_poll,
+	NULL,
 };

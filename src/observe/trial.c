@@ -33,7 +33,7 @@ static void on_event(void *userdata, struct reeve_event *e,
 {
 	struct trial_state *s = userdata;
 
-	if (!is_ours(s, e))
+	if (!is_ours(s, e) || (e->kind == REEVE_EXITED && e->pid != s->pid))
 		return;
 	s->trial->seen |= KIND_BIT(e->kind);
 	if (e->kind == REEVE_EXITED && e->pid == s->pid && (e->fields & REEVE_HAS_EXIT_CODE) != 0 &&

@@ -12,7 +12,7 @@
  * that ends, opens and closes /dev/null, connects to a port of 127.0.0.1 where nobody listens, and
  * executes /bin/sh, which exits with TRIAL_EXIT_CODE. */
 struct trial {
-	uint64_t seen;      /* set of KIND_BIT(), of that process or its child */
+	uint64_t seen;      /* set of KIND_BIT(), of that process or its child; exits: its own */
 	bool saw_exit_code; /* the process's own */
 	bool saw_path;      /* /dev/null, at an event of category file */
 	uint64_t missed;

@@ -18,7 +18,7 @@ struct observed {
 	struct backend_origin last[BACKEND_RINGS];
 	pid_t pid; /* of the process at the gate; reaped: 0 */
 	int gate, status;
-	int stop_after; /* events that are taken before the others are left alone; 0: all */
+	pid_t only; /* events that do not concern this process are left alone; 0: all are kept */
 };
 
 static inline void observed_event(void *userdata, struct reeve_event *e,
@@ -26,7 +26,7 @@ static inline void observed_event(void *userdata, struct reeve_event *e,
 {
 	struct observed *o = userdata;
 
-	if (o->stop_after > 0 && o->n >= (size_t)o->stop_after)
+	if (o->only != 0 && e->pid != o->only && e->child_pid != o->only)
 		return;
 	assert_true(o->n < EVENTS_MAX);
 	assert_int_equal(event_copy(e, &o->events[o->n]), 0);

@@ -1,0 +1,381 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT OR GPL-2.0-only */
+/* emit.h - maps, records and their texts. */
+#pragma once
+#include <linux/bpf.h>
+#include <linux/types.h>
+#include <stdbool.h>
+
+#include <bpf/bpf_helpers.h>
+
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_tracing.h>
+
+#include "kernel.h"
+#include "record.h"
+
+#define TEXT_ROOM  (TEXTS * TEXT_MAX)
+#define NAME_BYTES 256
+#define WALK_STEPS 128
+
+#define CATEGORY_FILE    1
+#define CATEGORY_NETWORK 2
+#define CATEGORY_PROCESS 3
+
+/* As in reeve/observer.h, which cannot be included here: it needs libc's headers. ebpf_decode.c
+ * checks that they agree. */
+enum kind {
+	KIND_EXITED = 2,
+	KIND_FORKED,
+	KIND_EXECUTED,
+	KIND_OPENED,
+	KIND_CREATED,
+	KIND_CLOSED,
+	KIND_MOVED,
+	KIND_RENAMED,
+	KIND_UNLINKED,
+	KIND_LINKED,
+	KIND_SYMLINKED,
+	KIND_MKDIR,
+	KIND_RMDIR,
+	KIND_TRUNCATED,
+	KIND_CHMOD,
+	KIND_CHOWN,
+	KIND_MAPPED,
+	KIND_READ,
+	KIND_WRITTEN,
+	KIND_CONNECTED,
+	KIND_BOUND,
+	KIND_LISTENING,
+	KIND_ACCEPTED,
+	KIND_DATAGRAM,
+	KIND_SENT,
+	KIND_RECEIVED,
+	KIND_URING,
+};
+
+/* A walk from a dentry to the root. In map memory: the verifier follows each value on the stack
+ * through each step, and does not come to an end. */
+struct walk {
+	__u64 dentry, mount;
+	__u32 at, end;
+	__u32 rooted, pad;
+};
+
+/* Where a record is put together. */
+struct scratch {
+	struct record record;
+	char text[TEXT_ROOM + 2 * NAME_BYTES];
+	struct walk walk;
+	__u64 args[8];
+	__u8 raw[128]; /* an address of the process */
+	struct open_file file;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 512 * 1024);
+} ring_process SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 8 * 1024 * 1024);
+} ring_bulk SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, SESSIONS_MAX);
+	__type(key, __u32);
+	__type(value, struct session);
+} sessions SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct control);
+} control SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct tag);
+} tags SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, SESSIONS_MAX);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u64);
+	__type(value, struct tag);
+} by_cgroup SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 16384);
+	__type(key, __u64); /* struct file */
+	__type(value, struct open_file);
+} files SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct scratch);
+} scratch SEC(".maps");
+
+static __always_inline struct control *get_control(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&control, &zero);
+}
+
+static __always_inline struct scratch *get_scratch(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&scratch, &zero);
+}
+
+/* --- whose task ------------------------------------------------------------------------------ */
+
+static __always_inline struct session *session_of_tag(const struct tag *tag)
+{
+	__u32 number = tag->session;
+	struct session *s = bpf_map_lookup_elem(&sessions, &number);
+
+	return s && s->generation == tag->generation && tag->generation != 0 ? s : 0;
+}
+
+/* The session of a task. One that sees everything has all tasks; but what our own do, other than to
+ * fork and exit, only with `own`: to deliver an event would be an event. */
+static __always_inline struct session *session_with(struct task_struct *task, struct tag *ret,
+						    bool own)
+{
+	struct tag *tag = bpf_task_storage_get(&tags, task, 0, 0);
+	struct session *s = 0;
+	struct control *c;
+
+	if (tag) {
+		*ret = *tag;
+		s = session_of_tag(tag);
+	}
+	if (s)
+		return s;
+	c = get_control();
+	if (!c || c->everything == 0 || (!own && (__u32)task->tgid == c->self))
+		return 0;
+	ret->session = c->everything;
+	s = bpf_map_lookup_elem(&sessions, &ret->session);
+	if (s)
+		ret->generation = s->generation;
+	return s;
+}
+
+static __always_inline struct session *session_of(struct task_struct *task, struct tag *ret)
+{
+	return session_with(task, ret, false);
+}
+
+static __always_inline bool wants(const struct session *s, __u32 category)
+{
+	return (s->categories & 1U << category) != 0;
+}
+
+/* --- records --------------------------------------------------------------------------------- */
+
+/* A pid as it is seen from our own namespace. */
+static __always_inline __u32 pid_of(struct task_struct *task, __u32 initial, __u32 level)
+{
+	struct pid *pid;
+	int nr = 0;
+
+	if (level == 0)
+		return initial;
+	pid = task->thread_pid;
+	bpf_probe_read_kernel(&nr, sizeof(nr),
+			      (void *)pid + bpf_core_field_offset(struct pid, numbers) +
+				      (level & 31) * bpf_core_type_size(struct upid) +
+				      bpf_core_field_offset(struct upid, nr));
+	return nr;
+}
+
+static __always_inline void record_begin(struct record *r, const struct tag *tag,
+					 struct task_struct *task, __u32 category, __u32 kind)
+{
+	struct control *c = get_control();
+	__u32 level = c ? c->level : 0;
+
+	__builtin_memset(r, 0, sizeof(*r));
+	r->time = bpf_ktime_get_ns();
+	r->session = tag->session;
+	r->generation = tag->generation;
+	r->category = category;
+	r->kind = kind;
+	r->tid = pid_of(task, task->pid, level);
+	r->pid = task->pid == task->tgid ? r->tid : pid_of(task->group_leader, task->tgid, level);
+	r->ppid = pid_of(task->real_parent, task->real_parent->tgid, level);
+	bpf_probe_read_kernel(r->comm, sizeof(r->comm), task->comm);
+	r->size = sizeof(*r);
+}
+
+/* Wakes the reader when it sleeps, or when much waits; it looks by itself every few ms otherwise.
+ */
+static __always_inline __u64 wake_flags(void *ring, __u32 index)
+{
+	struct control *c = get_control();
+
+	if (!c)
+		return BPF_RB_FORCE_WAKEUP;
+	if (c->sleeping[index] != 0) {
+		c->sleeping[index] = 0;
+		return BPF_RB_FORCE_WAKEUP;
+	}
+	if (bpf_ringbuf_query(ring, BPF_RB_AVAIL_DATA) >= c->wake_at[index])
+		return BPF_RB_FORCE_WAKEUP;
+	return BPF_RB_NO_WAKEUP;
+}
+
+/* Sends `r` with its texts behind it; counts it in any case. `size` <= TEXT_ROOM + record. */
+static __always_inline void emit(struct session *s, struct record *r, __u32 size)
+{
+	__u32 category = r->category & (CATEGORIES - 1);
+	long result;
+
+	r->seq = __sync_fetch_and_add(&s->emitted[category], 1) + 1;
+	if (category == CATEGORY_PROCESS)
+		result = bpf_ringbuf_output(&ring_process, r, size, wake_flags(&ring_process, 0));
+	else
+		result = bpf_ringbuf_output(&ring_bulk, r, size, wake_flags(&ring_bulk, 1));
+	if (result < 0)
+		__sync_fetch_and_add(&s->dropped[category], 1);
+}
+
+static __always_inline void emit_scratch(struct session *s, struct scratch *x)
+{
+	__u32 size = x->record.size;
+
+	if (size > sizeof(struct record) + TEXT_ROOM)
+		size = sizeof(struct record) + TEXT_ROOM;
+	emit(s, &x->record, size);
+}
+
+/* --- texts ----------------------------------------------------------------------------------- */
+
+static __always_inline __u32 text_begin(struct scratch *x)
+{
+	return x->record.size - sizeof(struct record);
+}
+
+static __always_inline void text_end(struct scratch *x, __u32 index, __u32 form, __u32 n)
+{
+	x->record.text_sizes[index & (TEXTS - 1)] = n;
+	x->record.text_forms[index & (TEXTS - 1)] = form;
+	x->record.size += n;
+}
+
+/* A string of the process. Returns its first byte. */
+static __noinline int text_string(struct scratch *x, __u32 index, __u64 address)
+{
+	__u32 at = text_begin(x);
+	long n;
+
+	if (at > TEXT_ROOM - TEXT_MAX)
+		return 0;
+	n = bpf_probe_read_user_str(x->text + at, TEXT_MAX, (void *)address);
+	if (n <= 0 || n > TEXT_MAX)
+		return 0;
+	if (n == TEXT_MAX)
+		x->record.flags |= RECORD_CUT;
+	text_end(x, index, TEXT_STRING, n);
+	return x->text[at];
+}
+
+static long walk_step(__u32 i, struct scratch **context)
+{
+	struct scratch *x = *context;
+	struct mount *mount = (void *)x->walk.mount;
+	struct dentry *dentry = (void *)x->walk.dentry, *parent;
+	const unsigned char *name;
+	__u32 n, at = x->walk.at;
+
+	if (dentry == BPF_CORE_READ(mount, mnt.mnt_root)) {
+		struct mount *up = BPF_CORE_READ(mount, mnt_parent);
+
+		if (up == mount || !up) {
+			x->walk.rooted = 1;
+			return 1;
+		}
+		x->walk.dentry = (__u64)BPF_CORE_READ(mount, mnt_mountpoint);
+		x->walk.mount = (__u64)up;
+		return 0;
+	}
+	parent = BPF_CORE_READ(dentry, d_parent);
+	if (parent == dentry || !parent)
+		return 1; /* of no mount: memfd, pipe, removed mount */
+	n = BPF_CORE_READ(dentry, d_name.len);
+	name = BPF_CORE_READ(dentry, d_name.name);
+	n = n > NAME_BYTES - 1 ? NAME_BYTES - 1 : n;
+	if (at > TEXT_ROOM || at + n >= x->walk.end)
+		return 1;
+	bpf_probe_read_kernel(x->text + at, n, name);
+	at += n;
+	if (at > TEXT_ROOM + NAME_BYTES)
+		return 1;
+	x->text[at] = 0;
+	x->walk.at = at + 1;
+	x->walk.dentry = (__u64)parent;
+	return 0;
+}
+
+/* The kernel's path of a dentry in a mount. */
+static __noinline int text_walk(struct scratch *x, __u32 index, __u64 dentry, __u64 vfsmount)
+{
+	__u32 at = text_begin(x), end;
+
+	if (at > TEXT_ROOM - TEXT_MAX || dentry == 0)
+		return 0;
+	x->walk.dentry = dentry;
+	x->walk.mount = vfsmount - bpf_core_field_offset(struct mount, mnt);
+	x->walk.at = at;
+	x->walk.end = at + TEXT_MAX;
+	x->walk.rooted = 0;
+	bpf_loop(WALK_STEPS, walk_step, &x, 0);
+	end = x->walk.at;
+	if (end < at || end > at + TEXT_MAX)
+		return 0;
+	if (!x->walk.rooted)
+		x->record.flags |= RECORD_UNROOTED;
+	text_end(x, index, TEXT_WALK, end - at);
+	return 0;
+}
+
+static __always_inline void text_file(struct scratch *x, __u32 index, struct file *file)
+{
+	text_walk(x, index, (__u64)BPF_CORE_READ(file, f_path.dentry),
+		  (__u64)BPF_CORE_READ(file, f_path.mnt));
+}
+
+static __always_inline void text_cwd(struct scratch *x, __u32 index, struct task_struct *task)
+{
+	struct fs_struct *fs = task->fs;
+
+	text_walk(x, index, (__u64)BPF_CORE_READ(fs, pwd.dentry),
+		  (__u64)BPF_CORE_READ(fs, pwd.mnt));
+}
+
+/* The open file of a descriptor of the current process. */
+static __always_inline struct file *file_of(struct task_struct *task, __u32 fd)
+{
+	struct fdtable *fdt = task->files->fdt;
+	struct file *file = 0;
+
+	if (fd >= fdt->max_fds)
+		return 0;
+	bpf_probe_read_kernel(&file, sizeof(file), (void *)fdt->fd + (__u64)fd * sizeof(file));
+	return file;
+}

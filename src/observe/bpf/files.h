@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT OR GPL-2.0-only */
+/* files.h - open files and sockets from their beginning to their end, and calls that name files. */
+#pragma once
+#include "calls.h"
+#include "emit.h"
+
+#define FMODE_CREATED 0x100000
+#define MODE_SOCKET   0140000
+#define MODE_FORMAT   0170000
+#define FLAG_CREAT    0100
+#define AT_REMOVE_DIR 0x200
+#define PROTECT_EXEC  4
+#define MAP_NO_FILE   0x20
+
+/* Whether nobody has the file open any more, or the structure serves another. */
+static __always_inline bool file_is_gone(struct file *file, const struct open_file *of)
+{
+	long refs;
+
+	if ((__u64)BPF_CORE_READ(file, f_inode) != of->inode ||
+	    (__u64)BPF_CORE_READ(file, f_path.dentry) != of->dentry)
+		return true;
+	if (bpf_core_field_exists(struct file___ref, f_ref)) {
+		bpf_core_read(&refs, sizeof(refs), &((struct file___ref *)file)->f_ref.refcnt);
+		return refs < 0;
+	}
+	bpf_core_read(&refs, sizeof(refs), &((struct file___count *)file)->f_count);
+	return refs <= 0;
+}
+
+static __always_inline bool has_one_user(struct file *file)
+{
+	long refs;
+
+	if (bpf_core_field_exists(struct file___ref, f_ref)) {
+		bpf_core_read(&refs, sizeof(refs), &((struct file___ref *)file)->f_ref.refcnt);
+		return refs == 0;
+	}
+	bpf_core_read(&refs, sizeof(refs), &((struct file___count *)file)->f_count);
+	return refs == 1;
+}
+
+static __always_inline void emit_open_file(struct open_file *of, __u32 kind)
+{
+	struct tag tag = { of->record.session, of->record.generation };
+	struct session *s = session_of_tag(&tag);
+	__u32 size = of->record.size;
+
+	if (!s)
+		return;
+	if (size > sizeof(of->record) + FILE_TEXT)
+		size = sizeof(of->record) + FILE_TEXT;
+	of->record.time = bpf_ktime_get_ns();
+	of->record.kind = kind;
+	emit(s, &of->record, size);
+}
+
+/* The record in `x`, whose texts describe the file, becomes what tells of its end. */
+static __always_inline void track(struct scratch *x, struct file *file)
+{
+	struct open_file *of = &x->file, *old;
+	struct control *c = get_control();
+	__u64 key = (__u64)file;
+	__u32 n = x->record.size;
+
+	old = bpf_map_lookup_elem(&files, &key);
+	if (old)
+		emit_open_file(old, KIND_CLOSED); /* it was closed unseen */
+	bpf_probe_read_kernel(of, sizeof(of->record) + FILE_TEXT, &x->record);
+	if (n > sizeof(of->record) + FILE_TEXT) {
+		/* Too long to be kept: the end is told without it. */
+		of->record.size = sizeof(of->record);
+		of->record.flags |= RECORD_CUT;
+		__builtin_memset(of->record.text_sizes, 0, sizeof(of->record.text_sizes));
+	}
+	of->record.flags =
+		(of->record.flags & (RECORD_CUT | RECORD_UNROOTED | RECORD_SOCKET)) | RECORD_TOTALS;
+	of->record.result = 0;
+	__builtin_memset(of->record.totals, 0, sizeof(of->record.totals));
+	of->reported = 0;
+	of->inode = (__u64)BPF_CORE_READ(file, f_inode);
+	of->dentry = (__u64)BPF_CORE_READ(file, f_path.dentry);
+	if (bpf_map_update_elem(&files, &key, of, BPF_ANY) < 0 && c)
+		__sync_fetch_and_add(&c->untracked, 1);
+}
+
+/* One read or write of `n` bytes, counted; told of when each is wanted. */
+static __always_inline void count(struct session *s, struct scratch *x, struct file *file, __u64 n,
+				  bool write)
+{
+	__u64 key = (__u64)file;
+	struct open_file *of = bpf_map_lookup_elem(&files, &key);
+
+	if (!of)
+		return;
+	__sync_fetch_and_add(&of->record.totals[write ? 1 : 0], n);
+	__sync_fetch_and_add(&of->record.totals[write ? 3 : 2], 1);
+	if (s->each == 0)
+		return;
+	bpf_probe_read_kernel(&x->record, sizeof(x->record) + FILE_TEXT, &of->record);
+	x->record.time = bpf_ktime_get_ns();
+	if (of->record.category == CATEGORY_NETWORK)
+		x->record.kind = write ? KIND_SENT : KIND_RECEIVED;
+	else
+		x->record.kind = write ? KIND_WRITTEN : KIND_READ;
+	__builtin_memset(x->record.totals, 0, sizeof(x->record.totals));
+	x->record.totals[write ? 1 : 0] = n;
+	x->record.totals[write ? 3 : 2] = 1;
+	emit_scratch(s, x);
+}
+
+/* close(2) begins, and will be the end of the file when nobody else has it. */
+static __always_inline void closing(struct task_struct *task, __u32 fd)
+{
+	struct file *file = file_of(task, fd);
+	__u64 key = (__u64)file;
+	struct open_file *of = file ? bpf_map_lookup_elem(&files, &key) : 0;
+
+	if (!of || !has_one_user(file))
+		return;
+	emit_open_file(of, KIND_CLOSED);
+	bpf_map_delete_elem(&files, &key);
+}
+
+/* --- calls ----------------------------------------------------------------------------------- */
+
+static __always_inline __u64 arg(const struct scratch *x, __u32 number)
+{
+	return number == 0 ? 0 : x->args[(number - 1) & 7];
+}
+
+/* A path that the process gave, and where it starts from when it is relative. */
+static __always_inline void text_given(struct scratch *x, struct task_struct *task, __u32 index,
+				       __u32 base, __u32 path, __u32 dir)
+{
+	int first = text_string(x, index, arg(x, path));
+	struct file *file;
+
+	if (first == '/')
+		return;
+	if (dir == 0 || (int)arg(x, dir) == -100) {
+		text_cwd(x, base, task);
+		return;
+	}
+	file = file_of(task, (__u32)arg(x, dir));
+	if (file)
+		text_file(x, base, file);
+}
+
+static __always_inline void set_result(struct scratch *x, long result)
+{
+	if (result >= 0)
+		return;
+	x->record.result = result;
+	x->record.flags |= RECORD_RESULT;
+}
+
+static __always_inline void opened(struct session *s, struct scratch *x, struct task_struct *task,
+				   const struct tag *tag, const struct call *call, long result)
+{
+	__u64 how[2] = { 0 };
+	struct file *file = 0;
+
+	record_begin(&x->record, tag, task, CATEGORY_FILE, KIND_OPENED);
+	x->record.a = arg(x, call->flags);
+	x->record.b = arg(x, call->mode) & 07777;
+	if (call->op == OP_OPENAT2) {
+		bpf_probe_read_user(how, sizeof(how), (void *)arg(x, call->flags));
+		x->record.a = how[0];
+		x->record.b = how[1];
+	} else if (call->op == OP_CREAT) {
+		x->record.a = 01101;
+	}
+	x->record.flags = RECORD_FLAGS;
+	if ((x->record.a & FLAG_CREAT) != 0)
+		x->record.flags |= RECORD_MODE;
+	set_result(x, result);
+	if (result >= 0)
+		file = file_of(task, result);
+	if (!file) {
+		text_given(x, task, TEXT_PATH, TEXT_BASE, call->path, call->dir);
+		emit_scratch(s, x);
+		return;
+	}
+	if ((BPF_CORE_READ(file, f_mode) & FMODE_CREATED) != 0)
+		x->record.kind = KIND_CREATED;
+	text_file(x, TEXT_PATH, file);
+	emit_scratch(s, x);
+	track(x, file);
+}
+
+static const __u8 kinds[] = {
+	[OP_RENAME] = KIND_RENAMED,     [OP_UNLINK] = KIND_UNLINKED,
+	[OP_UNLINKAT] = KIND_UNLINKED,  [OP_RMDIR] = KIND_RMDIR,
+	[OP_MKDIR] = KIND_MKDIR,        [OP_MKNOD] = KIND_CREATED,
+	[OP_LINK] = KIND_LINKED,        [OP_SYMLINK] = KIND_SYMLINKED,
+	[OP_TRUNCATE] = KIND_TRUNCATED, [OP_FTRUNCATE] = KIND_TRUNCATED,
+	[OP_CHMOD] = KIND_CHMOD,        [OP_FCHMOD] = KIND_CHMOD,
+	[OP_CHOWN] = KIND_CHOWN,        [OP_FCHOWN] = KIND_CHOWN,
+	[OP_MMAP] = KIND_MAPPED,
+};
+
+static __always_inline void describe_change(struct scratch *x, const struct call *call)
+{
+	switch (call->op) {
+	case OP_MKDIR:
+	case OP_MKNOD:
+	case OP_CHMOD:
+	case OP_FCHMOD:
+		x->record.b = arg(x, call->mode) & 07777;
+		x->record.flags |= RECORD_MODE;
+		break;
+	case OP_CHOWN:
+	case OP_FCHOWN:
+		x->record.a = arg(x, call->flags);
+		x->record.b = arg(x, call->mode);
+		x->record.flags |= RECORD_OWNER;
+		break;
+	case OP_TRUNCATE:
+	case OP_FTRUNCATE:
+		x->record.totals[0] = arg(x, call->mode);
+		x->record.flags |= RECORD_SIZE;
+		break;
+	case OP_UNLINKAT:
+		if ((arg(x, call->flags) & AT_REMOVE_DIR) != 0)
+			x->record.kind = KIND_RMDIR;
+		break;
+	default:
+		break;
+	}
+}
+
+/* A call that changes something by name, or by descriptor. */
+static __always_inline void changed(struct session *s, struct scratch *x, struct task_struct *task,
+				    const struct tag *tag, const struct call *call, long result)
+{
+	struct file *file = call->fd != 0 ? file_of(task, (__u32)arg(x, call->fd)) : 0;
+
+	if (call->fd != 0 && !file)
+		return;
+	record_begin(&x->record, tag, task, CATEGORY_FILE,
+		     call->op < sizeof(kinds) ? kinds[call->op] : 0);
+	describe_change(x, call);
+	set_result(x, result);
+	if (file) {
+		text_file(x, TEXT_PATH, file);
+	} else if (call->op == OP_SYMLINK) {
+		text_string(x, TEXT_PATH, arg(x, call->path));
+		text_given(x, task, TEXT_PATH2, TEXT_BASE2, call->path2, call->dir2);
+	} else {
+		text_given(x, task, TEXT_PATH, TEXT_BASE, call->path, call->dir);
+		if (call->path2 != 0)
+			text_given(x, task, TEXT_PATH2, TEXT_BASE2, call->path2, call->dir2);
+	}
+	emit_scratch(s, x);
+}

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* ebpf.h - parts of the backend `ebpf`: programs and maps, ring buffers, records. */
+#pragma once
+#include "observe/backend.h"
+#include <linux/types.h>
+
+#include "observe/bpf/record.h"
+
+/* --- ebpf_load.c: descriptors of programs, maps and attachments ------------------------------- */
+
+enum ebpf_fd {
+	EBPF_RING_PROCESS,
+	EBPF_RING_BULK,
+	EBPF_SESSIONS,
+	EBPF_CONTROL,
+	EBPF_TAGS,
+	EBPF_BY_CGROUP,
+	EBPF_SWEEP, /* a program that is run, not attached */
+	EBPF_PROGRAM,
+	EBPF_PROGRAM_FORK = EBPF_PROGRAM,
+	EBPF_PROGRAM_EXEC,
+	EBPF_PROGRAM_EXIT,
+	EBPF_PROGRAM_ENTER,
+	EBPF_PROGRAM_RETURN,
+	EBPF_PROGRAM_STATE,
+	EBPF_PROGRAM_URING, /* -1 where the kernel has no such tracepoint */
+	EBPF_PROGRAM_CONNECT4,
+	EBPF_PROGRAM_CONNECT6,
+	EBPF_PROGRAM_SENDMSG4,
+	EBPF_PROGRAM_SENDMSG6,
+	EBPF_LINK, /* in the order of the programs; -1: not attached */
+	N_EBPF_FDS = EBPF_LINK + (EBPF_LINK - EBPF_PROGRAM),
+};
+
+#define EBPF_PROGRAMS ((unsigned)(EBPF_LINK - EBPF_PROGRAM))
+
+/* When a program is attached. */
+enum ebpf_need {
+	EBPF_NEED_ANY,     /* while any session is observed */
+	EBPF_NEED_CALLS,   /* while files or network are */
+	EBPF_NEED_SOCKETS, /* while network is, where there is a cgroup directory; may fail */
+};
+
+/* The name of a descriptor among those that are held. */
+void ebpf_fd_name(unsigned fd, char name[HELD_NAME_MAX]);
+
+/* Loads programs and makes maps; nothing is attached. `fds` are all -1 before, and on failure. */
+int ebpf_load(int fds[N_EBPF_FDS], struct error *e);
+
+/* Attaches program `i`; returns the link, or a negative errno. */
+int ebpf_attach(const int fds[N_EBPF_FDS], unsigned i, int cgroup_dir);
+enum ebpf_need ebpf_need_of(unsigned i);
+
+/* Runs the program `sweep` on this thread. */
+int ebpf_run_sweep(int program, enum sweep_what what);
+
+int ebpf_map_set(int map, const void *key, const void *value);
+int ebpf_map_delete(int map, const void *key);
+
+/* Whether the running process lacks what loading takes; says what would help. */
+int ebpf_refuse(struct error *e, int errnum, const char *step);
+
+/* --- ebpf_ring.c: a BPF ring buffer ------------------------------------------------------------
+ */
+
+struct ebpf_ring {
+	uint64_t *consumed; /* shared with the kernel: survives us */
+	const uint64_t *produced;
+	const char *data;
+	size_t size, page;
+};
+
+int ebpf_ring_open(struct ebpf_ring *r, int map);
+void ebpf_ring_close(struct ebpf_ring *r);
+bool ebpf_ring_empty(const struct ebpf_ring *r);
+
+/* Hands up to `max` records to `each`, with the place behind each. Returns how many. */
+unsigned ebpf_ring_read(struct ebpf_ring *r, unsigned max,
+			void (*each)(void *userdata, const struct record *record, uint64_t next),
+			void *userdata);
+
+/* --- ebpf_decode.c: records to events ----------------------------------------------------------
+ */
+
+struct ebpf_texts {
+	char text[TEXTS][2 * TEXT_MAX + 2];
+};
+
+/* `record` is `record->size` bytes. `offset_ns`: CLOCK_REALTIME less CLOCK_MONOTONIC. The texts are
+ * in `texts`. -EBADMSG for a record that is none. */
+int ebpf_decode(const struct record *record, size_t size, int64_t offset_ns,
+		struct ebpf_texts *texts, struct reeve_event *ret);

@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Loading and attaching. libbpf is needed to load only, and is opened when that is wanted: without
+ * it the daemon runs as well. A successor that got the descriptors back does not need it. */
+#include "base/fd.h"
+#include "observe/ebpf.h"
+#include "observe/observe.skel.h"
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/bpf.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define LIBRARY "libbpf.so.1"
+
+static const char *const map_names[EBPF_SWEEP] = {
+	[EBPF_RING_PROCESS] = "ring_process",
+	[EBPF_RING_BULK] = "ring_bulk",
+	[EBPF_SESSIONS] = "sessions",
+	[EBPF_CONTROL] = "control",
+	[EBPF_TAGS] = "tags",
+	[EBPF_BY_CGROUP] = "by_cgroup",
+};
+
+static const struct program {
+	const char *name;
+	enum ebpf_need need;
+	enum bpf_attach_type hook; /* of a cgroup program */
+	const char *tracepoint;    /* which not all kernels have */
+} programs[EBPF_PROGRAMS] = {
+	{ "on_fork", EBPF_NEED_ANY, 0, NULL },
+	{ "on_exec", EBPF_NEED_ANY, 0, NULL },
+	{ "on_exit", EBPF_NEED_ANY, 0, NULL },
+	{ "on_enter", EBPF_NEED_CALLS, 0, NULL },
+	{ "on_return", EBPF_NEED_CALLS, 0, NULL },
+	{ "on_state", EBPF_NEED_CALLS, 0, NULL },
+	{ "on_uring", EBPF_NEED_CALLS, 0, "io_uring_submit_req" },
+	{ "want_connect4", EBPF_NEED_SOCKETS, BPF_CGROUP_INET4_CONNECT, NULL },
+	{ "want_connect6", EBPF_NEED_SOCKETS, BPF_CGROUP_INET6_CONNECT, NULL },
+	{ "want_sendmsg4", EBPF_NEED_SOCKETS, BPF_CGROUP_UDP4_SENDMSG, NULL },
+	{ "want_sendmsg6", EBPF_NEED_SOCKETS, BPF_CGROUP_UDP6_SENDMSG, NULL },
+};
+
+/* What is used of libbpf. */
+struct library {
+	void *handle;
+	libbpf_print_fn_t (*set_print)(libbpf_print_fn_t);
+	struct bpf_object *(*open)(const void *, size_t, const struct bpf_object_open_opts *);
+	int (*load)(struct bpf_object *);
+	void (*close)(struct bpf_object *);
+	struct bpf_program *(*find_program)(const struct bpf_object *, const char *);
+	struct bpf_map *(*find_map)(const struct bpf_object *, const char *);
+	int (*set_autoload)(struct bpf_program *, bool);
+	int (*program_fd)(const struct bpf_program *);
+	int (*map_fd)(const struct bpf_map *);
+	int (*find_btf_id)(const char *, enum bpf_attach_type);
+};
+
+static const struct {
+	const char *name;
+	size_t offset;
+} symbols[] = {
+	{ "libbpf_set_print", offsetof(struct library, set_print) },
+	{ "bpf_object__open_mem", offsetof(struct library, open) },
+	{ "bpf_object__load", offsetof(struct library, load) },
+	{ "bpf_object__close", offsetof(struct library, close) },
+	{ "bpf_object__find_program_by_name", offsetof(struct library, find_program) },
+	{ "bpf_object__find_map_by_name", offsetof(struct library, find_map) },
+	{ "bpf_program__set_autoload", offsetof(struct library, set_autoload) },
+	{ "bpf_program__fd", offsetof(struct library, program_fd) },
+	{ "bpf_map__fd", offsetof(struct library, map_fd) },
+	{ "libbpf_find_vmlinux_btf_id", offsetof(struct library, find_btf_id) },
+};
+
+static void library_close(struct library *l)
+{
+	if (l->handle)
+		(void)dlclose(l->handle);
+}
+
+static int library_open(struct library *l, struct error *e)
+{
+	l->handle = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL);
+	if (!l->handle)
+		return error_set(e, ERROR_UNAVAILABLE,
+				 LIBRARY " is not here: `sudo apt install libbpf1`");
+	for (size_t i = 0; i < ARRAY_SIZE(symbols); i++) {
+		void *symbol = dlsym(l->handle, symbols[i].name);
+
+		if (!symbol)
+			return error_set(e, ERROR_UNAVAILABLE, LIBRARY " has no %s: it is too old",
+					 symbols[i].name);
+		memcpy((char *)l + symbols[i].offset, &symbol, sizeof(symbol));
+	}
+	(void)l->set_print(NULL);
+	return 0;
+}
+
+int ebpf_refuse(struct error *e, int errnum, const char *step)
+{
+	errnum = errnum < 0 ? -errnum : errnum;
+	if ((errnum == EPERM || errnum == EACCES) && geteuid() != 0)
+		return error_set(e, ERROR_UNAVAILABLE,
+				 "needs CAP_BPF and CAP_PERFMON: `sudo reeve daemon install "
+				 "--observe` grants them");
+	if (access("/sys/kernel/btf/vmlinux", R_OK) < 0)
+		return error_set(e, ERROR_UNAVAILABLE,
+				 "the kernel has no type information (CONFIG_DEBUG_INFO_BTF)");
+	return error_set_errno(e, ERROR_UNAVAILABLE, errnum, "%s", step);
+}
+
+void ebpf_fd_name(unsigned fd, char name[HELD_NAME_MAX])
+{
+	if (fd < EBPF_SWEEP)
+		(void)snprintf(name, HELD_NAME_MAX, "ebpf%d/%s", RECORD_VERSION, map_names[fd]);
+	else if (fd == EBPF_SWEEP)
+		(void)snprintf(name, HELD_NAME_MAX, "ebpf%d/sweep", RECORD_VERSION);
+	else if (fd < EBPF_LINK)
+		(void)snprintf(name, HELD_NAME_MAX, "ebpf%d/%s", RECORD_VERSION,
+			       programs[fd - EBPF_PROGRAM].name);
+	else
+		(void)snprintf(name, HELD_NAME_MAX, "ebpf%d/link/%s", RECORD_VERSION,
+			       programs[fd - EBPF_LINK].name);
+}
+
+static int copy_fd(int fd)
+{
+	int copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+
+	return copy < 0 ? -errno : copy;
+}
+
+/* Our own descriptors: those of the object go with it. */
+static int copy_fds(const struct library *l, const struct bpf_object *object, int fds[N_EBPF_FDS])
+{
+	for (unsigned i = 0; i < EBPF_LINK; i++) {
+		const char *name = i < EBPF_SWEEP    ? map_names[i]
+				   : i == EBPF_SWEEP ? "sweep"
+						     : programs[i - EBPF_PROGRAM].name;
+		int fd;
+
+		if (i < EBPF_SWEEP)
+			fd = l->map_fd(l->find_map(object, name));
+		else
+			fd = l->program_fd(l->find_program(object, name));
+		if (fd < 0)
+			continue; /* of a tracepoint that is not there */
+		fds[i] = copy_fd(fd);
+		if (fds[i] < 0)
+			return fds[i];
+	}
+	return 0;
+}
+
+/* Leaves out what this kernel has no tracepoint for, and, without `sockets`, the cgroup programs.
+ */
+static void choose_programs(const struct library *l, const struct bpf_object *object, bool sockets)
+{
+	for (unsigned i = 0; i < EBPF_PROGRAMS; i++) {
+		if ((programs[i].tracepoint &&
+		     l->find_btf_id(programs[i].tracepoint, BPF_TRACE_RAW_TP) < 0) ||
+		    (programs[i].need == EBPF_NEED_SOCKETS && !sockets))
+			(void)l->set_autoload(l->find_program(object, programs[i].name), false);
+	}
+}
+
+static int load_with(const struct library *l, bool sockets, int fds[N_EBPF_FDS], struct error *e)
+{
+	size_t size;
+	const void *elf = observe_bpf__elf_bytes(&size);
+	struct bpf_object *object = l->open(elf, size, NULL);
+	int r;
+
+	if (!object)
+		return ebpf_refuse(e, errno, "opening the BPF programs");
+	choose_programs(l, object, sockets);
+	r = l->load(object);
+	if (r < 0)
+		r = ebpf_refuse(e, r, "loading the BPF programs");
+	else if ((r = copy_fds(l, object, fds)) < 0)
+		r = error_set_errno(e, ERROR_UNAVAILABLE, r, "BPF descriptors");
+	l->close(object);
+	return r;
+}
+
+int ebpf_load(int fds[N_EBPF_FDS], struct error *e)
+{
+	struct library l = { 0 };
+	int r = library_open(&l, e);
+
+	/* The cgroup programs take CAP_NET_ADMIN too; the others do without them. */
+	if (r >= 0 && load_with(&l, true, fds, e) < 0)
+		r = load_with(&l, false, fds, e);
+	library_close(&l);
+	for (unsigned i = 0; r < 0 && i < N_EBPF_FDS; i++)
+		fds[i] = fd_close(fds[i]);
+	return r;
+}
+
+/* --- bpf(2) ------------------------------------------------------------------------------------
+ */
+
+static int bpf(enum bpf_cmd command, union bpf_attr *attr)
+{
+	int r = (int)syscall(SYS_bpf, command, attr, sizeof(*attr));
+
+	return r < 0 ? -errno : r;
+}
+
+enum ebpf_need ebpf_need_of(unsigned i)
+{
+	return programs[i].need;
+}
+
+int ebpf_attach(const int fds[N_EBPF_FDS], unsigned i, int cgroup_dir)
+{
+	union bpf_attr attr = { 0 };
+
+	if (programs[i].need == EBPF_NEED_SOCKETS) {
+		attr.link_create.prog_fd = (uint32_t)fds[EBPF_PROGRAM + i];
+		attr.link_create.target_fd = (uint32_t)cgroup_dir;
+		attr.link_create.attach_type = programs[i].hook;
+		return bpf(BPF_LINK_CREATE, &attr);
+	}
+	attr.raw_tracepoint.prog_fd = (uint32_t)fds[EBPF_PROGRAM + i];
+	return bpf(BPF_RAW_TRACEPOINT_OPEN, &attr);
+}
+
+int ebpf_run_sweep(int program, enum sweep_what what)
+{
+	uint64_t args[1] = { (uint64_t)what };
+	union bpf_attr attr = { 0 };
+
+	attr.test.prog_fd = (uint32_t)program;
+	attr.test.ctx_in = (uint64_t)(uintptr_t)args;
+	attr.test.ctx_size_in = sizeof(args);
+	return bpf(BPF_PROG_TEST_RUN, &attr);
+}
+
+int ebpf_map_set(int map, const void *key, const void *value)
+{
+	union bpf_attr attr = { 0 };
+
+	attr.map_fd = (uint32_t)map;
+	attr.key = (uint64_t)(uintptr_t)key;
+	attr.value = (uint64_t)(uintptr_t)value;
+	attr.flags = BPF_ANY;
+	return bpf(BPF_MAP_UPDATE_ELEM, &attr);
+}
+
+int ebpf_map_delete(int map, const void *key)
+{
+	union bpf_attr attr = { 0 };
+
+	attr.map_fd = (uint32_t)map;
+	attr.key = (uint64_t)(uintptr_t)key;
+	return bpf(BPF_MAP_DELETE_ELEM, &attr);
+}

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The user's side of a BPF ring buffer (kernel/bpf/ringbuf.c): one page whose first word counts
+ * what was consumed, one that counts what was produced, then the data, mapped twice in a row so
+ * that no record wraps. */
+#include "observe/ebpf.h"
+#include <errno.h>
+#include <linux/bpf.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define HEADER 8U
+#define BATCH  64U /* records between two updates of what was consumed */
+
+static int size_of(int map, size_t *ret)
+{
+	struct bpf_map_info info = { 0 };
+	union bpf_attr attr = { 0 };
+
+	attr.info.bpf_fd = (uint32_t)map;
+	attr.info.info_len = sizeof(info);
+	attr.info.info = (uint64_t)(uintptr_t)&info;
+	if (syscall(SYS_bpf, BPF_OBJ_GET_INFO_BY_FD, &attr, sizeof(attr)) < 0)
+		return -errno;
+	*ret = info.max_entries;
+	return 0;
+}
+
+int ebpf_ring_open(struct ebpf_ring *r, int map)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE), size = 0;
+	void *consumer, *producer;
+	int result = size_of(map, &size);
+
+	if (result < 0)
+		return result;
+	consumer = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_SHARED, map, 0);
+	if (consumer == MAP_FAILED)
+		return -errno;
+	producer = mmap(NULL, page + 2 * size, PROT_READ, MAP_SHARED, map, (off_t)page);
+	if (producer == MAP_FAILED) {
+		result = -errno;
+		(void)munmap(consumer, page);
+		return result;
+	}
+	*r = (struct ebpf_ring){ consumer, producer, (const char *)producer + page, size, page };
+	return 0;
+}
+
+void ebpf_ring_close(struct ebpf_ring *r)
+{
+	if (!r->consumed)
+		return;
+	(void)munmap(r->consumed, r->page);
+	(void)munmap((void *)(uintptr_t)r->produced, r->page + 2 * r->size);
+	*r = (struct ebpf_ring){ 0 };
+}
+
+bool ebpf_ring_empty(const struct ebpf_ring *r)
+{
+	return __atomic_load_n(r->produced, __ATOMIC_ACQUIRE) == *r->consumed;
+}
+
+unsigned ebpf_ring_read(struct ebpf_ring *r, unsigned max,
+			void (*each)(void *userdata, const struct record *record, uint64_t next),
+			void *userdata)
+{
+	uint64_t at = *r->consumed, end = __atomic_load_n(r->produced, __ATOMIC_ACQUIRE);
+	unsigned n = 0;
+
+	while (at < end && n < max) {
+		const uint32_t *header = (const uint32_t *)(r->data + (at & (r->size - 1)));
+		uint32_t word = __atomic_load_n(header, __ATOMIC_ACQUIRE);
+		uint32_t size = word & ~(BPF_RINGBUF_BUSY_BIT | BPF_RINGBUF_DISCARD_BIT);
+
+		if ((word & BPF_RINGBUF_BUSY_BIT) != 0)
+			break; /* being written */
+		at += (HEADER + size + 7) & ~7ULL;
+		if ((word & BPF_RINGBUF_DISCARD_BIT) == 0 && size >= sizeof(struct record))
+			each(userdata, (const struct record *)((const char *)header + HEADER), at);
+		if (++n % BATCH == 0)
+			__atomic_store_n(r->consumed, at, __ATOMIC_RELEASE);
+	}
+	__atomic_store_n(r->consumed, at, __ATOMIC_RELEASE);
+	return n;
+}

@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "observe/ebpf_run.h"
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/random.h"
+#include "core/tree.h"
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/pidfd.h>
+#include <sys/stat.h>
+
+#ifndef PIDFD_THREAD
+#define PIDFD_THREAD O_EXCL /* Linux 6.9 */
+#endif
+
+static bool wants_calls(const struct backend_run *run)
+{
+	return run_wants(run, REEVE_FILE) || run_wants(run, REEVE_NETWORK);
+}
+
+/* --- tags --------------------------------------------------------------------------------------
+ */
+
+static int tag_task(const struct ebpf_run *r, pid_t tid)
+{
+	struct tag tag = { r->run->target.session, r->generation };
+	_cleanup_(closep) int pidfd = pidfd_open(tid, PIDFD_THREAD);
+
+	/* An older kernel knows processes only: then their first threads are seen, and all that is
+	 * forked from now on. */
+	if (pidfd < 0 && errno == EINVAL)
+		pidfd = pidfd_open(tid, 0);
+	if (pidfd < 0)
+		return -errno;
+	return ebpf_map_set(r->b->fds[EBPF_TAGS], &pidfd, &tag);
+}
+
+static int tag_process(pid_t pid, const struct ebpf_run *r)
+{
+	char path[64];
+	struct dirent *d;
+	DIR *dir;
+	int result = tag_task(r, pid);
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
+	dir = opendir(path);
+	if (!dir)
+		return result;
+	while ((d = readdir(dir))) {
+		int tid = atoi(d->d_name);
+
+		if (tid > 0 && tid != pid)
+			(void)tag_task(r, tid);
+	}
+	(void)closedir(dir);
+	return result;
+}
+
+static int tag_member(const struct tree_member *m, void *userdata)
+{
+	(void)tag_process(m->pid, userdata);
+	return 0;
+}
+
+int ebpf_run_tag(struct ebpf_run *r)
+{
+	const struct backend_target *t = &r->run->target;
+	struct tree tree = {
+		.mark = t->mark,
+		.cgroup_dir = t->cgroup_leaf != 0 ? host_cgroup_dir(r->run->host) : -1,
+		.cgroup_leaf = t->cgroup_leaf,
+		.leader = t->leader,
+	};
+	int result = 0;
+
+	if (t->leader != 0)
+		result = tag_task(r, t->leader);
+	if (!t->gated && (t->leader != 0 || t->mark != 0))
+		(void)tree_each(&tree, 1, NULL, tag_member, r);
+	return result;
+}
+
+/* --- the session in the maps -------------------------------------------------------------------
+ */
+
+static void enter_cgroup(struct ebpf_run *r)
+{
+	struct tag tag = { r->run->target.session, r->generation };
+	int dir = host_cgroup_dir(r->run->host);
+	struct stat st;
+	char leaf[16];
+
+	if (r->run->target.cgroup_leaf == 0 || dir < 0)
+		return;
+	(void)snprintf(leaf, sizeof(leaf), "s%u", r->run->target.cgroup_leaf);
+	if (fstatat(dir, leaf, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return; /* the tag of the leader is enough */
+	r->cgroup_id = st.st_ino;
+	if (ebpf_map_set(r->b->fds[EBPF_BY_CGROUP], &r->cgroup_id, &tag) < 0)
+		r->cgroup_id = 0;
+	else
+		r->b->control->cgroups++;
+}
+
+static void begin_session(struct ebpf_run *r)
+{
+	const struct backend_target *t = &r->run->target;
+	struct session *s = &r->b->sessions[t->session];
+
+	if (t->resume && r->b->resumed && s->generation != 0) {
+		r->generation = s->generation;
+		return;
+	}
+	memset(s, 0, sizeof(*s));
+	do
+		r->generation = (uint32_t)random_u64();
+	while (r->generation == 0);
+	s->categories = t->categories;
+	s->each = t->detail == DETAIL_EACH;
+	__atomic_store_n(&s->generation, r->generation, __ATOMIC_RELEASE);
+	if (t->everything)
+		r->b->control->everything = t->session;
+}
+
+static void end_session(struct ebpf_run *r)
+{
+	const struct backend_target *t = &r->run->target;
+	struct session *s = &r->b->sessions[t->session];
+
+	if (r->b->control->everything == t->session)
+		r->b->control->everything = 0;
+	__atomic_store_n(&s->generation, 0, __ATOMIC_RELEASE);
+	if (r->cgroup_id != 0) {
+		(void)ebpf_map_delete(r->b->fds[EBPF_BY_CGROUP], &r->cgroup_id);
+		r->b->control->cgroups--;
+	}
+}
+
+static void unlink_run(struct ebpf_run *r)
+{
+	struct ebpf_run **place = &r->b->first;
+
+	while (*place != r)
+		place = &(*place)->next;
+	*place = r->next;
+	r->b->runs[r->run->target.session] = NULL;
+	r->b->n_calls -= wants_calls(r->run) ? 1 : 0;
+}
+
+int ebpf_run_start(struct ebpf *b, struct backend_run *run, struct error *e)
+{
+	uint32_t session = run->target.session;
+	struct ebpf_run *r;
+	int result;
+
+	if (session == 0 || session >= SESSIONS_MAX || b->runs[session])
+		return error_set(e, ERROR_INTERNAL, "ebpf: session number %u is %s", session,
+				 session > 0 && session < SESSIONS_MAX ? "used" : "out of range");
+	if (run->target.everything && b->control->everything != 0)
+		return error_set(e, ERROR_ALREADY_EXISTS,
+				 "ebpf: the whole machine is observed already");
+	r = calloc(1, sizeof(*r));
+	if (!r)
+		return error_set_errno(e, ERROR_INTERNAL, ENOMEM, "ebpf");
+	r->b = b;
+	r->run = run;
+	r->next = b->first;
+	b->first = b->runs[session] = r;
+	b->n_calls += wants_calls(run) ? 1 : 0;
+	run->state = r;
+	begin_session(r);
+	enter_cgroup(r);
+	result = ebpf_update_links(b);
+	if (result >= 0 && !run->target.resume)
+		result = ebpf_run_tag(r);
+	if (result < 0) {
+		ebpf_run_stop(r);
+		run->state = NULL;
+		return ebpf_refuse(e, result, "attaching the BPF programs");
+	}
+	return 0;
+}
+
+void ebpf_run_stop(struct ebpf_run *r)
+{
+	struct ebpf *b = r->b;
+
+	end_session(r);
+	unlink_run(r);
+	/* Forgets its open files. */
+	if (wants_calls(r->run))
+		(void)ebpf_run_sweep(b->fds[EBPF_SWEEP], SWEEP_FILES);
+	(void)ebpf_update_links(b);
+	free(r);
+}
