@@ -3,7 +3,8 @@
  * it the daemon runs as well. A successor that got the descriptors back does not need it. */
 #include "base/fd.h"
 #include "observe/ebpf.h"
-#include "observe/observe.skel.h"
+#include "observe/observe.bpf.h"
+#include <bpf/libbpf.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -168,9 +169,7 @@ static void choose_programs(const struct library *l, const struct bpf_object *ob
 
 static int load_with(const struct library *l, bool sockets, int fds[N_EBPF_FDS], struct error *e)
 {
-	size_t size;
-	const void *elf = observe_bpf__elf_bytes(&size);
-	struct bpf_object *object = l->open(elf, size, NULL);
+	struct bpf_object *object = l->open(observe_bpf, sizeof(observe_bpf), NULL);
 	int r;
 
 	if (!object)
