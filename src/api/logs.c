@@ -80,6 +80,8 @@ static ssize_t end_lapped(struct log_answer *a)
 
 	if (!a->q.follow)
 		return -2;
+	snprintf(text, sizeof(text), "%llu", (unsigned long long)page_of(a)->dropped);
+	request_add_trailer(a->rq, "Reeve-Dropped", text);
 	if (only < STREAMS_MAX) {
 		snprintf(text, sizeof(text), "%llu",
 			 (unsigned long long)ring_tail(&a->session->streams[only].capture.ring));

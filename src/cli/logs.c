@@ -1,21 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/logs.h"
 #include "base/json.h"
 #include "cli/commands.h"
-#include "cli/printer.h"
-#include "cli/targets.h"
 #include "client/attach.h"
 #include "client/uri.h"
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <string.h>
 
-#define TARGET_MAX 4096U
-
-struct logs_values {
-	bool follow, times, exit_code;
-	const char *lines, *since, *stream, *grep, *from;
-	struct selection which;
-};
+#define TARGET_MAX 8192U
 
 #define AT(m) offsetof(struct logs_values, m)
 
@@ -59,8 +53,8 @@ static const struct option_spec specs[] = {
 
 const struct option_table logs_options = { specs, sizeof(struct logs_values) };
 
-static int format_target(const struct logs_values *v, const char *id, const char *format,
-			 struct buffer *b)
+int logs_target(struct buffer *b, const struct logs_values *v, const char *id, const char *format,
+		bool follow)
 {
 	const struct {
 		const char *name, *value;
@@ -71,7 +65,7 @@ static int format_target(const struct logs_values *v, const char *id, const char
 		{ "since", v->since },
 		{ "from", v->from },
 		{ "grep", v->grep },
-		{ "follow", v->follow && v->times ? "true" : NULL },
+		{ "follow", follow ? "true" : NULL },
 	};
 	int r = uri_session(b, id, "/logs");
 
@@ -82,8 +76,7 @@ static int format_target(const struct logs_values *v, const char *id, const char
 
 /* --- what was written ------------------------------------------------------------------------ */
 
-/* The first bytes of a stream that the daemon does not keep any more. */
-static void tell_lost(const json_t *session, const struct logs_values *v)
+void logs_tell_lost(const json_t *session, const struct logs_values *v)
 {
 	const char *name;
 	json_t *stream;
@@ -102,7 +95,7 @@ static void tell_lost(const json_t *session, const struct logs_values *v)
 	}
 }
 
-static int print_raw(struct cli *cli, const char *target, struct printer *p, struct error *e)
+static int print_raw(struct cli *cli, const char *target, struct error *e)
 {
 	struct client_request rq = { .method = "GET", .target = target };
 	const struct http_head *head;
@@ -111,12 +104,11 @@ static int print_raw(struct cli *cli, const char *target, struct printer *p, str
 	int r = client_open(cli->client, &rq, &head, e);
 
 	while (r >= 0 && (r = http_client_body(client_http(cli->client), &bytes, &n, e)) > 0)
-		r = printer_put(p, FRAME_NO_STREAM, bytes, n);
+		fwrite(bytes, 1, n, stdout);
 	return r;
 }
 
-/* The bytes of a page or a line, given as `text` or, when they are not UTF-8, as `base64`. */
-static int content_of(const json_t *object, char **ret, size_t *ret_size)
+int logs_content(const json_t *object, char **ret, size_t *ret_size)
 {
 	json_t *text = json_object_get(object, "text"), *wrapped;
 	int r;
@@ -129,60 +121,21 @@ static int content_of(const json_t *object, char **ret, size_t *ret_size)
 	return r;
 }
 
-/* One line of the answer. */
-static int print_timed(const char *line, size_t n, struct printer *p, struct error *e)
-{
-	_cleanup_(freep) char *bytes = NULL;
-	json_t *object = NULL;
-	const char *time;
-	size_t size;
-	int r = json_load_strict(line, n, &object, e);
-
-	if (r < 0)
-		return r;
-	time = json_string_value(json_object_get(object, "time"));
-	r = content_of(object, &bytes, &size);
-	if (r == 0) {
-		fprintf(p->to, "%s ", time ? time : "-");
-		fwrite(bytes, 1, size, p->to);
-		fputc('\n', p->to);
-	}
-	json_decref(object);
-	return r < 0 ? error_set(e, ERROR_INTERNAL, "the daemon's answer holds no line") : 0;
-}
-
-static int print_times(struct cli *cli, const char *target, struct printer *p, struct error *e)
-{
-	_cleanup_(buffer_done) struct buffer lines;
-	struct client_request rq = { .method = "GET", .target = target };
-	const struct http_head *head;
-	const char *bytes, *end;
-	size_t n;
-	int r = client_open(cli->client, &rq, &head, e);
-
-	buffer_init(&lines, CLIENT_ANSWER_MAX);
-	while (r >= 0 && (r = http_client_body(client_http(cli->client), &bytes, &n, e)) > 0) {
-		r = buffer_append(&lines, bytes, n);
-		while (r >= 0 && (end = memchr(lines.data, '\n', lines.size))) {
-			size_t length = (size_t)(end - lines.data);
-
-			r = print_timed(lines.data, length, p, e);
-			buffer_consume(&lines, length + 1);
-		}
-		fflush(p->to);
-	}
-	return r;
-}
-
 /* --- what comes ------------------------------------------------------------------------------ */
 
 struct offsets {
 	char text[N_FRAME_STREAMS][24];
 };
 
+static void set_offset(struct offsets *o, const char *stream, const json_t *offset)
+{
+	enum frame_stream s = frame_stream_from_name(stream, strlen(stream));
+
+	snprintf(o->text[s], sizeof(o->text[s]), "%lld", (long long)json_integer_value(offset));
+}
+
 /* Prints a page and learns where each stream goes on behind it. */
-static int print_page(struct cli *cli, const char *target, const struct logs_values *v,
-		      struct printer *p, struct offsets *ret, struct error *e)
+static int print_page(struct cli *cli, const char *target, struct offsets *ret, struct error *e)
 {
 	_cleanup_(freep) char *bytes = NULL;
 	json_t *page = NULL, *next, *offset;
@@ -193,30 +146,28 @@ static int print_page(struct cli *cli, const char *target, const struct logs_val
 
 	if (r < 0)
 		return r;
-	r = content_of(page, &bytes, &n);
+	r = logs_content(page, &bytes, &n);
 	if (r == 0)
-		r = printer_put(p, FRAME_NO_STREAM, bytes, n);
+		fwrite(bytes, 1, n, stdout);
 	omitted = json_integer_value(json_object_get(page, "omitted"));
 	if (omitted > 0)
 		fprintf(stderr, "reeve: %lld bytes in the middle are left out\n",
 			(long long)omitted);
 	next = json_object_get(page, "next");
-	if (json_is_integer(next) && v->stream)
-		snprintf(ret->text[frame_stream_from_name(v->stream, strlen(v->stream))],
-			 sizeof(ret->text[0]), "%lld", (long long)json_integer_value(next));
-	else if (json_is_integer(next))
-		snprintf(ret->text[FRAME_STDOUT], sizeof(ret->text[0]), "%lld",
-			 (long long)json_integer_value(next));
-	json_object_foreach(next, name, offset)
-		snprintf(ret->text[frame_stream_from_name(name, strlen(name))],
-			 sizeof(ret->text[0]), "%lld", (long long)json_integer_value(offset));
+	name = json_string_value(json_object_get(page, "stream"));
+	if (json_is_integer(next) && name)
+		set_offset(ret, name, next);
+	json_object_foreach(next, name, offset) set_offset(ret, name, offset);
 	json_decref(page);
 	return r;
 }
 
 static int on_output(void *data, enum frame_stream stream, const uint8_t *bytes, size_t n)
 {
-	return printer_put(data, stream, bytes, n);
+	(void)data;
+	(void)stream;
+	fwrite(bytes, 1, n, stdout);
+	return 0;
 }
 
 static void on_dropped(void *data, enum frame_stream stream, uint64_t n)
@@ -228,7 +179,7 @@ static void on_dropped(void *data, enum frame_stream stream, uint64_t n)
 
 /* Until the session has ended, or we are killed. */
 static int follow_from(struct cli *cli, const char *id, const struct logs_values *v,
-		       const struct offsets *from, struct printer *p, struct error *e)
+		       const struct offsets *from, struct error *e)
 {
 	bool all = !v->stream || strcmp(v->stream, "all") == 0;
 	struct attach_options o = {
@@ -238,7 +189,6 @@ static int follow_from(struct cli *cli, const char *id, const struct logs_values
 		.read_only = true,
 		.output = on_output,
 		.dropped = on_dropped,
-		.data = p,
 	};
 	_cleanup_(attach_freep) struct attach *a = NULL;
 	int r;
@@ -249,41 +199,42 @@ static int follow_from(struct cli *cli, const char *id, const struct logs_values
 		return error_set_errno(e, ERROR_INTERNAL, ENOMEM, "follow");
 	r = attach_start(a, client_take_http(cli->client), e);
 	while (r >= 0 && attach_state(a) != ATTACH_OVER) {
-		struct pollfd fd = { attach_fd(a), attach_events(a), 0 };
+		struct pollfd p[] = { { attach_fd(a), attach_events(a), 0 },
+				      { .fd = STDOUT_FILENO } };
 
-		poll(&fd, 1, attach_timeout(a));
+		poll(p, ARRAY_SIZE(p), attach_timeout(a));
+		if (p[1].revents & (POLLERR | POLLHUP))
+			return EXIT_SIGNAL + SIGPIPE;
 		r = attach_step(a, e);
-		if (fflush(p->to) != 0)
-			r = error_set_errno(e, ERROR_INTERNAL, errno, "write");
+		if (fflush(stdout) != 0)
+			r = error_set_errno(e, ERROR_INTERNAL, errno, "write to stdout");
 	}
 	return r;
 }
 
 /* --- the command ----------------------------------------------------------------------------- */
 
-static int print_one(struct cli *cli, const char *id, const struct logs_values *v,
-		     struct printer *p, struct error *e)
+/* One session's output as it is, byte for byte. Returns the exit status, or a negative errno. */
+static int print_bytes(struct cli *cli, const char *id, const struct logs_values *v,
+		       struct error *e)
 {
 	_cleanup_(buffer_done) struct buffer target;
-	const char *format = v->times ? "ndjson" : v->follow ? "json" : "raw";
 	struct offsets next = { 0 };
-	int r;
+	json_t *session = NULL;
+	int r = cli_call_session(cli, "GET", id, "", NULL, &session, e);
 
+	if (r < 0)
+		return r;
+	logs_tell_lost(session, v);
+	json_decref(session);
 	buffer_init(&target, TARGET_MAX);
-	if (format_target(v, id, format, &target) < 0)
+	if (logs_target(&target, v, id, v->follow ? "json" : "raw", false) < 0)
 		return error_set(e, ERROR_INVALID_ARGUMENT, "an argument is too long");
-	if (v->times) {
-		r = print_times(cli, buffer_text(&target), p, e);
-	} else if (v->follow) {
-		r = print_page(cli, buffer_text(&target), v, p, &next, e);
-		fflush(p->to);
-		if (r == 0)
-			r = follow_from(cli, id, v, &next, p, e);
-	} else {
-		r = print_raw(cli, buffer_text(&target), p, e);
-	}
-	printer_end(p);
-	return r;
+	if (!v->follow)
+		return print_raw(cli, buffer_text(&target), e);
+	r = print_page(cli, buffer_text(&target), &next, e);
+	fflush(stdout);
+	return r < 0 ? r : follow_from(cli, id, v, &next, e);
 }
 
 /* The session's exit status where it is known. */
@@ -303,30 +254,10 @@ static int status_of(struct cli *cli, const char *id, struct error *e)
 	return status;
 }
 
-static int logs_one(struct cli *cli, const char *id, const struct logs_values *v, bool title,
-		    struct error *e)
+/* Whether lines are to be told from one another. */
+static bool by_line(const struct targets *t, const struct logs_values *v)
 {
-	json_t *session = NULL;
-	struct printer printer;
-	const char *name;
-	int r = cli_call_session(cli, "GET", id, "", NULL, &session, e);
-
-	if (r == 0)
-		r = printer_init(&printer, stdout, v->grep, e);
-	if (r < 0) {
-		json_decref(session);
-		return cli_fail(cli, e);
-	}
-	name = json_string_value(json_object_get(session, "name"));
-	if (title)
-		printf("==> %s <==\n", name ? name : id);
-	tell_lost(session, v);
-	r = print_one(cli, id, v, &printer, e);
-	printer_done(&printer);
-	json_decref(session);
-	if (r < 0)
-		return cli_fail(cli, e);
-	return v->exit_code ? status_of(cli, id, e) : 0;
+	return t->n != 1 || v->times || (v->follow && v->grep);
 }
 
 int cmd_logs(struct cli *cli, const void *values, int n, char **operands)
@@ -334,16 +265,17 @@ int cmd_logs(struct cli *cli, const void *values, int n, char **operands)
 	const struct logs_values *v = values;
 	_cleanup_(targets_done) struct targets t = { 0 };
 	struct error e = { 0 };
-	int first = 0;
+	int first;
 
 	if (targets_find(cli, operands, n, &v->which, true, &t, &e) < 0)
 		return cli_fail(cli, &e);
-	if (v->follow && t.n > 1)
-		return cli_usage(cli, "--follow is for one session");
-	for (size_t i = 0; i < t.n; i++) {
-		int status = logs_one(cli, t.ids[i], v, t.n > 1, &e);
-
-		first = first ? first : status;
+	if (by_line(&t, v)) {
+		first = logs_merge(cli, &t, v);
+	} else {
+		first = print_bytes(cli, t.ids[0], v, &e);
+		first = first < 0 ? cli_fail(cli, &e) : first;
 	}
+	for (size_t i = 0; i < t.n && v->exit_code; i++)
+		first = first ? first : status_of(cli, t.ids[i], &e);
 	return first;
 }

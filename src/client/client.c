@@ -62,6 +62,11 @@ struct http_client *client_http(struct client *c)
 	return c->http;
 }
 
+struct http_client *client_take_answer(struct client *c)
+{
+	return take(c->http);
+}
+
 struct http_client *client_take_http(struct client *c)
 {
 	if (!c->http || !http_client_reusable(c->http))

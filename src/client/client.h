@@ -49,6 +49,9 @@ int client_open(struct client *c, const struct client_request *rq, const struct 
 		struct error *e);
 struct http_client *client_http(struct client *c);
 
+/* Hands over the connection of the answer that client_open has opened. */
+struct http_client *client_take_answer(struct client *c);
+
 /* Hands over the connection, or NULL when there is none that takes another request. */
 struct http_client *client_take_http(struct client *c);
 

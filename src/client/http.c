@@ -264,6 +264,11 @@ int http_client_body(struct http_client *c, const char **ret, size_t *ret_size, 
 	return 0;
 }
 
+bool http_client_body_waits(const struct http_client *c)
+{
+	return !c->in_body || c->end > c->start;
+}
+
 int http_client_body_all(struct http_client *c, struct buffer *b, struct error *e)
 {
 	const char *piece;

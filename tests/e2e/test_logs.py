@@ -405,6 +405,7 @@ def test_a_follower_that_is_lapped_is_told_where_to_go_on(api):
         )
     assert size < 4 * ROUND
     assert size < int(trailer["Reeve-Next"]) == 3 * ROUND
+    assert int(trailer["Reeve-Dropped"]) == 3 * ROUND - size
     rest = api.raw(session, stream="stdout", from_=trailer["Reeve-Next"])
     assert rest == big(4 * ROUND)[3 * ROUND :]
 

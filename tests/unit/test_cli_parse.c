@@ -3,7 +3,6 @@
 #include "cli/commands.h"
 #include "cli/context.h"
 #include "cli/outlet.h"
-#include "cli/printer.h"
 #include "cli/render.h"
 #include "client/scan.h"
 #include <errno.h>
@@ -290,31 +289,6 @@ static void a_table_is_aligned_by_characters_and_cut_at_the_width(void **state)
 	table_done(&t);
 }
 
-static void lines_that_match_are_printed_however_they_arrive(void **state)
-{
-	static const char out[] = "one\ntwo\nthree\nlast", err[] = "other two\n";
-	char *text = NULL;
-	size_t size;
-	FILE *to = open_memstream(&text, &size);
-	struct printer p;
-	struct error e;
-
-	(void)state;
-	assert_int_equal(printer_init(&p, to, "^t|l.st|two|^$", &e), 0);
-	for (size_t i = 0; i < strlen(out); i++) {
-		assert_int_equal(printer_put(&p, FRAME_STDOUT, out + i, 1), 0);
-		if (i == 5) /* in the middle of a line of the other stream */
-			assert_int_equal(printer_put(&p, FRAME_STDERR, err, strlen(err)), 0);
-	}
-	printer_end(&p);
-	printer_done(&p);
-	fclose(to);
-	assert_string_equal(text, "other two\ntwo\nthree\nlast\n");
-	free(text);
-	assert_int_equal(printer_init(&p, stdout, "(", &e), -EINVAL);
-	printer_done(&p);
-}
-
 static void an_outlet_keeps_in_order_what_is_not_taken_yet(void **state)
 {
 	static uint8_t bytes[400000], got[400000];
@@ -416,7 +390,6 @@ int main(void)
 		cmocka_unit_test(the_environment_is_cleared_unset_and_set_in_this_order),
 		cmocka_unit_test(ages_are_said_as_docker_says_them),
 		cmocka_unit_test(a_table_is_aligned_by_characters_and_cut_at_the_width),
-		cmocka_unit_test(lines_that_match_are_printed_however_they_arrive),
 		cmocka_unit_test(an_outlet_keeps_in_order_what_is_not_taken_yet),
 		cmocka_unit_test(values_are_found_in_json_text),
 		cmocka_unit_test(what_is_not_json_is_never_read_past_its_end),
