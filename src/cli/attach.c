@@ -3,10 +3,13 @@
 #include "base/random.h"
 #include "cli/commands.h"
 #include "cli/foreground.h"
+#include "cli/terminal.h"
+#include "cli/terminal_client.h"
+#include <string.h>
 
 struct attach_values {
 	bool steal, read_only;
-	const char *from;
+	const char *from, *detach_keys;
 };
 
 static const struct option_spec specs[] = {
@@ -23,33 +26,66 @@ static const struct option_spec specs[] = {
 	  .choices = "start now delivered",
 	  .type = OPTION_TEXT,
 	  .offset = offsetof(struct attach_values, from) },
+	{ .name = "detach-keys",
+	  .argument = "KEYS",
+	  .help = "on a terminal: what leaves it (default: " TERMINAL_KEYS_DEFAULT
+		  "); ctrl-p,ctrl-q, ^Ad, none",
+	  .type = OPTION_TEXT,
+	  .offset = offsetof(struct attach_values, detach_keys) },
 	{ 0 },
 };
 
 const struct option_table attach_options_table = { specs, sizeof(struct attach_values) };
 
+/* Here is a terminal, and the session has one. */
+static int attach_terminal(struct cli *cli, const struct attach_options *attach,
+			   const struct attach_values *v)
+{
+	struct terminal_client_options o = {
+		.attach = *attach,
+		.keys_text = v->detach_keys ? v->detach_keys : TERMINAL_KEYS_DEFAULT,
+		.until_ended = true,
+	};
+	struct error e = { 0 };
+
+	if (terminal_keys_parse(&o.keys, o.keys_text, &e) < 0)
+		return cli_usage(cli, "%s", e.message);
+	return terminal_client_run(cli, &o, client_take_http(cli->client));
+}
+
+static int attach_pipes(struct cli *cli, const struct attach_options *attach)
+{
+	struct foreground_options o = {
+		.attach = *attach,
+		.input = !attach->read_only,
+		.until_ended = true,
+	};
+
+	return foreground_run(cli, &o, client_take_http(cli->client));
+}
+
 static int attach_as(struct cli *cli, const char *session, const struct attach_values *v)
 {
 	_cleanup_(freep) char *id = NULL;
-	struct foreground_options o = {
-		.attach = { .steal = v->steal, .read_only = v->read_only, .from = v->from },
-		.input = !v->read_only,
-		.until_ended = true,
-	};
+	struct attach_options o = { .steal = v->steal, .read_only = v->read_only, .from = v->from };
+	const char *kind;
 	json_t *answer = NULL;
 	struct error e = { 0 };
+	bool terminal;
 
 	/* asked first: it starts a daemon where there is none, and says what is wrong with the name
 	 */
 	if (cli_session(cli, session, &id, &e) < 0 ||
 	    cli_call_session(cli, "GET", id, "", NULL, &answer, &e) < 0)
 		return cli_fail(cli, &e);
+	kind = json_string_value(json_object_get(answer, "kind"));
+	terminal = kind && strcmp(kind, "pty") == 0 && terminal_is_here();
 	json_decref(answer);
-	if (random_bytes(o.attach.token, sizeof(o.attach.token)) < 0)
+	if (random_bytes(o.token, sizeof(o.token)) < 0)
 		return cli_fail(cli, &(struct error){ ERROR_INTERNAL, "no random bytes" });
-	o.attach.session = id;
-	o.attach.socket_path = client_paths(cli->client)->socket;
-	return foreground_run(cli, &o, client_take_http(cli->client));
+	o.session = id;
+	o.socket_path = client_paths(cli->client)->socket;
+	return terminal ? attach_terminal(cli, &o, v) : attach_pipes(cli, &o);
 }
 
 int attach_to(struct cli *cli, const char *session)

@@ -317,26 +317,26 @@ static int closed_status(struct foreground *f)
 	return error == EPIPE ? EXIT_SIGNAL + SIGPIPE : EXIT_FAILED;
 }
 
-static int exit_status(const struct foreground *f, const struct frame *exit)
+static int exit_status(const struct attach *a, const struct frame *exit)
 {
 	if (exit->exit_known && exit->cause == CAUSE_TIMEOUT)
 		return EXIT_TIMED_OUT;
 	if (exit->exit_known)
 		return cli_status_of(exit->exit_code);
-	fprintf(stderr, "reeve: %s has ended, but nobody saw how\n", attach_session(f->attach));
+	fprintf(stderr, "reeve: %s has ended, but nobody saw how\n", attach_session(a));
 	return EXIT_FAILED;
 }
 
-static int ended_status(const struct foreground *f)
+int foreground_ended_status(const struct attach *a)
 {
-	const struct frame *exit = attach_exit(f->attach);
-	int reason = attach_ended(f->attach);
+	const struct frame *exit = attach_exit(a);
+	int reason = attach_ended(a);
 
 	if (exit && reason != FRAME_STOLEN)
-		return exit_status(f, exit);
+		return exit_status(a, exit);
 	if (reason == FRAME_DETACHED)
 		return 0;
-	fprintf(stderr, "reeve: %s: %s\n", attach_session(f->attach),
+	fprintf(stderr, "reeve: %s: %s\n", attach_session(a),
 		reason == FRAME_STOLEN ? "another client has taken over"
 				       : "the session was removed");
 	return EXIT_FAILED;
@@ -374,7 +374,7 @@ static int finish(struct foreground *f)
 		return closed_status(f);
 	if (f->abandoned)
 		return abandoned_status(f);
-	return f->leave != 0 ? leave_status(f) : ended_status(f);
+	return f->leave != 0 ? leave_status(f) : foreground_ended_status(f->attach);
 }
 
 static int prepare(struct foreground *f, struct error *e)

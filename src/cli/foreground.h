@@ -16,6 +16,10 @@ struct foreground_options {
 /* Blocks the signals that matter, so that none is lost between the spawn and the loop. */
 void foreground_hold_signals(bool owner);
 
+/* The exit status of a client whose attachment is over, or whose session's command has ended; says
+ * on stderr what is not just its end. */
+int foreground_ended_status(const struct attach *a);
+
 /* Runs until the session has ended or the client is to leave. `http` (stolen; NULL for none) is a
  * connection to begin with. Returns the exit status. */
 int foreground_run(struct cli *cli, const struct foreground_options *o, struct http_client *http);

@@ -4,6 +4,7 @@
 #include "base/parse.h"
 #include "cli/context.h"
 #include "cli/run.h"
+#include "cli/terminal.h"
 #include "cli/until.h"
 #include <string.h>
 #include <sys/ioctl.h>
@@ -91,7 +92,7 @@ bool run_wants_input(const struct run_values *v)
 
 bool run_wants_terminal(const struct run_values *v)
 {
-	return v->pty;
+	return v->pty || (!v->pipe && !v->detach && !v->merge && terminal_is_here());
 }
 
 int run_check(const struct run_values *v, struct error *e)

@@ -5,6 +5,8 @@
 #include "cli/commands.h"
 #include "cli/foreground.h"
 #include "cli/id_file.h"
+#include "cli/terminal.h"
+#include "cli/terminal_client.h"
 #include "cli/until.h"
 #include "client/uri.h"
 #include <errno.h>
@@ -154,39 +156,75 @@ static int make_token(const char *key, uint8_t token[FRAME_TOKEN])
 	return 0;
 }
 
-static int run_here(struct cli *cli, const struct run_values *v, json_t *request)
+/* Its client from before the first byte on. In a pipe nothing is lost; a terminal that cannot
+ * follow is not waited for. */
+static int put_attach(json_t *request, const struct run_values *v, struct attach_options *o,
+		      struct error *e)
 {
-	_cleanup_(freep) char *id = NULL;
 	char token[2 * FRAME_TOKEN + 1];
+
+	if (make_token(v->key, o->token) < 0)
+		return error_set(e, ERROR_INTERNAL, "no random bytes");
+	o->ring = v->backlog;
+	if (v->key)
+		o->from = "start";
+	return request_put(request, "attach",
+			   json_pack("{s:s, s:s}", "token",
+				     text_hex(o->token, sizeof(o->token), token), "mode", o->mode),
+			   e);
+}
+
+static int show_here(struct cli *cli, const struct run_values *v,
+		     const struct attach_options *attach)
+{
 	struct foreground_options o = {
-		.attach = { .streams = run_wants_terminal(v) ? "pty"
-				       : v->merge            ? "stdout"
-							     : "stdout,stderr",
-			    .mode = "block" },
+		.attach = *attach,
 		.input = run_wants_input(v),
 		.owner = true,
 	};
+
+	return foreground_run(cli, &o, client_take_http(cli->client));
+}
+
+static int show_terminal(struct cli *cli, const struct terminal_keys *keys,
+			 const struct attach_options *attach)
+{
+	struct terminal_client_options o = { .attach = *attach, .keys = *keys, .owner = true };
+
+	return terminal_client_run(cli, &o, client_take_http(cli->client));
+}
+
+static int run_here(struct cli *cli, const struct run_values *v, json_t *request)
+{
+	_cleanup_(freep) char *id = NULL;
+	bool wants = run_wants_terminal(v), terminal = wants && terminal_is_here();
+	struct attach_options o = {
+		.streams = wants      ? "pty"
+			   : v->merge ? "stdout"
+				      : "stdout,stderr",
+		.mode = terminal ? "drop-oldest" : "block",
+	};
+	struct terminal_keys keys;
 	json_t *session = NULL;
 	struct error e = { 0 };
-	int r = make_token(v->key, o.attach.token);
+	int r;
 
-	if (r < 0)
-		return cli_fail(cli, &(struct error){ ERROR_INTERNAL, "no random bytes" });
-	o.attach.ring = v->backlog;
-	if (v->key)
-		o.attach.from = "start";
-	text_hex(o.attach.token, sizeof(o.attach.token), token);
-	if (request_put(request, "attach", json_pack("{s:s, s:s}", "token", token, "mode", "block"),
-			&e) < 0)
+	if (terminal_keys_parse(&keys, v->detach_keys ? v->detach_keys : TERMINAL_KEYS_DEFAULT,
+				&e) < 0)
+		return cli_usage(cli, "%s", e.message);
+	if (put_attach(request, v, &o, &e) < 0)
 		return cli_fail(cli, &e);
-	foreground_hold_signals(true);
+	if (terminal)
+		terminal_client_hold_signals(true);
+	else
+		foreground_hold_signals(true);
 	r = spawn(cli, v, request, &id, &session, &e);
 	json_decref(session);
 	if (r < 0)
 		return spawn_failed(cli, v, &e);
-	o.attach.session = id;
-	o.attach.socket_path = client_paths(cli->client)->socket;
-	return foreground_run(cli, &o, client_take_http(cli->client));
+	o.session = id;
+	o.socket_path = client_paths(cli->client)->socket;
+	return terminal ? show_terminal(cli, &keys, &o) : show_here(cli, v, &o);
 }
 
 /* --attach: goes to the session of that name when its command runs. False when none does. */

@@ -8,7 +8,7 @@ struct run_values {
 	bool detach, attach, pty, pipe, clear_env, merge, stdin_pipe, remove, replace, no_parent;
 	const char *name, *cwd, *line, *grace, *stop_signal, *stop, *title, *key, *timeout;
 	const char *originator, *leftovers, *on_disconnect, *with_pid, *ready_timeout, *ttl,
-		*id_file;
+		*id_file, *detach_keys;
 	struct words env, env_files, unset, labels, ready;
 	uint64_t backlog;
 };

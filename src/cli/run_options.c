@@ -2,6 +2,7 @@
 /* run_options.c - the options of `run`. */
 #include "cli/commands.h"
 #include "cli/run.h"
+#include "cli/terminal_keys.h"
 #include "cli/until.h"
 
 #define AT(m) offsetof(struct run_values, m)
@@ -64,9 +65,18 @@ static const struct option_spec specs[] = {
 	  .type = OPTION_WORDS,
 	  .offset = AT(unset) },
 	{ .name = "clear-env", .help = "start without any variable", .offset = AT(clear_env) },
-	{ .name = "pty", .help = "a terminal of its own", .offset = AT(pty) },
+	{ .name = "pty",
+	  .help = "a terminal of its own (default on a terminal)",
+	  .offset = AT(pty) },
 	{ .name = "tty", .letter = 't', .help = "the same as --pty", .offset = AT(pty) },
-	{ .name = "pipe", .help = "three pipes, no terminal (default)", .offset = AT(pipe) },
+	{ .name = "detach-keys",
+	  .argument = "KEYS",
+	  .help = "on a terminal: what leaves it running (default: " TERMINAL_KEYS_DEFAULT ")",
+	  .type = OPTION_TEXT,
+	  .offset = AT(detach_keys) },
+	{ .name = "pipe",
+	  .help = "three pipes, no terminal (default elsewhere)",
+	  .offset = AT(pipe) },
 	{ .name = "merge-stderr",
 	  .help = "stderr goes into stdout, in exact order",
 	  .offset = AT(merge) },

@@ -29,6 +29,9 @@ int attach_new(struct attach **ret, const struct attach_options *o)
 	memset(&a->input, 0, offsetof(struct attach_input, ring));
 	memset(&a->out, 0, offsetof(struct attach, receive) - offsetof(struct attach, out));
 	a->o = o;
+	a->rows = o->rows;
+	a->cols = o->cols;
+	a->refresh = o->restore;
 	a->fd = -1;
 	a->give_up_at = clock_monotonic_ms() + ATTACH_PATIENCE_MS;
 	buffer_init(&a->out, OUT_MAX);
@@ -67,6 +70,20 @@ static int add_offsets(struct attach *a, struct buffer *b)
 	return r;
 }
 
+static int add_screen(const struct attach *a, struct buffer *b)
+{
+	char number[16];
+	int r = uri_query(b, "restore", "screen");
+
+	snprintf(number, sizeof(number), "%u", a->rows);
+	if (r == 0 && a->rows > 0)
+		r = uri_query(b, "rows", number);
+	snprintf(number, sizeof(number), "%u", a->cols);
+	if (r == 0 && a->rows > 0)
+		r = uri_query(b, "cols", number);
+	return r;
+}
+
 static int format_target(struct attach *a, struct buffer *b)
 {
 	const struct attach_options *o = a->o;
@@ -76,7 +93,7 @@ static int format_target(struct attach *a, struct buffer *b)
 	if (r == 0)
 		r = uri_query(b, "streams", o->streams);
 	if (r == 0)
-		r = add_offsets(a, b);
+		r = a->refresh ? add_screen(a, b) : add_offsets(a, b);
 	if (r == 0)
 		r = uri_query(b, "mode", o->mode);
 	if (r == 0 && o->read_only)
@@ -194,6 +211,7 @@ static int handshake(struct attach *a, struct error *e)
 	a->out_sent = 0;
 	attach_input_wait(&a->input);
 	a->state = ATTACH_UP;
+	attach_send_size(a);
 	attach_send_signals(a);
 	r = attach_decode(a, a->receive, n, e);
 	return r < 0 ? lost(a, r, e) : 0;
@@ -323,6 +341,27 @@ void attach_signal(struct attach *a, int signal)
 	a->signals[a->n_signals++] = signal;
 	if (a->state == ATTACH_UP)
 		attach_send_signals(a);
+}
+
+void attach_resize(struct attach *a, uint16_t rows, uint16_t cols)
+{
+	a->rows = rows;
+	a->cols = cols;
+	if (a->state == ATTACH_UP)
+		attach_send_size(a);
+}
+
+void attach_refresh(struct attach *a)
+{
+	if (a->state != ATTACH_UP && a->state != ATTACH_HANDSHAKE)
+		return;
+	a->refresh = true;
+	a->paused = false;
+	a->http = http_client_close(a->http);
+	a->fd = fd_close(a->fd);
+	a->state = ATTACH_DOWN;
+	a->retry_at = clock_monotonic_ms();
+	a->give_up_at = a->retry_at + ATTACH_PATIENCE_MS;
 }
 
 void attach_detach(struct attach *a)

@@ -32,10 +32,15 @@ struct attach_options {
 			* than a quarter of it. 0: the default */
 	bool read_only;
 	bool steal;
+	bool restore; /* of a terminal: begin with its screen as it is now, at `rows` x `cols` */
+	uint16_t rows, cols; /* of the client's own terminal; 0: it has none */
 	uint8_t token[FRAME_TOKEN];
 	/* Gets the bytes of a stream, in order; they count as consumed once attach_consumed was
 	 * told. A negative return ends attach_step with it. */
 	int (*output)(void *data, enum frame_stream stream, const uint8_t *bytes, size_t n);
+	/* Gets bytes that bring a terminal to the state from which output goes on; not counted.
+	 * Needed with `restore`. */
+	int (*screen)(void *data, const uint8_t *bytes, size_t n);
 	/* `n` bytes of the stream are gone: they will not be in its output. May be NULL. */
 	void (*dropped)(void *data, enum frame_stream stream, uint64_t n);
 	void *data;
@@ -94,6 +99,13 @@ void attach_input_end(struct attach *a);
 
 /* Sent now, or once connected. At most 32 wait; more are dropped, oldest first. */
 void attach_signal(struct attach *a, int signal);
+
+/* The size of the client's terminal has changed: told now, or once connected. */
+void attach_resize(struct attach *a, uint16_t rows, uint16_t cols);
+
+/* Gives the connection up for a new one that begins with the screen as it is then; what is on its
+ * way on this one is skipped, and told to `dropped`. */
+void attach_refresh(struct attach *a);
 
 /* Says what was consumed, and goodbye when it is still up. Waits up to a second for the socket. */
 void attach_detach(struct attach *a);

@@ -30,6 +30,15 @@ void attach_send_signals(struct attach *a)
 	a->n_signals = 0;
 }
 
+void attach_send_size(struct attach *a)
+{
+	if (a->rows > 0 && !a->o->read_only)
+		attach_put(a, &(struct frame){ .type = FRAME_RESIZE,
+					       .stream = FRAME_NO_STREAM,
+					       .rows = a->rows,
+					       .cols = a->cols });
+}
+
 void attach_send_input(struct attach *a)
 {
 	struct attach_input *in = &a->input;
@@ -92,19 +101,26 @@ static void gone(struct attach *a, enum frame_stream stream, uint64_t n)
 		a->o->dropped(a->o->data, stream, n);
 }
 
+static int on_first_start(struct attach *a, const struct frame *f)
+{
+	struct output *o = &a->outputs[f->stream];
+
+	o->started = true;
+	o->next = o->consumed = o->acked = f->offset;
+	/* in place of what came before there is the screen */
+	if (f->dropped > 0 && a->o->dropped && !a->refresh)
+		a->o->dropped(a->o->data, f->stream, f->dropped);
+	return 0;
+}
+
 static int on_start(struct attach *a, const struct frame *f)
 {
 	struct output *o = &a->outputs[f->stream];
 
 	if (f->stream == FRAME_STDIN)
 		return a->o->read_only ? 0 : attach_input_start(&a->input, f->offset);
-	if (!o->started) {
-		o->started = true;
-		o->next = o->consumed = o->acked = f->offset;
-		if (f->dropped > 0 && a->o->dropped)
-			a->o->dropped(a->o->data, f->stream, f->dropped);
-		return 0;
-	}
+	if (!o->started)
+		return on_first_start(a, f);
 	o->skip = f->offset < o->next ? o->next - f->offset : 0;
 	if (f->offset > o->next)
 		gone(a, f->stream, f->offset - o->next);
@@ -119,6 +135,7 @@ static int on_output(struct attach *a, const struct frame *f)
 
 	if (!o->started)
 		return -EPROTO;
+	a->refresh = false; /* the screen is complete */
 	o->skip -= known;
 	if (known == f->size)
 		return 0;

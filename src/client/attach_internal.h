@@ -32,6 +32,8 @@ struct attach {
 	size_t out_sent;
 	int signals[SIGNALS_MAX];
 	unsigned n_signals;
+	uint16_t rows, cols; /* 0: nothing to tell */
+	bool refresh;        /* the next connection is to begin with the screen */
 	bool exited;
 	struct frame exit;
 	int ended;
@@ -46,6 +48,7 @@ bool attach_put(struct attach *a, const struct frame *f);
  * input. */
 void attach_send_acks(struct attach *a, bool all);
 void attach_send_signals(struct attach *a);
+void attach_send_size(struct attach *a);
 void attach_send_input(struct attach *a);
 
 /* Sends what was put, as far as the socket takes it. */
