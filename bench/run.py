@@ -116,14 +116,17 @@ class Daemon:
         with contextlib.suppress(OSError):
             return bool(self.status())
 
-    def request(self, method, path):
+    def request(self, method, path, body=None):
         with contextlib.closing(Connection(self.socket)) as connection:
-            connection.request(method, path)
+            connection.request(method, path, None if body is None else json.dumps(body))
             answer = connection.getresponse()
             text = answer.read()
-        if answer.status != 200:
+        if answer.status not in (200, 201):
             raise OSError(f"{method} {path}: {answer.status} {text!r}")
         return json.loads(text)
+
+    def post(self, path, body):
+        return self.request("POST", path, body)
 
     def status(self):
         return self.request("GET", "/v1/daemon")
@@ -313,6 +316,51 @@ def memory(rounds):
     yield from (idle, line, kernel, recovery, recovery_ms)
 
 
+# --- rest --------------------------------------------------------------------------------------
+
+IDLE_SECONDS = 5
+IDLE_SESSIONS = 500
+IDLE = {
+    "exit, match, idle, port": (
+        "pipe",
+        [{"exit": True}, {"match": "x"}, {"idle": "1h"}, {"port": 1}],
+    ),
+    "http": ("pipe", [{"http": "http://localhost:1/"}]),
+    "input": ("pty", [{"exit": True}, {"input": True}]),
+}
+
+
+def processor_seconds(status):
+    """What keeper and engine have used."""
+    paths = [f"/proc/{status[name]}/schedstat" for name in ("keeperPid", "enginePid")]
+    return sum(int(pathlib.Path(path).read_text().split()[0]) for path in paths) / 1e9
+
+
+def idle_share(kind, until):
+    """The part of a processor, in percent, that keeper and engine use while each of the sessions is
+    waited for and nothing happens."""
+    with Daemon() as daemon, contextlib.ExitStack() as stack:
+        for _ in range(IDLE_SESSIONS):
+            body = {"command": ["/bin/sleep", "86400"], "kind": kind}
+            session = daemon.post("/v1/sessions", body)["id"]
+            connection = stack.enter_context(contextlib.closing(Connection(daemon.socket)))
+            wait = json.dumps({"until": until, "timeout": "1h"})
+            connection.request("POST", f"/v1/sessions/{session}/wait", wait)
+        time.sleep(2)  # the first looks come sooner than the later ones
+        status = daemon.status()
+        before, start = processor_seconds(status), time.monotonic()
+        time.sleep(IDLE_SECONDS)
+        return 100 * (processor_seconds(status) - before) / (time.monotonic() - start)
+
+
+def idle(rounds):
+    for name, (kind, until) in IDLE.items():
+        figure = Figure(f"{IDLE_SESSIONS} wait for {name}", 1, at_least=False, unit=" %")
+        for _ in range(min(rounds, 3)):
+            figure.add(idle_share(kind, until))
+        yield figure
+
+
 # --- all of it ---------------------------------------------------------------------------------
 
 PARTS = {
@@ -322,6 +370,7 @@ PARTS = {
     "shell": shell,
     "listing": listing,
     "memory": memory,
+    "idle": idle,
 }
 WIDTHS = (56, 28, 12, 0)
 

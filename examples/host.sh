@@ -18,8 +18,8 @@ api() { # PATH [CURL OPTION...]: fails when the answer is an error, which it sho
 	printf '%s\n' "$answer"
 }
 
-field() { # NAME: a string in the JSON on stdin, without the newline at its end
-	sed -n "s/.*\"$1\":\"\([^\"]*\)\".*/\1/p" | sed 's/\\n$//'
+field() { # NAME: a string in the JSON on stdin, without a newline at its end
+	sed -n 's/.*"'"$1"'":"\(\([^"\\]\|\\.\)*\)".*/\1/p' | sed 's/\\n$//; s/\\"/"/g'
 }
 
 # Start a server. The answer comes when it listens. The key makes it safe to repeat the request.

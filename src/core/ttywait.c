@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "core/ttywait.h"
 #include "base/fd.h"
+#include "core/cgroup.h"
 #include "core/proc.h"
 #include <dirent.h>
 #include <errno.h>
@@ -13,6 +14,7 @@
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/uio.h>
+#include <unistd.h>
 
 #define THREADS_MAX 64U
 #define FDS_MAX     1024U
@@ -22,6 +24,7 @@ struct look {
 	pid_t foreground;
 	uint64_t tty;
 	enum tty_wait found;
+	bool leader_seen;
 };
 
 /* One thread's system call, while it sleeps in it. */
@@ -186,7 +189,8 @@ static int look_at(pid_t pid, void *userdata)
 	struct proc_stat st;
 	enum tty_wait one;
 
-	if (proc_stat_read(pid, &st) < 0 || st.pgid != l->foreground || proc_stat_dead(&st))
+	l->leader_seen |= pid == l->foreground;
+	if (getpgid(pid) != l->foreground || proc_stat_read(pid, &st) < 0 || proc_stat_dead(&st))
 		return 0;
 	one = look_at_process(l, pid);
 	if (one != TTY_WAIT_NO)
@@ -194,12 +198,15 @@ static int look_at(pid_t pid, void *userdata)
 	return one == TTY_WAIT_YES;
 }
 
-enum tty_wait tty_wait_look(pid_t foreground, uint64_t tty)
+enum tty_wait tty_wait_look(pid_t foreground, uint64_t tty, int cgroup_dir, uint32_t leaf)
 {
 	struct look l = { .foreground = foreground, .tty = tty };
 
 	if (foreground <= 0)
 		return TTY_WAIT_UNKNOWN;
+	if (leaf != 0 && cgroup_leaf_each_pid(cgroup_dir, leaf, look_at, &l) >= 0 && l.leader_seen)
+		return l.found;
+	l.found = TTY_WAIT_NO;
 	proc_each(look_at, &l);
 	return l.found;
 }

@@ -15,5 +15,7 @@ enum tty_wait {
 	TTY_WAIT_UNKNOWN, /* the kernel does not say, or not to this caller */
 };
 
-/* `tty`: the slave's device number, st_rdev. */
-enum tty_wait tty_wait_look(pid_t foreground, uint64_t tty);
+/* `tty`: the slave's device number, st_rdev. `leaf` of `cgroup_dir` (cgroup.h; 0 for none) is where
+ * the group's processes are; without it, or when the group's leader is elsewhere, all processes are
+ * gone through to find them. */
+enum tty_wait tty_wait_look(pid_t foreground, uint64_t tty, int cgroup_dir, uint32_t leaf);

@@ -8,6 +8,7 @@
 #include "core/control.h"
 #include "core/feed.h"
 #include "core/link.h"
+#include "engine/pace.h"
 #include "engine/settings.h"
 #include <uv.h>
 
@@ -66,6 +67,10 @@ struct engine {
 	struct http_server *http;
 	uv_timer_t housekeeping, leaving;
 	struct listeners *listeners; /* listeners.c; made when first needed */
+	struct {
+		struct pace pace;
+		unsigned n_waits; /* for `input` */
+	} typing;
 	uv_signal_t sigterm;
 	enum quit_mode quitting;
 	struct settings settings;

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "engine/members.h"
+#include "engine/pace.h"
 #include <arpa/inet.h>
 #include <dirent.h>
 #include <errno.h>
@@ -14,7 +15,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#define LOOK_MS      50U   /* between two looks at the sockets */
+#define LOOK_MIN_MS  50U /* between two looks at the sockets */
+#define LOOK_MAX_MS  1000U
 #define ASK_AGAIN_MS 1000U /* between two looks at whose an unchanged socket is */
 #define SOCKETS_MAX  4096U
 
@@ -32,6 +34,7 @@ struct listeners {
 	struct socket_list now;
 	uint64_t hash;     /* of the list that was looked at last */
 	uint64_t asked_at; /* monotonic ms */
+	struct pace pace;
 };
 
 /* --- the sockets
@@ -193,18 +196,10 @@ static bool port_is_open(const struct listeners *ls, const struct port_watch *w)
 /* --- watching
  * ------------------------------------------------------------------------------------------ */
 
-static void on_timer(uv_timer_t *timer)
+static void check_watches(struct listeners *ls)
 {
-	struct listeners *ls = timer->data;
-	uint64_t hash = look(ls), now = clock_monotonic_ms();
-	struct port_watch *todo;
+	struct port_watch *todo = ls->watches;
 
-	/* The same sockets as before are in the same hands, most of the time. */
-	if (hash == ls->hash && now - ls->asked_at < ASK_AGAIN_MS)
-		return;
-	ls->hash = hash;
-	ls->asked_at = now;
-	todo = ls->watches;
 	ls->watches = NULL;
 	if (todo)
 		todo->back = &todo;
@@ -223,8 +218,25 @@ static void on_timer(uv_timer_t *timer)
 			w->next->back = &w->next;
 		ls->watches = w;
 	}
-	if (!ls->watches)
-		uv_timer_stop(timer);
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+	struct listeners *ls = timer->data;
+	uint64_t hash, now = clock_monotonic_ms();
+
+	pace_begin(&ls->pace);
+	hash = look(ls);
+	/* The same sockets as before are in the same hands, most of the time. */
+	if (hash != ls->hash || now - ls->asked_at >= ASK_AGAIN_MS) {
+		ls->hash = hash;
+		ls->asked_at = now;
+		check_watches(ls);
+	}
+	pace_end(&ls->pace);
+	if (ls->watches)
+		uv_timer_start(timer, on_timer, pace_pause(&ls->pace, 1, LOOK_MIN_MS, LOOK_MAX_MS),
+			       0);
 }
 
 void port_watch_start(struct engine *e, struct port_watch *w)
@@ -242,8 +254,9 @@ void port_watch_start(struct engine *e, struct port_watch *w)
 		w->next->back = &w->next;
 	e->listeners->watches = w;
 	e->listeners->asked_at = 0;
-	if (!uv_is_active((uv_handle_t *)&e->listeners->timer))
-		uv_timer_start(&e->listeners->timer, on_timer, 0, LOOK_MS);
+	if (!uv_is_active((uv_handle_t *)&e->listeners->timer) ||
+	    uv_timer_get_due_in(&e->listeners->timer) > LOOK_MIN_MS)
+		uv_timer_start(&e->listeners->timer, on_timer, 0, 0);
 }
 
 void port_watch_stop(struct port_watch *w)

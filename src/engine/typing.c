@@ -26,7 +26,9 @@ enum tty_wait typing_look(struct session *s)
 		return TTY_WAIT_UNKNOWN;
 	device = slave_device(master);
 	foreground = pty_foreground(master);
-	found = device ? tty_wait_look(foreground, device) : TTY_WAIT_UNKNOWN;
+	found = device ? tty_wait_look(foreground, device, s->engine->daemon_fds[DAEMON_FD_CGROUP],
+				       (uint32_t)word_load(&s->words->cgroup))
+		       : TTY_WAIT_UNKNOWN;
 	if (found != TTY_WAIT_UNKNOWN || foreground <= 0)
 		return found;
 	if (s->typing_at != 0 && now - s->typing_at < ANSWER_MS)

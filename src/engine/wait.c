@@ -5,7 +5,8 @@
 #include "engine/wait_private.h"
 #include <string.h>
 
-#define LOOK_MAX_MS    1000U  /* between two looks whether a terminal waits for input */
+#define LOOK_MAX_MS    1000U  /* between two looks whether a terminal waits for input, */
+#define LOOK_RARE_MS   30000U /* and when there are very many of them */
 #define LINE_MAX_BYTES 65536U /* a longer line is searched in pieces of this size */
 
 /* --- what has come true
@@ -83,7 +84,14 @@ static bool waits_for_input(const struct condition *c, struct wait_result *ret)
 {
 	struct session *s = c->wait->session;
 
-	if (session_ended(s) || typing_quiet(s) < TYPING_QUIET_MS || typing_look(s) != TTY_WAIT_YES)
+	enum tty_wait found;
+
+	if (session_ended(s) || typing_quiet(s) < TYPING_QUIET_MS)
+		return false;
+	pace_begin(&s->engine->typing.pace);
+	found = typing_look(s);
+	pace_end(&s->engine->typing.pace);
+	if (found != TTY_WAIT_YES)
 		return false;
 	ret->echo = typing_echo(s);
 	return true;
@@ -93,6 +101,7 @@ static bool waits_for_input(const struct condition *c, struct wait_result *ret)
 static uint64_t next_look(struct condition *c)
 {
 	uint64_t quiet = typing_quiet(c->wait->session);
+	const struct engine *e = c->wait->session->engine;
 
 	if (quiet < TYPING_QUIET_MS) {
 		c->pause_ms = TYPING_QUIET_MS / 2;
@@ -100,7 +109,7 @@ static uint64_t next_look(struct condition *c)
 	}
 	c->pause_ms =
 		MIN(MAX(c->pause_ms, (uint64_t)TYPING_QUIET_MS / 2) * 2, (uint64_t)LOOK_MAX_MS);
-	return c->pause_ms;
+	return pace_pause(&e->typing.pace, e->typing.n_waits, c->pause_ms, LOOK_RARE_MS);
 }
 
 static bool check(struct condition *c, struct wait_result *ret)
@@ -192,12 +201,12 @@ static void on_timer(uv_timer_t *timer)
 {
 	struct wait *w = container_of(timer, struct wait, timer);
 
-	if (!w->has_result && !find_result(w) && w->deadline != 0 &&
-	    clock_monotonic_ms() >= w->deadline) {
+	if (w->has_result || find_result(w))
+		finish(w, w->result.type);
+	else if (w->deadline != 0 && clock_monotonic_ms() >= w->deadline)
 		finish(w, WAIT_TIMEOUT);
-		return;
-	}
-	evaluate(w);
+	else
+		plan(w);
 }
 
 /* The timer is for whatever comes first: the time-out, or a silence that may last long enough. */
@@ -229,12 +238,19 @@ static void on_changed(struct listener *l)
 static void on_output(struct listener *l, unsigned stream)
 {
 	struct wait *w = container_of(l, struct wait, listener);
-	bool concerned = word_load(&w->session->words->streams[stream].ended) != 0;
+	bool concerned = word_load(&w->session->words->streams[stream].ended) != 0, look = false;
 
-	for (unsigned i = 0; i < w->n && !concerned; i++)
-		concerned = w->conditions[i].type == WAIT_MATCH && w->conditions[i].want[stream];
+	for (unsigned i = 0; i < w->n; i++) {
+		const struct condition *c = &w->conditions[i];
+
+		concerned |= c->type == WAIT_MATCH && c->want[stream];
+		/* A prompt, perhaps: the next look may be far away. */
+		look |= c->type == WAIT_INPUT && c->pause_ms > TYPING_QUIET_MS;
+	}
 	if (concerned)
 		on_changed(l);
+	else if (look)
+		plan(w);
 }
 
 static void on_gone(struct listener *l)
@@ -274,6 +290,9 @@ static int start(struct wait *w, struct error *err)
 			c->port.session = w->session;
 			c->port.listening = on_listening;
 			port_watch_start(w->session->engine, &c->port);
+		} else if (c->type == WAIT_INPUT) {
+			c->counted = &w->session->engine->typing.n_waits;
+			++*c->counted;
 		} else if (c->type == WAIT_HTTP) {
 			r = probe_new(&c->probe, w->session->engine, c->url, on_answered, c, err);
 		}

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* wait.h - waiting until one of several things has come true of a session.
  *
- * Driven by events; nothing is polled but listening sockets (listeners.h), and that only while
- * somebody waits for one. */
+ * Driven by events, but for what nothing tells of: listening sockets (listeners.h) and whether a
+ * terminal is being read from (typing.h). These are looked at while somebody waits for them, at a
+ * pace that keeps looking below one percent of a processor. */
 #pragma once
 #include "engine/session.h"
 

@@ -196,6 +196,8 @@ void wait_conditions_done(struct wait *w)
 		pattern_free(c->pattern);
 		port_watch_stop(&c->port);
 		probe_free(c->probe);
+		if (c->counted)
+			--*c->counted;
 		free(c->url);
 	}
 }

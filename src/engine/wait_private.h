@@ -23,6 +23,7 @@ struct condition {
 	uint64_t idle_ms;
 	/* input */
 	uint64_t pause_ms; /* until the next look; grows while nothing is written */
+	unsigned *counted; /* the engine's number of these; NULL before the wait has begun */
 };
 
 struct wait {

@@ -163,7 +163,9 @@ static void look_at_terminal(struct keeper *k, const struct link_message *m)
 {
 	struct link_message answer = { .type = LINK_LOOKED, .slot = m->slot };
 
-	answer.arg = tty_wait_look((pid_t)(m->arg & 0xffffffff), m->arg >> 32);
+	answer.arg = tty_wait_look((pid_t)(m->arg & 0xffffffff), m->arg >> 32,
+				   k->daemon_fds[DAEMON_FD_CGROUP],
+				   (uint32_t)word_load(&keeper_slot(k, m->slot)->cgroup));
 	engine_send(k, &answer, NULL);
 }
 
