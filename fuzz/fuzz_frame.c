@@ -6,8 +6,8 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* A digest of all that a decoder gave. Pieces of OUTPUT and INPUT are joined: only their bytes and
- * the offset of each byte count. */
+/* A digest of all that a decoder gave. Pieces of OUTPUT, SCREEN and INPUT are joined: only their
+ * bytes and the offset of each byte count. */
 struct digest {
 	uint64_t hash;
 	bool failed;
@@ -20,7 +20,7 @@ static void add(struct digest *d, uint64_t value)
 
 static void add_frame(struct digest *d, const struct frame *f)
 {
-	bool data = f->type == FRAME_OUTPUT || f->type == FRAME_INPUT;
+	bool data = f->type == FRAME_OUTPUT || f->type == FRAME_SCREEN || f->type == FRAME_INPUT;
 
 	for (uint32_t i = 0; i < f->size; i++) {
 		add(d, f->data[i]);

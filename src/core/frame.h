@@ -27,6 +27,8 @@ enum frame_type {
 	FRAME_ENDED,    /* reason */
 	FRAME_ACCEPTED, /* offset: input taken up to here */
 	FRAME_ERROR,    /* status, text; then the server closes */
+	FRAME_SCREEN,   /* data: draws a terminal's screen as it was where OUTPUT goes on; not
+			   counted in offsets */
 	/* client */
 	FRAME_INPUT = 16, /* offset, data */
 	FRAME_RESIZE,     /* rows, cols */
@@ -65,12 +67,12 @@ enum frame_side {
 	FRAME_FROM_CLIENT,
 };
 
-/* A frame, or a piece of one: OUTPUT and INPUT come in pieces, as their bytes arrive. Which members
- * count is said at the type. */
+/* A frame, or a piece of one: OUTPUT, SCREEN and INPUT come in pieces, as their bytes arrive. Which
+ * members count is said at the type. */
 struct frame {
 	enum frame_type type;
 	enum frame_stream stream;
-	const uint8_t *data; /* OUTPUT, INPUT: bytes; HELLO, ERROR: text, without a NUL */
+	const uint8_t *data; /* OUTPUT, SCREEN, INPUT: bytes; HELLO, ERROR: text, without a NUL */
 	uint32_t size;       /* of `data` */
 	uint64_t offset;     /* INPUT: of data[0], also in later pieces */
 	uint64_t dropped;

@@ -166,7 +166,8 @@ static void what_is_not_a_frame_is_refused_for_good(void **state)
 		enum frame_side from;
 		uint8_t wire[FRAME_HEADER];
 	} bad[] = {
-		{ "unknown type", FRAME_FROM_SERVER, { 8, 0 } },
+		{ "unknown type", FRAME_FROM_SERVER, { 9, 0 } },
+		{ "a screen of no terminal", FRAME_FROM_SERVER, { FRAME_SCREEN, 1, 0, 0, 1 } },
 		{ "unknown type", FRAME_FROM_CLIENT, { 22, 0 } },
 		{ "unknown stream", FRAME_FROM_SERVER, { FRAME_OUTPUT, 5, 0, 0, 1 } },
 		{ "output on stdin", FRAME_FROM_SERVER, { FRAME_OUTPUT, 4, 0, 0, 1 } },
