@@ -120,6 +120,7 @@ static int send_request(struct attach *a, struct error *e)
 		return error_set_errno(e, ERROR_TOO_LARGE, r, "attach to %s", a->o->session);
 	rq.target = buffer_text(&target);
 	r = http_client_send(a->http, &rq, e);
+	a->restores = a->refresh;
 	if (r == 0)
 		a->state = ATTACH_HANDSHAKE;
 	return r;
@@ -349,6 +350,11 @@ void attach_resize(struct attach *a, uint16_t rows, uint16_t cols)
 	a->cols = cols;
 	if (a->state == ATTACH_UP)
 		attach_send_size(a);
+}
+
+bool attach_restores(const struct attach *a)
+{
+	return a->restores;
 }
 
 void attach_refresh(struct attach *a)

@@ -107,5 +107,8 @@ void attach_resize(struct attach *a, uint16_t rows, uint16_t cols);
  * way on this one is skipped, and told to `dropped`. */
 void attach_refresh(struct attach *a);
 
+/* Whether the daemon follows a gap in this connection's output by the screen. */
+bool attach_restores(const struct attach *a);
+
 /* Says what was consumed, and goodbye when it is still up. Waits up to a second for the socket. */
 void attach_detach(struct attach *a);

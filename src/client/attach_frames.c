@@ -143,6 +143,11 @@ static int on_output(struct attach *a, const struct frame *f)
 	return a->o->output(a->o->data, f->stream, f->data + known, f->size - known);
 }
 
+static int on_screen(struct attach *a, const struct frame *f)
+{
+	return a->o->screen ? a->o->screen(a->o->data, f->data, f->size) : 0;
+}
+
 static int on_dropped(struct attach *a, const struct frame *f)
 {
 	struct output *o = &a->outputs[f->stream];
@@ -184,7 +189,7 @@ static int on_accepted(struct attach *a, const struct frame *f)
 static int (*const handlers[N_FRAME_TYPES])(struct attach *a, const struct frame *f) = {
 	[FRAME_HELLO] = on_hello,       [FRAME_START] = on_start,     [FRAME_OUTPUT] = on_output,
 	[FRAME_DROPPED] = on_dropped,   [FRAME_EXIT] = on_exit_frame, [FRAME_ENDED] = on_ended,
-	[FRAME_ACCEPTED] = on_accepted,
+	[FRAME_ACCEPTED] = on_accepted, [FRAME_SCREEN] = on_screen,
 };
 
 int attach_decode(struct attach *a, const uint8_t *data, size_t size, struct error *e)

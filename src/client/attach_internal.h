@@ -33,6 +33,7 @@ struct attach {
 	int signals[SIGNALS_MAX];
 	unsigned n_signals;
 	uint16_t rows, cols; /* 0: nothing to tell */
+	bool restores;       /* this connection was asked for with the screen */
 	bool refresh;        /* the next connection is to begin with the screen */
 	bool exited;
 	struct frame exit;

@@ -2,8 +2,13 @@
 /* lease.c - who controls a session, and how long a lost client keeps its place. */
 #include "base/clock.h"
 #include "base/random.h"
+#include "core/proc.h"
 #include "engine/attachment.h"
 #include "engine/owner.h"
+#include <stdio.h>
+#include <sys/sysmacros.h>
+
+#define SLAVE_MAJOR 136 /* of Unix98 pseudo-terminals, devices.txt */
 
 static bool same_token(const struct control_slot *w, const uint64_t token[2])
 {
@@ -47,6 +52,21 @@ static int check_streams(const struct session *s, const struct attach_options *o
 	return 0;
 }
 
+/* Names the holder, and its terminal when it has one. */
+static int refuse(const struct session *s, struct error *err)
+{
+	pid_t pid = (pid_t)word_load(&s->words->attach_pid);
+	struct proc_stat holder;
+	char where[32] = "";
+
+	if (proc_stat_read(pid, &holder) >= 0 && major((unsigned)holder.tty) == SLAVE_MAJOR)
+		snprintf(where, sizeof(where), " on /dev/pts/%u", minor((unsigned)holder.tty));
+	return error_set(err, ERROR_ALREADY_ATTACHED,
+			 "%s is attached by PID %d%s; use --steal to take it over or "
+			 "--read-only to watch",
+			 s->id, (int)pid, where);
+}
+
 int attachment_prepare(struct session *s, struct attach_options *o, struct error *err)
 {
 	int r = check_streams(s, o, err);
@@ -60,10 +80,7 @@ int attachment_prepare(struct session *s, struct attach_options *o, struct error
 	if (o->read_only)
 		return 0;
 	if (is_held(s) && !o->steal && !(o->has_token && same_token(s->words, o->token)))
-		return error_set(err, ERROR_ALREADY_ATTACHED,
-				 "%s is attached by PID %d; use --steal to take it over or "
-				 "--read-only to watch",
-				 s->id, (int)word_load(&s->words->attach_pid));
+		return refuse(s, err);
 	if (!o->has_token)
 		random_bytes(o->token, sizeof(o->token));
 	attachment_register(s, o->token, o->mode, o->peer);
