@@ -6,12 +6,14 @@
  * happened as far as it can know, and counts what it lost. One thread: that of the host. */
 #pragma once
 #include "base/error.h"
+#include "core/entry.h"
 #include "observe/event.h"
 #include "observe/host.h"
 #include <sys/types.h>
 
 #define BACKEND_REASON_MAX 256U
 #define BACKEND_RINGS      2U
+#define BACKEND_PENDING    128U
 
 struct backend;
 struct backend_run;
@@ -41,6 +43,9 @@ struct backend_target {
 	bool resume; /* a predecessor observed it: what was kept is taken up again */
 	uint64_t after[BACKEND_RINGS]; /* resume: what lies before was delivered by the predecessor
 					*/
+	int listener;  /* of the filter that the leader installed, see prepare; 0: none. Borrowed */
+	void *pending; /* BACKEND_PENDING bytes that outlive the engine, aligned to 8, first all
+			* zero: what it was about to answer. NULL: nothing outlives this process */
 };
 
 /* Where an event came from, in what outlives the engine: `next` is the place behind it in `ring`.
@@ -77,11 +82,16 @@ struct backend {
 	const char *name;
 	unsigned categories; /* those it could ever serve: set of category_bit() */
 	bool on_request;     /* never chosen unless it is named */
+	bool durable;        /* resumed, it loses nothing, or counts what it lost */
 
 	/* Loads, attaches, makes it fire, sees the event; leaves nothing behind. Fills `ret` for
 	 * its categories. `cgroup_dir`: of the sessions; -1 for none. */
 	void (*probe)(enum reeve_scope scope, int cgroup_dir,
 		      struct backend_support ret[REEVE_CATEGORIES]);
+
+	/* What the leader has to do itself before its execve, for these categories. May be NULL:
+	 * nothing, any process can be observed from any time on. Else only a process that did. */
+	void (*prepare)(unsigned categories, struct entry *ret);
 
 	/* `run->host`, `target`, `sink` are filled in; `run->state` is the backend's. When it fails
 	 * nothing is left. */
@@ -95,6 +105,13 @@ struct backend {
 
 	/* Ends the run; delivers nothing. */
 	void (*stop)(struct backend_run *run);
+
+	/* Observes another set of categories from now on, without a gap in those that stay. NULL:
+	 * the run is to be stopped, and another started. */
+	int (*change)(struct backend_run *run, unsigned categories, enum backend_detail detail);
+
+	/* All runs of a predecessor that go on were started: forgets the others. */
+	void (*settled)(struct host *h, void *shared);
 
 	/* Ends what its runs shared: host_shared(). */
 	void (*close)(struct host *h, void *shared);
@@ -125,12 +142,16 @@ static inline bool run_wants(const struct backend_run *run, enum reeve_category 
 
 extern const struct backend backend_portable_lifecycle;
 extern const struct backend backend_ebpf;
+extern const struct backend backend_seccomp_user_notify;
 extern const struct backend backend_perf;
 extern const struct backend backend_proc_connector;
 extern const struct backend backend_subreaper_proc_poll;
 
 /* All that were built, best first: the ladder. NULL-terminated. */
 extern const struct backend *const backends[];
+
+/* Those of them without prepare: for a process that was started without. */
+extern const struct backend *const backends_unprepared[];
 
 /* NULL when there is none of that name. */
 const struct backend *backend_find(const char *name);

@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/eventfd.h>
 
 #define WATCHED_MAX 8192U
@@ -22,6 +23,7 @@ struct reeve_observer {
 	pthread_mutex_t lock; /* of the host and all below; taken before the channel's */
 	struct host *host;
 	struct choice choices[REEVE_CATEGORIES];
+	struct choice unprepared[REEVE_CATEGORIES]; /* for what was started without entry */
 	struct watched *watched;
 	unsigned n_watched;
 	int stop_fd; /* -1: there is no thread */
@@ -84,9 +86,21 @@ static int start_pump(struct reeve_observer *o)
 	return 0;
 }
 
-static int choose(struct reeve_observer *o, const struct reeve_observer_config *config)
+static int choose_from(const struct backend *const *ladder, unsigned set,
+		       struct choice ret[REEVE_CATEGORIES])
 {
 	struct prober *p;
+	int r = prober_new(&p, ladder, -1);
+
+	if (r < 0)
+		return r;
+	r = negotiate(p, REEVE_LAUNCHED_TREE, set, NULL, ret, NULL);
+	prober_free(p);
+	return r;
+}
+
+static int choose(struct reeve_observer *o, const struct reeve_observer_config *config)
+{
 	unsigned set = 0;
 	int r;
 
@@ -94,11 +108,12 @@ static int choose(struct reeve_observer *o, const struct reeve_observer_config *
 		if (reeve_observer_config_has(config, (enum reeve_category)c))
 			set |= category_bit((enum reeve_category)c);
 	}
-	r = prober_new(&p, backends, -1);
-	if (r < 0)
-		return r;
-	r = negotiate(p, REEVE_LAUNCHED_TREE, set, NULL, o->choices, NULL);
-	prober_free(p);
+	r = choose_from(backends, set, o->choices);
+	memcpy(o->unprepared, o->choices, sizeof(o->unprepared));
+	for (unsigned c = 0; r >= 0 && c < REEVE_CATEGORIES; c++) {
+		if (o->choices[c].backend && o->choices[c].backend->prepare)
+			return choose_from(backends_unprepared, set, o->unprepared);
+	}
 	return r;
 }
 
@@ -190,8 +205,8 @@ static int watch_locked(struct reeve_observer *o, const struct backend_target *t
 	w = calloc(1, sizeof(*w));
 	if (!w)
 		return error_set_errno(e, ERROR_INTERNAL, ENOMEM, "observer");
-	for (unsigned c = 0; c < REEVE_CATEGORIES; c++)
-		config.choices[c] = o->choices[c];
+	memcpy(config.choices, target->listener > 0 ? o->choices : o->unprepared,
+	       sizeof(config.choices));
 	r = observation_start(&w->observation, &config, e);
 	if (r < 0) {
 		free(w);
@@ -202,6 +217,13 @@ static int watch_locked(struct reeve_observer *o, const struct backend_target *t
 	o->watched = w;
 	o->n_watched++;
 	return 0;
+}
+
+void observer_prepare(struct reeve_observer *o, struct entry *ret)
+{
+	ret->n = 0;
+	if (o)
+		(void)choices_prepare(o->choices, ret, NULL); /* none was named: no two */
 }
 
 int observer_watch(struct reeve_observer *o, const struct backend_target *target, struct error *e)

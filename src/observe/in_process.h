@@ -8,8 +8,13 @@
 #include "observe/backend.h"
 #include "reeve/observer.h"
 
+/* What each process has to do before its execve so that all can be observed that is possible here:
+ * see core/entry.h. `ret->n` is 0 when there is nothing to do. */
+void observer_prepare(struct reeve_observer *o, struct entry *ret);
+
 /* Begins to observe a process and what descends from it; `target->session` is the caller's number
- * for it, free again after its NOTE_EXITED and observer_unwatch(). */
+ * for it, free again after its NOTE_EXITED and observer_unwatch(). A process that was prepared has
+ * its listener in `target->listener`; any other is observed as far as that is possible. */
 int observer_watch(struct reeve_observer *o, const struct backend_target *target, struct error *e);
 
 /* Emits; a number that is not watched is passed over. */

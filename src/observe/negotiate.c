@@ -148,6 +148,31 @@ int negotiate(struct prober *p, enum reeve_scope scope, unsigned categories,
 	return 0;
 }
 
+int choices_prepare(const struct choice choices[REEVE_CATEGORIES], struct entry *ret,
+		    struct error *e)
+{
+	const struct backend *b = NULL;
+	unsigned set = 0;
+
+	ret->n = 0;
+	for (unsigned c = 0; c < REEVE_CATEGORIES; c++) {
+		const struct backend *other = choices[c].backend;
+
+		if (!other || !other->prepare || choices[c].support == REEVE_UNAVAILABLE)
+			continue;
+		if (b && b != other)
+			return error_set(e, ERROR_INVALID_ARGUMENT,
+					 "backends %s and %s: both want a filter of system calls; "
+					 "name one of them for both",
+					 b->name, other->name);
+		b = other;
+		set |= category_bit((enum reeve_category)c);
+	}
+	if (b)
+		b->prepare(set, ret);
+	return 0;
+}
+
 struct reeve_capabilities *capabilities_of(const struct choice choices[REEVE_CATEGORIES])
 {
 	struct reeve_capabilities *c = capabilities_new();

@@ -30,5 +30,10 @@ int negotiate(struct prober *p, enum reeve_scope scope, unsigned categories,
 	      const char *const forced[REEVE_CATEGORIES], struct choice ret[REEVE_CATEGORIES],
 	      struct error *e);
 
+/* What a process has to do before its execve for these choices; `ret->n` is 0 when there is
+ * nothing. ERROR_INVALID_ARGUMENT when two backends want it: a process can have one filter. */
+int choices_prepare(const struct choice choices[REEVE_CATEGORIES], struct entry *ret,
+		    struct error *e);
+
 /* The choices as a matrix. NULL without memory. */
 struct reeve_capabilities *capabilities_of(const struct choice choices[REEVE_CATEGORIES]);

@@ -2,12 +2,20 @@
 /* The ladder: the backends of this build, best first. */
 #include "observe/backend.h"
 
-const struct backend *const backends[] = {
-	&backend_portable_lifecycle,
 #ifdef REEVE_EBPF
-	&backend_ebpf,
+#define EBPF &backend_ebpf,
+#else
+#define EBPF
 #endif
-	&backend_perf,
+
+const struct backend *const backends[] = {
+	&backend_portable_lifecycle, EBPF &backend_seccomp_user_notify, &backend_perf,
+	&backend_proc_connector,     &backend_subreaper_proc_poll,      NULL,
+};
+
+const struct backend *const backends_unprepared[] = {
+	&backend_portable_lifecycle,
+	EBPF &backend_perf,
 	&backend_proc_connector,
 	&backend_subreaper_proc_poll,
 	NULL,

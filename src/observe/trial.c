@@ -51,7 +51,7 @@ static void on_missed(void *userdata, enum reeve_category category _unused_, uin
 }
 
 /* Only what is safe after a fork of a process with threads. */
-static _Noreturn void be_tried(int gate)
+static _Noreturn void be_tried(const struct entry *entry, int gate)
 {
 	static char *const argv[] = { "/bin/sh", "-c", "exit 3", NULL };
 	static char *const envp[] = { NULL };
@@ -60,6 +60,7 @@ static _Noreturn void be_tried(int gate)
 	pid_t pid;
 	int fd;
 
+	entry_tell(entry, gate);
 	if (read(gate, &byte, 1) != 1)
 		_exit(1);
 	pid = fork();
@@ -76,13 +77,14 @@ static _Noreturn void be_tried(int gate)
 	_exit(TRIAL_EXIT_CODE);
 }
 
-/* A child at its gate; opening that takes a byte written to `*ret_gate`. */
-static int start_child(pid_t *ret_pid, int *ret_gate)
+/* A child at its gate; opening that takes a byte sent to `*ret_gate`. Its listener, if the entry
+ * makes one, is in `*ret_listener`; a negative errno when that failed. */
+static int start_child(const struct entry *entry, pid_t *ret_pid, int *ret_gate, int *ret_listener)
 {
 	int gate[2];
 	pid_t pid;
 
-	if (pipe2(gate, O_CLOEXEC) < 0)
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, gate) < 0)
 		return -errno;
 	pid = fork();
 	if (pid < 0) {
@@ -94,12 +96,28 @@ static int start_child(pid_t *ret_pid, int *ret_gate)
 	}
 	if (pid == 0) {
 		(void)close(gate[1]);
-		be_tried(gate[0]);
+		be_tried(entry, gate[0]);
 	}
 	fd_close(gate[0]);
+	*ret_listener = entry_hear(pid, gate[1]);
 	*ret_pid = pid;
 	*ret_gate = gate[1];
 	return 0;
+}
+
+/* What stands in the way of a filter. */
+static int refuse_entry(struct error *e, int r)
+{
+	if (r == -EBUSY)
+		return error_set(
+			e, ERROR_UNAVAILABLE,
+			"this process is under a listener of seccomp already, as inside an "
+			"observed session: only one is possible");
+	if (r == -EPERM)
+		return error_set(e, ERROR_UNAVAILABLE,
+				 "the listener of a child cannot be fetched (pidfd_getfd): a "
+				 "container's filter or a security module refuses it");
+	return error_set_errno(e, ERROR_UNAVAILABLE, r, "seccomp");
 }
 
 static void watch_until(const struct backend_run *run, const struct trial *t, uint64_t wanted)
@@ -143,28 +161,36 @@ int trial_run(struct trial *ret, const struct backend *b, enum reeve_scope scope
 			    .categories = categories },
 	};
 	_cleanup_(closep) int gate = -1;
-	int r;
+	struct entry entry = { 0 };
+	int r, listener;
 
 	memset(ret, 0, sizeof(*ret));
+	if (b->prepare)
+		b->prepare(categories, &entry);
 	r = host_new(&run.host, cgroup_dir, NULL);
 	if (r < 0)
 		return error_set_errno(e, ERROR_UNAVAILABLE, r, "epoll");
-	r = start_child(&state.pid, &gate);
+	r = start_child(&entry, &state.pid, &gate, &listener);
 	if (r < 0) {
 		host_free(run.host);
 		return error_set_errno(e, ERROR_UNAVAILABLE, r, "fork");
 	}
 	run.target.leader = state.pid;
-	r = b->start(&run, e);
+	run.target.listener = listener;
+	r = listener < 0 ? refuse_entry(e, listener) : b->start(&run, e);
 	if (r >= 0) {
-		(void)!write(gate, "", 1);
+		(void)send(gate, "", 1, MSG_NOSIGNAL);
 		watch_until(&run, ret, wanted);
 		if (b->stop)
 			b->stop(&run);
 	}
 	closep(&gate);
 	gate = -1;
+	if (entry.n > 0)
+		(void)kill(state.pid, SIGKILL); /* nobody lets its calls pass any more */
 	end_child(state.pid);
+	if (listener > 0)
+		fd_close(listener);
 	host_free(run.host);
 	return r < 0 ? r : 0;
 }

@@ -6,6 +6,7 @@
 #include "processes.h"
 #include <poll.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 
 #define EVENTS_MAX 65536U
 
@@ -18,6 +19,8 @@ struct observed {
 	struct backend_origin last[BACKEND_RINGS];
 	pid_t pid; /* of the process at the gate; reaped: 0 */
 	int gate, status;
+	struct entry entry; /* what the process does before it comes to the gate */
+	int listener;
 	pid_t only; /* events that do not concern this process are left alone; 0: all are kept */
 };
 
@@ -66,7 +69,7 @@ static inline void observed_fork(struct observed *o, void (*role)(void *), void 
 {
 	int gate[2];
 
-	assert_int_equal(pipe2(gate, O_CLOEXEC), 0);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, gate), 0);
 	o->pid = fork();
 	assert_true(o->pid >= 0);
 	if (o->pid == 0) {
@@ -74,6 +77,7 @@ static inline void observed_fork(struct observed *o, void (*role)(void *), void 
 
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		close(gate[1]);
+		entry_tell(&o->entry, gate[0]);
 		if (read(gate[0], &byte, 1) != 1)
 			_exit(99);
 		close(gate[0]);
@@ -82,6 +86,8 @@ static inline void observed_fork(struct observed *o, void (*role)(void *), void 
 	}
 	close(gate[0]);
 	o->gate = gate[1];
+	o->listener = entry_hear(o->pid, o->gate);
+	assert_true(o->listener >= 0);
 }
 
 static inline void observed_init(struct observed *o)
@@ -111,6 +117,8 @@ static inline void observed_start_with(struct observed *o, const struct backend 
 		config.choices[c].backend = wanted ? b : NULL;
 		config.choices[c].support = wanted ? REEVE_SUPPORTED : REEVE_UNAVAILABLE;
 	}
+	if (o->listener > 0)
+		config.target.listener = o->listener;
 	r = observation_start(&o->observation, &config, &e);
 	if (r < 0)
 		fail_msg("%s", e.message);
@@ -120,6 +128,8 @@ static inline void observed_start(struct observed *o, const struct backend *b, u
 				  void (*role)(void *), void *userdata)
 {
 	observed_init(o);
+	if (b->prepare)
+		b->prepare(categories, &o->entry);
 	observed_fork(o, role, userdata);
 	observed_start_with(
 		o, b,
@@ -163,6 +173,9 @@ static inline void observed_done(struct observed *o)
 {
 	o->observation = observation_stop(o->observation);
 	o->host = host_free(o->host);
+	if (o->listener > 0)
+		close(o->listener);
+	o->listener = 0;
 	for (size_t i = 0; i < o->n; i++)
 		reeve_event_free(o->events[i]);
 	free(o->events);

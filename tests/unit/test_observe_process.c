@@ -338,6 +338,13 @@ int main(void)
 		TEST(exit_codes_are_told, proc_connector),
 		TEST(each_of_many_short_ones_is_seen, proc_connector),
 		TEST(what_overflows_is_counted, proc_connector),
+		TEST(forks_programs_and_exits_are_seen, seccomp_user_notify),
+		TEST(secrets_in_arguments_are_not_told, seccomp_user_notify),
+		TEST(numbers_grow_by_one_and_by_what_was_missed, seccomp_user_notify),
+		TEST(one_that_forks_twice_is_not_lost, seccomp_user_notify),
+		TEST(what_is_not_of_the_tree_is_not_told, seccomp_user_notify),
+		TEST(each_of_many_short_ones_is_seen, seccomp_user_notify),
+		TEST(nothing_is_left_open, seccomp_user_notify),
 #ifdef REEVE_EBPF
 		TESTS(ebpf),
 		TEST(exit_codes_are_told, ebpf),

@@ -1,0 +1,340 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "observe/call_decode.h"
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "core/proc.h"
+#include "observe/call_socket.h"
+#include "observe/details.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#define PAGE      4096U
+#define CHUNK     256U
+#define ARGS_MAX  1024U
+#define KNOWN_MS  50U
+#define HOW_FLAGS 0
+#define HOW_MODE  1
+#define HOW_WORDS 2
+
+/* --- memory of the process ------------------------------------------------------------------- */
+
+ssize_t call_memory(int32_t tid, uint64_t address, void *to, size_t size)
+{
+	struct iovec local = { to, size }, remote = { (void *)(uintptr_t)address, size };
+	ssize_t n = process_vm_readv(tid, &local, 1, &remote, 1, 0);
+
+	return n < 0 ? -errno : n;
+}
+
+static bool read_all(int32_t tid, uint64_t address, void *to, size_t size)
+{
+	return address != 0 && call_memory(tid, address, to, size) == (ssize_t)size;
+}
+
+/* A string of up to `max` bytes, its NUL included. Returns its length, or -1 when it cannot be
+ * read; one that is longer is cut. */
+static ssize_t read_string(int32_t tid, uint64_t address, char *to, size_t max, bool *cut)
+{
+	size_t n = 0;
+
+	while (n < max) {
+		uint64_t at = address + n;
+		size_t want = MIN(max - n, n == 0 ? (size_t)CHUNK : (size_t)PAGE);
+		ssize_t got;
+		char *end;
+
+		want = MIN(want, (size_t)(PAGE - at % PAGE));
+		got = call_memory(tid, at, to + n, want);
+		if (got <= 0)
+			return -1;
+		end = memchr(to + n, 0, (size_t)got);
+		if (end)
+			return end - to;
+		n += (size_t)got;
+	}
+	*cut = true;
+	to[max - 1] = '\0';
+	return (ssize_t)max - 1;
+}
+
+/* --- paths ----------------------------------------------------------------------------------- */
+
+/* What /proc/TID/`name` leads to; its length, 0 when that cannot be read. */
+static size_t read_link(int32_t tid, const char *name, char *to, size_t max)
+{
+	char link[64];
+	ssize_t n;
+
+	(void)snprintf(link, sizeof(link), "/proc/%d/%s", tid, name);
+	n = readlink(link, to, max - 1);
+	if (n <= 0)
+		return 0;
+	to[n] = '\0';
+	return (size_t)n;
+}
+
+static size_t read_fd_link(int32_t tid, int fd, char *to, size_t max)
+{
+	char name[32];
+
+	(void)snprintf(name, sizeof(name), "fd/%d", fd);
+	return read_link(tid, name, to, max);
+}
+
+/* The directory that a relative path begins at. */
+static size_t read_base(const struct call *c, unsigned dir, char *to, size_t max)
+{
+	int fd = dir != 0 ? (int)c->args[dir - 1] : AT_FDCWD;
+
+	return fd == AT_FDCWD ? read_link(c->tid, "cwd", to, max)
+			      : read_fd_link(c->tid, fd, to, max);
+}
+
+/* Argument `path`, absolute where its directory is known. */
+static bool read_path(const struct call *c, unsigned dir, unsigned path, char to[CALL_PATH_MAX],
+		      struct reeve_event *e)
+{
+	char given[PATH_MAX];
+	bool cut = false;
+	ssize_t n = read_string(c->tid, c->args[path - 1], given, sizeof(given), &cut);
+	size_t base = 0;
+
+	if (n < 0)
+		return false;
+	if (cut)
+		e->fields |= REEVE_HAS_CUT;
+	e->fields |= REEVE_HAS_CLAIMED;
+	if (given[0] != '/')
+		base = read_base(c, dir, to, PATH_MAX);
+	if (base > 1 && n > 0)
+		to[base++] = '/';
+	memcpy(to + base, given, (size_t)n + 1);
+	return true;
+}
+
+/* What a symbolic link is to say is no path of its own. */
+static bool read_target(const struct call *c, unsigned path, char to[CALL_PATH_MAX])
+{
+	bool cut = false;
+
+	return read_string(c->tid, c->args[path - 1], to, PATH_MAX, &cut) >= 0;
+}
+
+static void decode_paths(const struct call *c, const struct call_rule *r, struct call_texts *t,
+			 struct reeve_event *e)
+{
+	bool has = false;
+
+	if (r->path != 0 && r->kind == REEVE_SYMLINKED)
+		has = read_target(c, r->path, t->path);
+	else if (r->path != 0)
+		has = read_path(c, r->dir, r->path, t->path, e);
+	else if (r->fd != 0)
+		has = read_fd_link(c->tid, (int)c->args[r->fd - 1], t->path, PATH_MAX) > 0;
+	if (has) {
+		e->path = t->path;
+		e->fields |= REEVE_HAS_PATH;
+	}
+	if (r->path2 != 0 && read_path(c, r->dir2, r->path2, t->path2, e)) {
+		e->path2 = t->path2;
+		e->fields |= REEVE_HAS_PATH2;
+	}
+}
+
+/* --- by form --------------------------------------------------------------------------------- */
+
+static void set_flags(struct reeve_event *e, uint64_t flags, uint64_t mode)
+{
+	e->flags = (uint32_t)flags;
+	e->fields |= REEVE_HAS_FLAGS;
+	if ((flags & O_CREAT) != 0 || (flags & O_TMPFILE) == O_TMPFILE) {
+		e->mode = (uint32_t)mode;
+		e->fields |= REEVE_HAS_MODE;
+	}
+}
+
+static void decode_open_how(const struct call *c, const struct call_rule *r, struct reeve_event *e)
+{
+	uint64_t how[HOW_WORDS];
+
+	if (read_all(c->tid, c->args[r->flags - 1], how, sizeof(how)))
+		set_flags(e, how[HOW_FLAGS], how[HOW_MODE]);
+}
+
+static uint64_t word_at(const struct call *c, const void *words, size_t i)
+{
+	return c->arch == ARCH_I386 ? ((const uint32_t *)words)[i] : ((const uint64_t *)words)[i];
+}
+
+/* The arguments one behind the other, as far as there is room. */
+static size_t read_argv(const struct call *c, uint64_t address, struct call_texts *t, bool *cut)
+{
+	size_t width = c->arch == ARCH_I386 ? 4 : 8, used = 0;
+	uint64_t words[32];
+
+	for (size_t i = 0; i < ARGS_MAX && used < sizeof(t->raw); i++) {
+		size_t place = i % ARRAY_SIZE(words);
+		ssize_t n;
+
+		if (place == 0 &&
+		    call_memory(c->tid, address + i * width, words, sizeof(words)) < (ssize_t)width)
+			return used;
+		if (word_at(c, words, place) == 0)
+			return used;
+		n = read_string(c->tid, word_at(c, words, place), t->raw + used,
+				sizeof(t->raw) - used, cut);
+		if (n < 0)
+			return used;
+		used += (size_t)n + 1;
+	}
+	*cut = true;
+	return used;
+}
+
+static void decode_exec(const struct call *c, const struct call_rule *r, struct call_texts *t,
+			struct reeve_event *e)
+{
+	char *path = t->path;
+	bool cut = false;
+	size_t n = read_argv(c, c->args[r->path], t, &cut);
+
+	e->argv_size = (uint32_t)details_redact(t->raw, n, t->argv, sizeof(t->argv));
+	e->argv = t->argv;
+	e->fields |= REEVE_HAS_ARGV | (cut ? REEVE_HAS_CUT : 0U);
+	if (read_link(c->tid, "cwd", t->cwd, sizeof(t->cwd)) > 0) {
+		e->cwd = t->cwd;
+		e->fields |= REEVE_HAS_CWD;
+	}
+	/* execveat() of a descriptor, with an empty path. */
+	if (r->dir != 0 && e->path && path[0] != '\0' && path[strlen(path) - 1] == '/')
+		path[strlen(path) - 1] = '\0';
+}
+
+static void decode_file(const struct call *c, const struct call_rule *r, struct reeve_event *e)
+{
+	switch ((enum call_form)r->form) {
+	case FORM_OPEN:
+		set_flags(e, c->args[r->flags - 1], c->args[r->mode - 1]);
+		break;
+	case FORM_OPEN_HOW:
+		decode_open_how(c, r, e);
+		break;
+	case FORM_CREAT:
+		set_flags(e, O_CREAT | O_WRONLY | O_TRUNC, c->args[r->mode - 1]);
+		break;
+	case FORM_UNLINKAT:
+		if ((c->args[r->flags - 1] & AT_REMOVEDIR) != 0)
+			e->kind = REEVE_RMDIR;
+		break;
+	default:
+		if (r->mode != 0) {
+			e->mode = (uint32_t)c->args[r->mode - 1];
+			e->fields |= REEVE_HAS_MODE;
+		}
+		break;
+	}
+	if (r->size != 0) {
+		e->size = c->args[r->size - 1];
+		if (r->form == FORM_SIZE_HALF)
+			e->size |= c->args[r->size] << 32;
+		e->fields |= REEVE_HAS_SIZE;
+	}
+	if (r->owner != 0) {
+		e->uid = (uint32_t)c->args[r->owner - 1];
+		e->gid = (uint32_t)c->args[r->owner];
+		e->fields |= REEVE_HAS_OWNER;
+	}
+}
+
+/* --- who ------------------------------------------------------------------------------------- */
+
+static int32_t process_of(int32_t tid)
+{
+	char path[64], text[1024], *at;
+	ssize_t n;
+	int fd;
+
+	/* Only the first thread of a process has its number as its process. */
+	if (syscall(SYS_tgkill, tid, tid, 0) == 0 || errno == EPERM)
+		return tid;
+	(void)snprintf(path, sizeof(path), "/proc/%d/status", tid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return tid;
+	n = read(fd, text, sizeof(text) - 1);
+	(void)close(fd);
+	text[MAX(n, (ssize_t)0)] = '\0';
+	at = strstr(text, "\nTgid:");
+	return at ? (int32_t)strtol(at + 6, NULL, 10) : tid;
+}
+
+static void read_comm(struct call_thread *k)
+{
+	char path[64];
+	ssize_t n;
+	int fd;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/comm", k->tid);
+	k->comm[0] = '\0';
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return;
+	n = read(fd, k->comm, sizeof(k->comm) - 1);
+	(void)close(fd);
+	k->comm[MAX(n, (ssize_t)0)] = '\0';
+	k->comm[strcspn(k->comm, "\n")] = '\0';
+}
+
+/* Adds pid and comm. `fresh`: its program is about to change. */
+static void whose(struct call_threads *threads, int32_t tid, bool fresh, struct call_texts *t,
+		  struct reeve_event *e)
+{
+	struct call_thread *k = &threads->known[(uint32_t)tid % CALL_KNOWN];
+	uint64_t now = clock_monotonic_ms();
+
+	if (fresh || k->tid != tid || now >= k->until) {
+		k->tid = tid;
+		k->pid = process_of(tid);
+		k->until = now + KNOWN_MS;
+		read_comm(k);
+	}
+	if (fresh)
+		k->until = 0; /* it has another name as soon as it goes on */
+	e->pid = k->pid;
+	if (k->comm[0] == '\0')
+		return;
+	memcpy(t->comm, k->comm, sizeof(t->comm));
+	e->comm = t->comm;
+	e->fields |= REEVE_HAS_COMM;
+}
+
+bool call_decode(const struct call *c, unsigned categories, struct call_threads *threads,
+		 struct call_texts *t, struct reeve_event *ret)
+{
+	const struct call_rule *r = call_rule(c->arch, c->nr);
+	struct call inner = *c;
+
+	if (r && r->form == FORM_SOCKETCALL)
+		r = call_socket_unfold(&inner);
+	if (!r || (categories & category_bit((enum reeve_category)r->category)) == 0)
+		return false;
+	event_init(ret, (enum reeve_category)r->category, (enum reeve_kind)r->kind, c->tid);
+	ret->tid = c->tid;
+	ret->fields |= REEVE_HAS_TID;
+	whose(threads, c->tid, r->category == REEVE_PROCESS, t, ret);
+	if (r->category == REEVE_NETWORK)
+		return call_socket_decode(&inner, r, t, ret);
+	decode_paths(c, r, t, ret);
+	if (r->form == FORM_EXEC)
+		decode_exec(c, r, t, ret);
+	else
+		decode_file(c, r, ret);
+	return true;
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* call_decode.h - an event from a system call that is about to be made: what its arguments point to
+ * is read from the memory of the process, so it is what that claims. */
+#pragma once
+#include "observe/calls.h"
+#include <limits.h>
+#include <sys/types.h>
+
+#define CALL_PATH_MAX (2U * PATH_MAX) /* a directory, and a path relative to it */
+
+/* Where the texts of one event are. */
+struct call_texts {
+	char path[CALL_PATH_MAX], path2[CALL_PATH_MAX];
+	char cwd[PATH_MAX];
+	char argv[EVENT_TEXT_MAX], raw[EVENT_TEXT_MAX];
+	char address[2][128];
+	char comm[16];
+};
+
+/* Of a few threads that made calls in the last moments: what /proc says of them. */
+#define CALL_KNOWN 256U
+
+struct call_threads {
+	struct call_thread {
+		int32_t tid, pid;
+		uint64_t until; /* monotonic ms */
+		char comm[16];
+	} known[CALL_KNOWN];
+};
+
+/* Fills `ret`, but for ppid. False when the call is none of interest: it sends to no address, or is
+ * of another category. The texts are in `t`. */
+bool call_decode(const struct call *c, unsigned categories, struct call_threads *threads,
+		 struct call_texts *t, struct reeve_event *ret);
+
+/* Up to `size` bytes of the memory of a process or thread; what ends at a page that is not there is
+ * shorter. Returns how many were read, -EFAULT for none, or another errno. */
+ssize_t call_memory(int32_t tid, uint64_t address, void *to, size_t size);

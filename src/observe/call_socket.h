@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* call_socket.h - the part of call_decode.h that concerns sockets. */
+#pragma once
+#include "observe/call_decode.h"
+#include <sys/socket.h>
+
+/* socketcall(2): `c` becomes the call it stands for, with the arguments of that. NULL when it is
+ * none of interest, or cannot be read. */
+const struct call_rule *call_socket_unfold(struct call *c);
+
+/* Adds family, protocol and addresses. False when the call has no address of its own. */
+bool call_socket_decode(const struct call *c, const struct call_rule *r, struct call_texts *t,
+			struct reeve_event *e);
+
+/* From what the kernel or a process has as an address; `path` (128 bytes) is for the name of a Unix
+ * socket. False for one of another family, or cut off. */
+bool call_address(const void *bytes, size_t size, char *path, struct reeve_address *ret);

@@ -1,0 +1,363 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The backend `seccomp-user-notify`: a filter of system calls (seccomp(2)) that the command
+ * installs before its execve holds each call of interest until we have looked at it. We never
+ * answer anything but "go on".
+ *
+ * What was received is written by the kernel into `pending`, which outlives us: a call that a dead
+ * predecessor had received is not announced again, and waits until it is answered. */
+#include "observe/seccomp_notify.h"
+#include "base/fd.h"
+#include "observe/call_decode.h"
+#include "observe/notify_probe.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/seccomp.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+
+#ifndef SECCOMP_IOCTL_NOTIF_SET_FLAGS
+#define SECCOMP_IOCTL_NOTIF_SET_FLAGS      SECCOMP_IOW(4, __u64)
+#define SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP (1UL << 0)
+#endif
+
+#define CALLS_A_TURN 64U
+#define WINDOW       128U /* calls after which the way of waking is chosen anew */
+#define CROWDED      32U  /* of these came while another was being answered */
+#define REMOTES      256U
+
+_Static_assert(sizeof(struct seccomp_notif) <= BACKEND_PENDING, "a notification does not fit");
+
+/* One listener. It is answered for as long as a process is under its filter. */
+struct listener {
+	struct listener *next; /* of those nobody wants to hear of */
+	struct watch watch;    /* a descriptor of our own */
+	struct host *host;
+	struct notifier *notifier;
+	struct backend_run *run; /* NULL: calls are just let pass */
+	struct seccomp_notif *pending, own;
+	unsigned answered, crowded;
+	bool sync; /* the caller is woken on this CPU: good for one, bad for many at once */
+	uint32_t remotes[REMOTES]; /* hashes of sockets with their remotes, seen lately */
+	struct backend_run forks;  /* tells of forks and exits; no backend: none does */
+};
+
+/* What the listeners of a host share. */
+struct notifier {
+	struct call_threads threads;
+	struct call_texts texts;
+	struct listener *drained;
+};
+
+/* --- events ---------------------------------------------------------------------------------- */
+
+/* Whether a socket has sent there lately. */
+static bool is_repeated(struct listener *l, const struct call *c, const struct reeve_event *e)
+{
+	uint32_t hash = 2166136261U,
+		 words[3] = { (uint32_t)e->pid, (uint32_t)c->args[0],
+			      (uint32_t)e->remote.family << 16 | e->remote.port };
+	const char *path = e->remote.path ? e->remote.path : "";
+
+	for (size_t i = 0; i < sizeof(words); i++)
+		hash = (hash ^ ((const uint8_t *)words)[i]) * 16777619U;
+	for (size_t i = 0; i < sizeof(e->remote.bytes); i++)
+		hash = (hash ^ e->remote.bytes[i]) * 16777619U;
+	for (size_t i = 0; path[i] != '\0'; i++)
+		hash = (hash ^ (uint8_t)path[i]) * 16777619U;
+	if (l->remotes[hash % REMOTES] == hash)
+		return true;
+	l->remotes[hash % REMOTES] = hash;
+	return false;
+}
+
+static void tell(struct listener *l, const struct seccomp_notif *n)
+{
+	struct backend_origin origin = { 0, n->id };
+	struct call c = { .nr = n->data.nr, .tid = (int32_t)n->pid };
+	struct reeve_event e;
+	uint64_t id = n->id;
+
+	if (!call_arch_of(n->data.arch, &c.arch))
+		return;
+	for (size_t i = 0; i < ARRAY_SIZE(c.args); i++)
+		c.args[i] = n->data.args[i];
+	if (!call_decode(&c, l->run->target.categories, &l->notifier->threads, &l->notifier->texts,
+			 &e))
+		return;
+	/* Whoever had that number when its memory was read may have been another. */
+	if (ioctl(l->watch.fd, SECCOMP_IOCTL_NOTIF_ID_VALID, &id) < 0)
+		return;
+	if (e.kind != REEVE_DATAGRAM || !is_repeated(l, &c, &e))
+		run_event(l->run, &e, &origin);
+}
+
+/* --- answering ------------------------------------------------------------------------------- */
+
+/* Tells of what stands in `pending`, and lets it go on. */
+static void answer(struct listener *l)
+{
+	struct seccomp_notif *n = l->pending;
+	struct seccomp_notif_resp go_on = { .id = n->id,
+					    .flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE };
+
+	if (l->run)
+		tell(l, n);
+	(void)ioctl(l->watch.fd, SECCOMP_IOCTL_NOTIF_SEND, &go_on);
+	__atomic_store_n(&n->id, 0, __ATOMIC_RELEASE);
+	memset(n, 0, sizeof(*n)); /* the kernel wants it so */
+}
+
+/* What a predecessor had received: it told of it if that is what it stored last. */
+static void answer_left(struct listener *l, const struct backend_target *target)
+{
+	struct backend_run *run = l->run;
+
+	if (l->pending->id == 0) {
+		memset(l->pending, 0, sizeof(*l->pending));
+		return;
+	}
+	if (target && target->resume && target->after[0] == l->pending->id)
+		l->run = NULL;
+	answer(l);
+	l->run = run;
+}
+
+static void wake_by_load(struct listener *l)
+{
+	bool sync = l->crowded < CROWDED;
+
+	if (sync != l->sync && ioctl(l->watch.fd, SECCOMP_IOCTL_NOTIF_SET_FLAGS,
+				     sync ? SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP : 0UL) == 0)
+		l->sync = sync;
+	l->answered = l->crowded = 0;
+}
+
+/* The events of the descriptor: receiving waits when there is nothing to receive. */
+static short look(const struct listener *l)
+{
+	struct pollfd p = { .fd = l->watch.fd, .events = POLLIN };
+
+	return poll(&p, 1, 0) > 0 ? p.revents : 0;
+}
+
+static void listener_free(struct listener *l)
+{
+	if (l->watch.fd >= 0) {
+		host_unwatch(l->host, &l->watch);
+		fd_close(l->watch.fd);
+	}
+	free(l);
+}
+
+/* No process is under the filter any more. */
+static void on_end(struct listener *l)
+{
+	struct listener **place = &l->notifier->drained;
+
+	host_unwatch(l->host, &l->watch);
+	l->watch.fd = fd_close(l->watch.fd);
+	if (l->run)
+		return;
+	while (*place && *place != l)
+		place = &(*place)->next;
+	if (*place)
+		*place = l->next;
+	listener_free(l);
+}
+
+static void on_calls(struct watch *w)
+{
+	struct listener *l = container_of(w, struct listener, watch);
+
+	for (unsigned i = 0; i < CALLS_A_TURN; i++) {
+		short events = look(l);
+
+		if ((events & POLLIN) == 0) {
+			if ((events & (POLLHUP | POLLERR)) != 0)
+				on_end(l);
+			return;
+		}
+		l->crowded += i > 0;
+		/* It may have been killed in the meantime. */
+		if (ioctl(w->fd, SECCOMP_IOCTL_NOTIF_RECV, l->pending) == 0)
+			answer(l);
+		if (++l->answered == WINDOW)
+			wake_by_load(l);
+	}
+}
+
+/* --- runs ------------------------------------------------------------------------------------ */
+
+static struct notifier *notifier_of(struct host *h)
+{
+	void **shared = host_shared(h, &backend_seccomp_user_notify);
+
+	if (!*shared)
+		*shared = calloc(1, sizeof(struct notifier));
+	return *shared;
+}
+
+static int listener_new(struct listener **ret, struct host *h, int fd, void *pending)
+{
+	struct listener *l = calloc(1, sizeof(*l));
+	int r;
+
+	if (!l)
+		return -ENOMEM;
+	l->host = h;
+	l->notifier = notifier_of(h);
+	l->pending = pending ? pending : &l->own;
+	l->watch = (struct watch){ fcntl(fd, F_DUPFD_CLOEXEC, 3), on_calls, false };
+	r = l->watch.fd < 0 ? -errno : 0;
+	if (r == 0 && !l->notifier)
+		r = -ENOMEM;
+	if (r == 0)
+		r = host_watch(h, &l->watch);
+	if (r < 0) {
+		fd_close(l->watch.fd);
+		free(l);
+		return r;
+	}
+	wake_by_load(l);
+	*ret = l;
+	return 0;
+}
+
+static void drain(struct listener *l)
+{
+	l->run = NULL;
+	l->next = l->notifier->drained;
+	l->notifier->drained = l;
+}
+
+int seccomp_notify_drain(struct host *h, int fd, void *pending)
+{
+	struct listener *l;
+	int r = listener_new(&l, h, fd, pending);
+
+	if (r < 0)
+		return r;
+	drain(l);
+	answer_left(l, NULL);
+	return 0;
+}
+
+static void on_fork_or_exit(void *userdata, struct reeve_event *e,
+			    const struct backend_origin *origin _unused_)
+{
+	struct listener *l = userdata;
+
+	if (e->kind != REEVE_EXECUTED)
+		run_event(l->run, e, NULL);
+}
+
+static void on_forks_missed(void *userdata, enum reeve_category category, uint64_t n)
+{
+	struct listener *l = userdata;
+
+	run_missed(l->run, category, n);
+}
+
+/* Forks and exits are told by another backend that needs no privilege. */
+static void start_forks(struct listener *l)
+{
+	static const struct backend *const tellers[] = { &backend_perf, &backend_proc_connector };
+
+	for (size_t i = 0; i < ARRAY_SIZE(tellers); i++) {
+		l->forks = (struct backend_run){
+			.backend = tellers[i],
+			.host = l->host,
+			.target = l->run->target,
+			.sink = { on_fork_or_exit, on_forks_missed, l },
+		};
+		l->forks.target.categories = category_bit(REEVE_PROCESS);
+		if (tellers[i]->start(&l->forks, NULL) >= 0)
+			return;
+	}
+	l->forks.backend = NULL;
+}
+
+static int start(struct backend_run *run, struct error *e)
+{
+	struct listener *l;
+	int r;
+
+	if (run->target.listener <= 0)
+		return error_set(e, ERROR_UNAVAILABLE,
+				 "seccomp-user-notify: only a command that was started to be "
+				 "observed so can be: name it when you start the command");
+	r = listener_new(&l, run->host, run->target.listener, run->target.pending);
+	if (r < 0)
+		return error_set_errno(e, ERROR_INTERNAL, r, "seccomp-user-notify");
+	run->state = l;
+	l->run = run;
+	if (run_wants(run, REEVE_PROCESS))
+		start_forks(l);
+	answer_left(l, &run->target);
+	return 0;
+}
+
+static void note(struct backend_run *run, const struct backend_note *n)
+{
+	struct listener *l = run->state;
+
+	if (l->forks.backend && l->forks.backend->note)
+		l->forks.backend->note(&l->forks, n);
+}
+
+static void flush(struct backend_run *run)
+{
+	struct listener *l = run->state;
+
+	if (l->watch.fd >= 0)
+		on_calls(&l->watch);
+	if (l->forks.backend && l->forks.backend->flush)
+		l->forks.backend->flush(&l->forks);
+}
+
+static void stop(struct backend_run *run)
+{
+	struct listener *l = run->state;
+
+	if (l->forks.backend && l->forks.backend->stop)
+		l->forks.backend->stop(&l->forks);
+	l->forks.backend = NULL;
+	run->state = NULL;
+	if (l->watch.fd < 0 || (look(l) & (POLLHUP | POLLERR)) != 0)
+		listener_free(l);
+	else
+		drain(l);
+}
+
+static void close_all(struct host *h _unused_, void *shared)
+{
+	struct notifier *n = shared;
+
+	while (n->drained) {
+		struct listener *l = n->drained;
+
+		n->drained = l->next;
+		listener_free(l);
+	}
+	free(n);
+}
+
+static void prepare(unsigned categories, struct entry *ret)
+{
+	calls_filter(categories, SECCOMP_RET_USER_NOTIF, ret);
+	ret->flags = ENTRY_LISTENER;
+}
+
+const struct backend backend_seccomp_user_notify = {
+	.name = "seccomp-user-notify",
+	.categories = 1U << REEVE_FILE | 1U << REEVE_NETWORK | 1U << REEVE_PROCESS,
+	.probe = notify_probe,
+	.prepare = prepare,
+	.start = start,
+	.note = note,
+	.flush = flush,
+	.stop = stop,
+	.close = close_all,
+};
