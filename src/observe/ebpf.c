@@ -5,6 +5,7 @@
  * every TICK_MS, and go to sleep again after a while without any. Everything that must outlive the
  * engine is in maps, whose descriptors are held: what was read is counted in the ring itself. */
 #include "observe/ebpf.h"
+#include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/fd.h"
 #include "core/tree.h"
@@ -59,7 +60,7 @@ static int64_t clock_offset(void)
 /* What the kernel dropped since it was last told. */
 static void tell_missed(struct ebpf *b, struct ebpf_run *run)
 {
-	struct session *s = &b->sessions[run->run->target.session];
+	struct session *s = &b->sessions[run->place];
 
 	for (unsigned c = 0; c < CATEGORIES; c++) {
 		uint64_t dropped = __atomic_load_n(&s->dropped[c], __ATOMIC_ACQUIRE);
@@ -424,6 +425,16 @@ static void stop(struct backend_run *run)
 	run->state = NULL;
 }
 
+static int change(struct backend_run *run, unsigned categories, enum backend_detail detail)
+{
+	return ebpf_run_change(run->state, categories, detail);
+}
+
+static void settled(struct host *h _unused_, void *shared)
+{
+	ebpf_run_settled(shared);
+}
+
 /* What is to be seen for a category to be supported, and what is said then. */
 static const struct {
 	uint64_t wanted;
@@ -470,9 +481,12 @@ const struct backend backend_ebpf = {
 	.name = "ebpf",
 	.categories = 1U << REEVE_FILE | 1U << REEVE_NETWORK | 1U << REEVE_PROCESS,
 	.probe = probe,
+	.durable = true,
 	.start = start,
 	.note = note,
 	.flush = flush,
 	.stop = stop,
+	.change = change,
+	.settled = settled,
 	.close = close_shared,
 };

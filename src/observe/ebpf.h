@@ -57,6 +57,9 @@ int ebpf_run_sweep(int program, enum sweep_what what);
 int ebpf_map_set(int map, const void *key, const void *value);
 int ebpf_map_delete(int map, const void *key);
 
+/* The key behind `key` (NULL: the first); -ENOENT at the end. */
+int ebpf_map_next(int map, const void *key, void *next);
+
 /* Whether the running process lacks what loading takes; says what would help. */
 int ebpf_refuse(struct error *e, int errnum, const char *step);
 

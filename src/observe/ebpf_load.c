@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <linux/bpf.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -53,6 +54,7 @@ struct library {
 	void (*close)(struct bpf_object *);
 	struct bpf_program *(*find_program)(const struct bpf_object *, const char *);
 	struct bpf_map *(*find_map)(const struct bpf_object *, const char *);
+	int (*set_max_entries)(struct bpf_map *, uint32_t);
 	int (*set_autoload)(struct bpf_program *, bool);
 	int (*program_fd)(const struct bpf_program *);
 	int (*map_fd)(const struct bpf_map *);
@@ -69,6 +71,7 @@ static const struct {
 	{ "bpf_object__close", offsetof(struct library, close) },
 	{ "bpf_object__find_program_by_name", offsetof(struct library, find_program) },
 	{ "bpf_object__find_map_by_name", offsetof(struct library, find_map) },
+	{ "bpf_map__set_max_entries", offsetof(struct library, set_max_entries) },
 	{ "bpf_program__set_autoload", offsetof(struct library, set_autoload) },
 	{ "bpf_program__fd", offsetof(struct library, program_fd) },
 	{ "bpf_map__fd", offsetof(struct library, map_fd) },
@@ -167,6 +170,16 @@ static void choose_programs(const struct library *l, const struct bpf_object *ob
 	}
 }
 
+/* So that tests can make it overflow. */
+static void choose_ring_size(const struct library *l, const struct bpf_object *object)
+{
+	const char *text = secure_getenv("REEVE_EBPF_RING_BYTES");
+	unsigned long size = text ? strtoul(text, NULL, 10) : 0;
+
+	for (unsigned i = EBPF_RING_PROCESS; size != 0 && i <= EBPF_RING_BULK; i++)
+		(void)l->set_max_entries(l->find_map(object, map_names[i]), (uint32_t)size);
+}
+
 static int load_with(const struct library *l, bool sockets, int fds[N_EBPF_FDS], struct error *e)
 {
 	struct bpf_object *object = l->open(observe_bpf, sizeof(observe_bpf), NULL);
@@ -175,6 +188,7 @@ static int load_with(const struct library *l, bool sockets, int fds[N_EBPF_FDS],
 	if (!object)
 		return ebpf_refuse(e, errno, "opening the BPF programs");
 	choose_programs(l, object, sockets);
+	choose_ring_size(l, object);
 	r = l->load(object);
 	if (r < 0)
 		r = ebpf_refuse(e, r, "loading the BPF programs");
@@ -256,4 +270,14 @@ int ebpf_map_delete(int map, const void *key)
 	attr.map_fd = (uint32_t)map;
 	attr.key = (uint64_t)(uintptr_t)key;
 	return bpf(BPF_MAP_DELETE_ELEM, &attr);
+}
+
+int ebpf_map_next(int map, const void *key, void *next)
+{
+	union bpf_attr attr = { 0 };
+
+	attr.map_fd = (uint32_t)map;
+	attr.key = (uint64_t)(uintptr_t)key;
+	attr.next_key = (uint64_t)(uintptr_t)next;
+	return bpf(BPF_MAP_GET_NEXT_KEY, &attr);
 }

@@ -75,7 +75,7 @@ unsigned ebpf_ring_read(struct ebpf_ring *r, unsigned max,
 
 		if ((word & BPF_RINGBUF_BUSY_BIT) != 0)
 			break; /* being written */
-		at += (HEADER + size + 7) & ~7ULL;
+		at += ((uint64_t)HEADER + size + 7) & ~7ULL;
 		if ((word & BPF_RINGBUF_DISCARD_BIT) == 0 && size >= sizeof(struct record))
 			each(userdata, (const struct record *)((const char *)header + HEADER), at);
 		if (++n % BATCH == 0)

@@ -27,7 +27,7 @@ static bool wants_calls(const struct backend_run *run)
 
 static int tag_task(const struct ebpf_run *r, pid_t tid)
 {
-	struct tag tag = { r->run->target.session, r->generation };
+	struct tag tag = { r->place, r->generation };
 	_cleanup_(closep) int pidfd = pidfd_open(tid, PIDFD_THREAD);
 
 	/* An older kernel knows processes only: then their first threads are seen, and all that is
@@ -89,7 +89,7 @@ int ebpf_run_tag(struct ebpf_run *r)
 
 static void enter_cgroup(struct ebpf_run *r)
 {
-	struct tag tag = { r->run->target.session, r->generation };
+	struct tag tag = { r->place, r->generation };
 	int dir = host_cgroup_dir(r->run->host);
 	struct stat st;
 	char leaf[16];
@@ -106,16 +106,32 @@ static void enter_cgroup(struct ebpf_run *r)
 		r->b->control->cgroups++;
 }
 
+/* The place of a session that a predecessor began, else a free one; 0 when there is none. */
+static uint32_t place_of(const struct ebpf *b, const struct backend_target *t)
+{
+	for (uint32_t i = 1; t->resume && b->resumed && i < SESSIONS_MAX; i++) {
+		if (b->sessions[i].generation != 0 && b->sessions[i].number == t->session &&
+		    !b->runs[i])
+			return i;
+	}
+	for (uint32_t i = 1; i < SESSIONS_MAX; i++) {
+		if (b->sessions[i].generation == 0)
+			return i;
+	}
+	return 0;
+}
+
 static void begin_session(struct ebpf_run *r)
 {
 	const struct backend_target *t = &r->run->target;
-	struct session *s = &r->b->sessions[t->session];
+	struct session *s = &r->b->sessions[r->place];
 
-	if (t->resume && r->b->resumed && s->generation != 0) {
+	if (s->generation != 0) {
 		r->generation = s->generation;
 		return;
 	}
 	memset(s, 0, sizeof(*s));
+	s->number = t->session;
 	do
 		r->generation = (uint32_t)random_u64();
 	while (r->generation == 0);
@@ -123,15 +139,14 @@ static void begin_session(struct ebpf_run *r)
 	s->each = t->detail == DETAIL_EACH;
 	__atomic_store_n(&s->generation, r->generation, __ATOMIC_RELEASE);
 	if (t->everything)
-		r->b->control->everything = t->session;
+		r->b->control->everything = r->place;
 }
 
 static void end_session(struct ebpf_run *r)
 {
-	const struct backend_target *t = &r->run->target;
-	struct session *s = &r->b->sessions[t->session];
+	struct session *s = &r->b->sessions[r->place];
 
-	if (r->b->control->everything == t->session)
+	if (r->b->control->everything == r->place)
 		r->b->control->everything = 0;
 	__atomic_store_n(&s->generation, 0, __ATOMIC_RELEASE);
 	if (r->cgroup_id != 0) {
@@ -147,20 +162,21 @@ static void unlink_run(struct ebpf_run *r)
 	while (*place != r)
 		place = &(*place)->next;
 	*place = r->next;
-	r->b->runs[r->run->target.session] = NULL;
+	r->b->runs[r->place] = NULL;
 	r->b->n_calls -= wants_calls(r->run) ? 1 : 0;
 }
 
 int ebpf_run_start(struct ebpf *b, struct backend_run *run, struct error *e)
 {
-	uint32_t session = run->target.session;
+	uint32_t place = place_of(b, &run->target);
+	bool again = place != 0 && b->sessions[place].generation != 0;
 	struct ebpf_run *r;
 	int result;
 
-	if (session == 0 || session >= SESSIONS_MAX || b->runs[session])
-		return error_set(e, ERROR_INTERNAL, "ebpf: session number %u is %s", session,
-				 session > 0 && session < SESSIONS_MAX ? "used" : "out of range");
-	if (run->target.everything && b->control->everything != 0)
+	if (place == 0)
+		return error_set(e, ERROR_EXHAUSTED, "ebpf: %u sessions are observed already",
+				 SESSIONS_MAX - 1);
+	if (run->target.everything && !again && b->control->everything != 0)
 		return error_set(e, ERROR_ALREADY_EXISTS,
 				 "ebpf: the whole machine is observed already");
 	r = calloc(1, sizeof(*r));
@@ -168,14 +184,15 @@ int ebpf_run_start(struct ebpf *b, struct backend_run *run, struct error *e)
 		return error_set_errno(e, ERROR_INTERNAL, ENOMEM, "ebpf");
 	r->b = b;
 	r->run = run;
+	r->place = place;
 	r->next = b->first;
-	b->first = b->runs[session] = r;
+	b->first = b->runs[place] = r;
 	b->n_calls += wants_calls(run) ? 1 : 0;
 	run->state = r;
 	begin_session(r);
 	enter_cgroup(r);
 	result = ebpf_update_links(b);
-	if (result >= 0 && !run->target.resume)
+	if (result >= 0 && !again)
 		result = ebpf_run_tag(r);
 	if (result < 0) {
 		ebpf_run_stop(r);
@@ -196,4 +213,52 @@ void ebpf_run_stop(struct ebpf_run *r)
 		(void)ebpf_run_sweep(b->fds[EBPF_SWEEP], SWEEP_FILES);
 	(void)ebpf_update_links(b);
 	free(r);
+}
+
+int ebpf_run_change(struct ebpf_run *r, unsigned categories, enum backend_detail detail)
+{
+	struct session *s = &r->b->sessions[r->place];
+
+	r->b->n_calls -= wants_calls(r->run) ? 1 : 0;
+	r->run->target.categories = categories;
+	r->run->target.detail = detail;
+	r->b->n_calls += wants_calls(r->run) ? 1 : 0;
+	s->each = detail == DETAIL_EACH;
+	s->categories = categories;
+	return ebpf_update_links(r->b);
+}
+
+/* Leaves in the map what belongs to a run. */
+static unsigned settle_cgroups(struct ebpf *b)
+{
+	int map = b->fds[EBPF_BY_CGROUP];
+	uint64_t key, next;
+	unsigned n = 0;
+	int r = ebpf_map_next(map, NULL, &next);
+
+	while (r >= 0) {
+		struct ebpf_run *run = b->first;
+
+		key = next;
+		r = ebpf_map_next(map, &key, &next);
+		while (run && run->cgroup_id != key)
+			run = run->next;
+		if (run)
+			n++;
+		else
+			(void)ebpf_map_delete(map, &key);
+	}
+	return n;
+}
+
+void ebpf_run_settled(struct ebpf *b)
+{
+	for (uint32_t i = 1; i < SESSIONS_MAX; i++) {
+		if (!b->runs[i])
+			__atomic_store_n(&b->sessions[i].generation, 0, __ATOMIC_RELEASE);
+	}
+	if (!b->runs[b->control->everything])
+		b->control->everything = 0;
+	b->control->cgroups = settle_cgroups(b);
+	(void)ebpf_update_links(b);
 }

@@ -7,8 +7,8 @@ struct ebpf_run {
 	struct ebpf_run *next;
 	struct ebpf *b;
 	struct backend_run *run;
-	uint32_t generation;
-	uint64_t cgroup_id; /* 0: none */
+	uint32_t place, generation; /* in the map `sessions` */
+	uint64_t cgroup_id;         /* 0: none */
 };
 
 /* What all runs of a host share. */
@@ -32,6 +32,10 @@ struct ebpf {
 
 int ebpf_run_start(struct ebpf *b, struct backend_run *run, struct error *e);
 void ebpf_run_stop(struct ebpf_run *r);
+int ebpf_run_change(struct ebpf_run *r, unsigned categories, enum backend_detail detail);
+
+/* Forgets the sessions of a predecessor that were not started again. */
+void ebpf_run_settled(struct ebpf *b);
 
 /* Tags the leader, and all of its tree when it was not held at its gate. */
 int ebpf_run_tag(struct ebpf_run *r);

@@ -187,6 +187,10 @@ int host_restore(struct host *h, const char *name, int fd)
 
 void host_settled(struct host *h)
 {
+	for (unsigned i = 0; i < HOST_STATES; i++) {
+		if (h->shared[i].state && h->shared[i].backend->settled)
+			h->shared[i].backend->settled(h, h->shared[i].state);
+	}
 	for (unsigned i = h->n_held; i-- > 0;) {
 		if (h->held[i].fd < 0)
 			continue;

@@ -35,6 +35,7 @@ const struct backend backend_portable_lifecycle = {
 	.name = "portable-lifecycle",
 	.categories = 1U << REEVE_LIFECYCLE,
 	.probe = probe,
+	.durable = true,
 	.start = start,
 	.note = note,
 };

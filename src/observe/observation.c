@@ -5,13 +5,12 @@
 #include <string.h>
 
 struct observation {
-	struct backend_sink sink;
+	struct observation_config config;
 	uint64_t seq[REEVE_CATEGORIES];
 	struct observed_run {
 		struct observation *observation;
-		struct backend_run run;
+		struct backend_run run; /* no backend: a free place */
 	} runs[REEVE_CATEGORIES];
-	unsigned n;
 };
 
 static void on_event(void *userdata, struct reeve_event *e, const struct backend_origin *origin)
@@ -20,7 +19,7 @@ static void on_event(void *userdata, struct reeve_event *e, const struct backend
 
 	e->seq = ++r->observation->seq[e->category];
 	e->source = r->run.backend->name;
-	r->observation->sink.event(r->observation->sink.userdata, e, origin);
+	r->observation->config.sink.event(r->observation->config.sink.userdata, e, origin);
 }
 
 static void on_missed(void *userdata, enum reeve_category category, uint64_t n)
@@ -28,7 +27,7 @@ static void on_missed(void *userdata, enum reeve_category category, uint64_t n)
 	struct observed_run *r = userdata;
 
 	r->observation->seq[category] += n;
-	r->observation->sink.missed(r->observation->sink.userdata, category, n);
+	r->observation->config.sink.missed(r->observation->config.sink.userdata, category, n);
 }
 
 /* The categories for which this backend was chosen. */
@@ -44,45 +43,64 @@ static unsigned categories_of(const struct observation_config *config, const str
 	return set;
 }
 
-static int start_run(struct observation *o, const struct observation_config *config,
-		     const struct backend *b, unsigned categories, struct error *e)
+static struct observed_run *run_of(struct observation *o, const struct backend *b)
 {
-	struct observed_run *r = &o->runs[o->n];
+	for (unsigned i = 0; i < REEVE_CATEGORIES; i++) {
+		if (o->runs[i].run.backend == b)
+			return &o->runs[i];
+	}
+	return NULL;
+}
+
+static void end_run(struct observed_run *r)
+{
+	if (r->run.backend->stop)
+		r->run.backend->stop(&r->run);
+	r->run.backend = NULL;
+}
+
+/* There are as many places as there can be backends. */
+static int start_run(struct observation *o, const struct backend *b, unsigned categories,
+		     struct error *e)
+{
+	struct observed_run *r = run_of(o, NULL);
 	int result;
 
 	r->observation = o;
 	r->run = (struct backend_run){
 		.backend = b,
-		.host = config->host,
-		.target = config->target,
+		.host = o->config.host,
+		.target = o->config.target,
 		.sink = { on_event, on_missed, r },
 	};
 	r->run.target.categories = categories;
 	result = b->start(&r->run, e);
-	if (result >= 0)
-		o->n++;
+	if (result < 0)
+		r->run.backend = NULL;
 	return result;
+}
+
+/* Whether `c` is the first category for which its backend was chosen. */
+static bool is_first(const struct observation_config *config, unsigned c)
+{
+	const struct backend *b = config->choices[c].backend;
+
+	return b && (categories_of(config, b) & ((2U << c) - 1)) == 1U << c;
 }
 
 int observation_start(struct observation **ret, const struct observation_config *config,
 		      struct error *e)
 {
 	struct observation *o = calloc(1, sizeof(*o));
-	unsigned done = 0;
 
 	if (!o)
 		return error_set_errno(e, ERROR_INTERNAL, ENOMEM, "observation");
-	o->sink = config->sink;
+	o->config = *config;
 	memcpy(o->seq, config->seq, sizeof(o->seq));
 	for (unsigned c = 0; c < REEVE_CATEGORIES; c++) {
 		const struct backend *b = config->choices[c].backend;
-		unsigned set = b ? categories_of(config, b) : 0;
-		int r;
+		int r = is_first(config, c) ? start_run(o, b, categories_of(config, b), e) : 0;
 
-		if ((set & ~done & category_bit((enum reeve_category)c)) == 0)
-			continue;
-		done |= set;
-		r = start_run(o, config, b, set, e);
 		if (r < 0) {
 			observation_stop(o);
 			return r;
@@ -92,19 +110,65 @@ int observation_start(struct observation **ret, const struct observation_config 
 	return 0;
 }
 
+static int change_run(struct observation *o, const struct backend *b, unsigned categories,
+		      enum backend_detail detail, struct error *e)
+{
+	struct observed_run *r = run_of(o, b);
+	int result;
+
+	if (!r)
+		return categories != 0 ? start_run(o, b, categories, e) : 0;
+	if (r->run.target.categories == categories && r->run.target.detail == detail)
+		return 0;
+	if (categories != 0 && b->change) {
+		result = b->change(&r->run, categories, detail);
+		return result < 0 ? error_set_errno(e, ERROR_UNAVAILABLE, result, "%s", b->name)
+				  : 0;
+	}
+	if (b->flush)
+		b->flush(&r->run);
+	end_run(r);
+	return categories != 0 ? start_run(o, b, categories, e) : 0;
+}
+
+int observation_change(struct observation *o, unsigned categories, enum backend_detail detail,
+		       struct error *e)
+{
+	int result = 0;
+
+	o->config.target.detail = detail;
+	o->config.target.gated = o->config.target.resume = false;
+	for (unsigned c = 0; c < REEVE_CATEGORIES; c++) {
+		const struct backend *b = o->config.choices[c].backend;
+		int r = 0;
+
+		if (is_first(&o->config, c))
+			r = change_run(o, b, categories_of(&o->config, b) & categories, detail, e);
+		if (r < 0)
+			result = r;
+	}
+	return result;
+}
+
 void observation_note(struct observation *o, const struct backend_note *note)
 {
-	for (unsigned i = 0; i < o->n; i++) {
-		if (o->runs[i].run.backend->note)
-			o->runs[i].run.backend->note(&o->runs[i].run, note);
+	if (note->what == NOTE_LEADER)
+		o->config.target.leader = note->pid;
+	for (unsigned i = 0; i < REEVE_CATEGORIES; i++) {
+		struct backend_run *run = &o->runs[i].run;
+
+		if (run->backend && run->backend->note)
+			run->backend->note(run, note);
 	}
 }
 
 void observation_flush(struct observation *o)
 {
-	for (unsigned i = 0; i < o->n; i++) {
-		if (o->runs[i].run.backend->flush)
-			o->runs[i].run.backend->flush(&o->runs[i].run);
+	for (unsigned i = 0; i < REEVE_CATEGORIES; i++) {
+		struct backend_run *run = &o->runs[i].run;
+
+		if (run->backend && run->backend->flush)
+			run->backend->flush(run);
 	}
 }
 
@@ -112,9 +176,9 @@ struct observation *observation_stop(struct observation *o)
 {
 	if (!o)
 		return NULL;
-	for (unsigned i = 0; i < o->n; i++) {
-		if (o->runs[i].run.backend->stop)
-			o->runs[i].run.backend->stop(&o->runs[i].run);
+	for (unsigned i = 0; i < REEVE_CATEGORIES; i++) {
+		if (o->runs[i].run.backend)
+			end_run(&o->runs[i]);
 	}
 	free(o);
 	return NULL;

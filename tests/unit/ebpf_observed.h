@@ -2,6 +2,7 @@
 /* ebpf_observed.h - for tests of the backend `ebpf`: small loads whose truth is known. */
 #pragma once
 #include "base/cleanup.h"
+#include "fds.h"
 #include "observed.h"
 #include <fcntl.h>
 #include <limits.h>
@@ -37,7 +38,11 @@ static inline const char *path_in(const char *name)
 
 static inline void need_ebpf(void)
 {
-	if (!backend_works(&backend_ebpf, REEVE_LAUNCHED_TREE))
+	static int works = -1;
+
+	if (works < 0)
+		works = backend_works(&backend_ebpf, REEVE_LAUNCHED_TREE);
+	if (!works)
 		skip();
 }
 

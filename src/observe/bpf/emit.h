@@ -255,6 +255,14 @@ static __always_inline void emit(struct session *s, struct record *r, __u32 size
 		__sync_fetch_and_add(&s->dropped[category], 1);
 }
 
+/* Something happens that cannot be told, for want of room. */
+static __always_inline void lose(struct session *s, __u32 category)
+{
+	category &= CATEGORIES - 1;
+	__sync_fetch_and_add(&s->emitted[category], 1);
+	__sync_fetch_and_add(&s->dropped[category], 1);
+}
+
 static __always_inline void emit_scratch(struct session *s, struct scratch *x)
 {
 	__u32 size = x->record.size;

@@ -56,10 +56,9 @@ static __always_inline void emit_open_file(struct open_file *of, __u32 kind)
 }
 
 /* The record in `x`, whose texts describe the file, becomes what tells of its end. */
-static __always_inline void track(struct scratch *x, struct file *file)
+static __always_inline void track(struct session *s, struct scratch *x, struct file *file)
 {
 	struct open_file *of = &x->file, *old;
-	struct control *c = get_control();
 	__u64 key = (__u64)file;
 	__u32 n = x->record.size;
 
@@ -80,8 +79,8 @@ static __always_inline void track(struct scratch *x, struct file *file)
 	of->reported = 0;
 	of->inode = (__u64)BPF_CORE_READ(file, f_inode);
 	of->dentry = (__u64)BPF_CORE_READ(file, f_path.dentry);
-	if (bpf_map_update_elem(&files, &key, of, BPF_ANY) < 0 && c)
-		__sync_fetch_and_add(&c->untracked, 1);
+	if (bpf_map_update_elem(&files, &key, of, BPF_ANY) < 0)
+		lose(s, of->record.category);
 }
 
 /* One read or write of `n` bytes, counted; told of when each is wanted. */
@@ -186,7 +185,7 @@ static __always_inline void opened(struct session *s, struct scratch *x, struct 
 		x->record.kind = KIND_CREATED;
 	text_file(x, TEXT_PATH, file);
 	emit_scratch(s, x);
-	track(x, file);
+	track(s, x, file);
 }
 
 static const __u8 kinds[] = {

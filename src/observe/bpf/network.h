@@ -183,8 +183,10 @@ static __always_inline void connect_later(struct session *s, struct scratch *x, 
 	__u8 state;
 
 	bpf_probe_read_kernel(of, sizeof(of->record) + FILE_TEXT, &x->record);
-	if (bpf_map_update_elem(&connecting, &key, of, BPF_ANY) < 0)
+	if (bpf_map_update_elem(&connecting, &key, of, BPF_ANY) < 0) {
+		lose(s, CATEGORY_NETWORK);
 		return;
+	}
 	/* It may have been decided before that: then one of the two who delete it tells. */
 	state = BPF_CORE_READ(sk, __sk_common.skc_state);
 	if (state != STATE_ESTABLISHED && state != STATE_CLOSE)
@@ -211,7 +213,7 @@ static __always_inline void connected(struct session *s, struct scratch *x,
 		emit_scratch(s, x);
 	}
 	if (result >= 0 || result == IN_PROGRESS)
-		track(x, file);
+		track(s, x, file);
 }
 
 static __always_inline void bound(struct session *s, struct scratch *x, struct task_struct *task,
@@ -239,7 +241,7 @@ static __always_inline void accepted(struct session *s, struct scratch *x, struc
 	socket_begin(x, tag, task, sk, KIND_ACCEPTED);
 	add_remote(x, sk, 0, 0, true);
 	emit_scratch(s, x);
-	track(x, file);
+	track(s, x, file);
 }
 
 /* Bytes through a socket. A datagram socket is told of when it first sends to a place. */
@@ -257,7 +259,7 @@ static __always_inline void transferred(struct session *s, struct scratch *x,
 		socket_begin(x, tag, task, sk, KIND_DATAGRAM);
 		add_remote(x, sk, arg(x, call->path), (__u32)arg(x, call->mode), is_connected);
 		emit_scratch(s, x);
-		track(x, file);
+		track(s, x, file);
 	}
 	forget_wanted();
 	count(s, x, file, result, write);

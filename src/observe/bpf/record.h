@@ -6,7 +6,7 @@
 
 #define RECORD_VERSION 1 /* in the names of held descriptors */
 
-#define SESSIONS_MAX  8192
+#define SESSIONS_MAX  4096 /* at once */
 #define TEXT_MAX      4096 /* bytes of one text */
 #define TEXTS         4
 #define FILE_TEXT     256 /* bytes of texts that are kept with an open file */
@@ -61,7 +61,7 @@ struct record_address {
 struct record {
 	__u64 time; /* CLOCK_MONOTONIC ns */
 	__u64 seq;  /* by session and category, from 1; what was dropped has one too */
-	__u32 session, generation;
+	__u32 session, generation; /* session: a place in the map `sessions` */
 	__u8 category, kind;
 	__u16 flags;
 	__s32 result;
@@ -84,10 +84,10 @@ struct open_file {
 };
 
 struct session {
-	__u32 generation; /* 0: none */
-	__u32 categories; /* set of 1 << category */
-	__u32 each;       /* tell of each read and write */
-	__u32 pad;
+	__u32 generation;          /* 0: none */
+	__u32 categories;          /* set of 1 << category */
+	__u32 each;                /* tell of each read and write */
+	__u32 number;              /* the caller's */
 	__u64 emitted[CATEGORIES]; /* the kernel's count of what happened */
 	__u64 dropped[CATEGORIES]; /* of these: no room in the ring */
 	__u64 told[CATEGORIES];    /* the backend's: how many of the dropped were made known */
@@ -112,7 +112,6 @@ struct control {
 	__u32 cgroups;         /* sessions in the map by_cgroup */
 	__u64 wake_at[RINGS];  /* bytes that wait */
 	__u64 gone;            /* times a process ended or a file may have been closed unseen */
-	__u64 untracked;       /* open files for which there was no room */
 };
 
 /* Arguments of the program `sweep`. */

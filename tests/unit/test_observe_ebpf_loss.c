@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The backend `ebpf` when its rings are too small: what is delivered and what is missed is all that
+ * happened. REEVE_TORTURE=full for five million events. */
+#include "ebpf_observed.h"
+
+#define RING_BYTES "16384"
+#define CHILDREN   100
+
+/* Unlike struct observed, it keeps nothing. */
+struct counted {
+	uint64_t delivered[REEVE_CATEGORIES], missed[REEVE_CATEGORIES], last[REEVE_CATEGORIES];
+	unsigned forked, exited;
+};
+
+static unsigned long opens(void)
+{
+	const char *torture = getenv("REEVE_TORTURE");
+
+	return torture && strcmp(torture, "full") == 0 ? 2500000 : 50000;
+}
+
+static void count_event(void *userdata, struct reeve_event *e,
+			const struct backend_origin *origin _unused_)
+{
+	struct counted *c = userdata;
+
+	assert_true(e->seq > c->last[e->category]);
+	c->last[e->category] = e->seq;
+	c->delivered[e->category]++;
+	c->forked += e->kind == REEVE_FORKED;
+	c->exited += e->kind == REEVE_EXITED;
+}
+
+static void count_missed(void *userdata, enum reeve_category category, uint64_t n)
+{
+	((struct counted *)userdata)->missed[category] += n;
+}
+
+/* Each turn is two events; children come and go all the while. */
+static void flood(void *userdata _unused_)
+{
+	unsigned long n = opens();
+
+	for (unsigned long i = 0; i < n; i++) {
+		must(close(open("/dev/null", O_RDONLY | O_CLOEXEC)) == 0);
+		if (i % (n / CHILDREN) == 0) {
+			pid_t pid = fork();
+
+			if (pid == 0)
+				_exit(0);
+			must(waitpid(pid, NULL, 0) == pid);
+		}
+	}
+}
+
+static void start_counting(struct observed *o, struct counted *c, void (*role)(void *))
+{
+	struct observation_config config = {
+		.sink = { count_event, count_missed, c },
+		.target = { .session = 1, .gated = true },
+	};
+	struct error e = { 0 };
+
+	for (unsigned i = REEVE_FILE; i < REEVE_CATEGORIES; i++)
+		config.choices[i] = (struct choice){ .backend = &backend_ebpf };
+	observed_init(o);
+	observed_fork(o, role, NULL);
+	config.host = o->host;
+	config.target.leader = o->pid;
+	assert_int_equal(setenv("REEVE_EBPF_RING_BYTES", RING_BYTES, 1), 0);
+	if (observation_start(&o->observation, &config, &e) < 0)
+		fail_msg("%s", e.message);
+	assert_int_equal(unsetenv("REEVE_EBPF_RING_BYTES"), 0);
+}
+
+static void what_does_not_fit_is_counted_and_processes_are_not_displaced(void **state _unused_)
+{
+	struct counted c = { 0 };
+	struct observed o;
+
+	need_ebpf();
+	start_counting(&o, &c, flood);
+	observed_finish(&o);
+	assert_int_equal(o.status, 0);
+	assert_true(c.missed[REEVE_FILE] > 0);
+	assert_int_equal(c.delivered[REEVE_FILE] + c.missed[REEVE_FILE], 2 * opens());
+	assert_true(c.last[REEVE_FILE] <= 2 * opens());
+	assert_int_equal(c.missed[REEVE_PROCESS], 0);
+	assert_int_equal(c.forked, CHILDREN);
+	assert_int_equal(c.exited, CHILDREN + 1);
+	assert_int_equal(c.delivered[REEVE_NETWORK] + c.missed[REEVE_NETWORK], 0);
+	print_message("%lu events: %lu delivered, %lu missed\n", 2 * opens(),
+		      (unsigned long)c.delivered[REEVE_FILE], (unsigned long)c.missed[REEVE_FILE]);
+	observed_done(&o);
+}
+
+#define FILES_AT_ONCE 20000
+
+/* More open files than the kernel's side has room for: the end of the others is missed. */
+static void open_many(void *userdata _unused_)
+{
+	static int fds[FILES_AT_ONCE];
+	struct rlimit limit = { FILES_AT_ONCE + 10, FILES_AT_ONCE + 10 };
+
+	if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
+		_exit(77);
+	for (unsigned i = 0; i < FILES_AT_ONCE; i++) {
+		fds[i] = open("/dev/null", O_RDONLY | O_CLOEXEC);
+		must(fds[i] >= 0);
+	}
+	for (unsigned i = 0; i < FILES_AT_ONCE; i++)
+		must(close(fds[i]) == 0);
+}
+
+static void the_end_of_a_file_that_found_no_room_is_counted(void **state _unused_)
+{
+	struct counted c = { 0 };
+	struct observed o;
+
+	need_ebpf();
+	start_counting(&o, &c, open_many);
+	observed_finish(&o);
+	assert_true(WIFEXITED(o.status));
+	if (WEXITSTATUS(o.status) != 77) {
+		assert_int_equal(o.status, 0);
+		assert_int_equal(c.delivered[REEVE_FILE] + c.missed[REEVE_FILE], 2 * FILES_AT_ONCE);
+	}
+	observed_done(&o);
+}
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		TEST(what_does_not_fit_is_counted_and_processes_are_not_displaced),
+		TEST(the_end_of_a_file_that_found_no_room_is_counted),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
