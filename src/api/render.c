@@ -134,11 +134,13 @@ void render_spawn_error(const struct session *s, char *buffer, size_t size)
 
 static void write_state(struct json_writer *w, const struct session *s, const char *status)
 {
-	char message[512];
+	char message[ERROR_MESSAGE_MAX];
+	struct error e;
 
 	if (session_failed(s)) {
 		render_spawn_error(s, message, sizeof(message));
-		json_write_value(w, "state", json_pack("{s:{s:s}}", "failed", "error", message));
+		error_set(&e, ERROR_INVALID_ARGUMENT, "%s", message); /* makes it printable */
+		json_write_value(w, "state", json_pack("{s:{s:s}}", "failed", "error", e.message));
 	} else if (strcmp(status, "exited") == 0) {
 		json_write_open(w, "state", '{');
 		json_write_open(w, "exited", '{');

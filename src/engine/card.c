@@ -46,7 +46,11 @@ static void add_meta(json_t *o, const json_t *meta)
 		if (value)
 			json_object_set(o, copied[i], value);
 	}
-	json_object_set_new(o, "command", show_command(json_object_get(meta, "command")));
+	value = json_object_get(meta, "command");
+	if (json_is_true(json_object_get(meta, "summarized")))
+		json_object_set(o, "command", value);
+	else
+		json_object_set_new(o, "command", show_command(value));
 	if (!json_object_get(o, "origin"))
 		json_object_set_new(o, "origin", json_string("command_exec"));
 }

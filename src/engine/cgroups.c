@@ -5,6 +5,7 @@
 #include "core/cgroup.h"
 #include "engine/session.h"
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -44,15 +45,42 @@ static void refill(uv_idle_t *idle)
 		uv_idle_stop(idle);
 }
 
+/* The leaves of sessions, ascending. */
+struct used_leaves {
+	struct engine *e;
+	uint32_t *leaves;
+	size_t n;
+};
+
+static int compare_leaves(const void *a, const void *b)
+{
+	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
 static int remove_left(uint32_t leaf, void *userdata)
 {
-	struct engine *e = userdata;
+	const struct used_leaves *used = userdata;
 
-	for (struct session *s = e->first; s; s = s->newer)
-		if (word_load(&s->words->cgroup) == leaf)
-			return 0;
-	cgroups_drop(e, leaf);
+	if (!bsearch(&leaf, used->leaves, used->n, sizeof(leaf), compare_leaves))
+		cgroups_drop(used->e, leaf);
 	return 0;
+}
+
+/* What an engine before had in its pool, or was about to remove. */
+static void remove_all_left(struct engine *e)
+{
+	struct used_leaves used = { .e = e };
+
+	used.leaves = calloc(e->n_sessions + 1, sizeof(*used.leaves));
+	if (!used.leaves)
+		return; /* found again at the next start of an engine */
+	for (struct session *s = e->first; s && used.n < e->n_sessions; s = s->newer)
+		used.leaves[used.n++] = (uint32_t)word_load(&s->words->cgroup);
+	qsort(used.leaves, used.n, sizeof(*used.leaves), compare_leaves);
+	cgroup_leaf_each(dir_of(e), remove_left, &used);
+	free(used.leaves);
 }
 
 static void sweep(uv_timer_t *timer)
@@ -78,8 +106,7 @@ void cgroups_init(struct engine *e)
 	p->refill.data = p->sweep.data = e;
 	if (dir_of(e) < 0)
 		return;
-	/* What an engine before had in its pool, or was about to remove. */
-	cgroup_leaf_each(dir_of(e), remove_left, e);
+	remove_all_left(e);
 	uv_idle_start(&p->refill, refill);
 }
 

@@ -50,8 +50,13 @@ static char *make_summary(const json_t *meta)
 {
 	const json_t *command = json_object_get(meta, "command");
 	size_t n = json_array_size(command), size;
-	char **argv = calloc(n + 1, sizeof(*argv)), *summary = NULL;
-	bool ok = argv && n > 0;
+	char **argv, *summary = NULL;
+	bool ok;
+
+	if (json_is_true(json_object_get(meta, "summarized")))
+		return strdup(json_string_value(json_array_get(command, 0)) ?: "?");
+	argv = calloc(n + 1, sizeof(*argv));
+	ok = argv && n > 0;
 
 	for (size_t i = 0; ok && i < n; i++)
 		ok = json_bytes_decode(json_array_get(command, i), &argv[i], &size) >= 0;

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/text.h"
 #include "core/stopplan.h"
 #include "engine/spawn.h"
 #include <errno.h>
@@ -122,9 +123,11 @@ void roster_clear(struct engine *e, unsigned slot)
 static char *make_meta(const struct roster_entry *entry)
 {
 	json_t *meta = json_object(), *command = json_array();
+	/* What was too long was cut, perhaps within a character. */
+	size_t n = text_utf8_prefix(entry->summary, strlen(entry->summary));
 	char *text;
 
-	json_array_append_new(command, json_string(entry->summary) ?: json_string("?"));
+	json_array_append_new(command, n > 0 ? json_stringn(entry->summary, n) : json_string("?"));
 	json_object_set_new(meta, "command", command);
 	json_object_set_new(meta, "name", json_string(entry->name));
 	json_object_set_new(meta, "summarized", json_true());

@@ -248,6 +248,19 @@ def test_a_command_that_is_not_there_is_named_with_the_step(api):
     assert "exit" not in session and not session["treeAlive"]
 
 
+def test_a_failed_command_whose_name_is_no_text_has_its_state(api):
+    name = {"base64": base64.b64encode(b"/no/such/\xff\x01name").decode()}
+    code, message, details = refusal(api, name)
+    assert message == 'execve "/no/such/??name": No such file or directory'
+    assert api.show(details["processId"])["state"] == {"failed": {"error": message}}
+
+
+def test_a_failed_command_whose_name_is_long_has_its_state(api):
+    code, message, details = refusal(api, "/" + "no-such-\u00fc/" * 300)
+    assert message.startswith('execve "/no-such-') and "No such file" in message
+    assert api.show(details["processId"])["state"] == {"failed": {"error": message}}
+
+
 def test_a_file_that_cannot_be_executed_is_named_with_the_step(api, reeve):
     (reeve.home / "plain").write_text("")
     code, message, details = refusal(api, str(reeve.home / "plain"))

@@ -55,6 +55,16 @@ def test_a_client_of_a_lost_session_says_that_nobody_saw_its_end(daemon):
     assert b"nobody saw" in client.stderr.read()
 
 
+def test_the_command_of_a_lost_session_is_shown_as_before(daemon):
+    line = "sleep 600; echo 'two words' \"and quotes\""
+    before = daemon.spawn("sh", "-c", line, "--token", "secret", "API_KEY=x", name="told")
+    kill_both(daemon)
+    daemon.start()
+    after = daemon.api.session("told")
+    assert after["commandSummary"] == before["commandSummary"]
+    assert "\\\\" not in after["commandSummary"] and "secret" not in str(after)
+
+
 def test_ids_and_handles_are_not_given_twice_by_the_next_daemon(daemon):
     before = daemon.spawn("true", name="before")
     kill_both(daemon)
