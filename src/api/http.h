@@ -37,6 +37,7 @@ struct http_limits {
 	unsigned connections;  /* 1000; more get 503 with code `unavailable`, none hangs */
 	unsigned reserved;     /* further places, for one request each to a route with keep_place */
 	unsigned idle_seconds; /* 60; an idle or half-sent request is closed after this */
+	unsigned head_seconds; /* 30; so much later the head of a request must be complete */
 	size_t header_bytes;   /* 32 KiB; memory of one connection: request line and headers */
 };
 

@@ -17,7 +17,7 @@
 
 #define REFUSED_MAX         64U
 #define REQUEST_HEADERS_MAX 8U
-#define SERVER_HANDLES      7U
+#define SERVER_HANDLES      8U
 #define LATE_IDLE_SECONDS   5U /* a connection above the limit has no more time than this */
 
 /* --- refusing ------------------------------------------------------------------------------- */
@@ -49,6 +49,7 @@ struct connection {
 	struct MHD_Connection *mhd;
 	struct request *request; /* the one being read or answered, NULL between two */
 	int fd;                  /* libmicrohttpd's */
+	uint64_t since;          /* ms of uv_now: when it came, or had its last answer */
 	pid_t pid;
 	bool late;    /* came above the limit: only routes with keep_place, and one request only */
 	bool watched; /* its fd is in `watch_fd` */
@@ -74,6 +75,7 @@ struct http_server {
 	uv_idle_t idle;     /* active while libmicrohttpd must run without an event of its own */
 	uv_timer_t timeout; /* of idle connections */
 	uint64_t timeout_due;
+	uv_timer_t heads; /* until the next head is overdue; set while a connection is there */
 	uv_timer_t pause; /* of accepting, when the system has run out of something */
 	struct refuser refuser;
 
@@ -86,6 +88,9 @@ void server_schedule(struct http_server *s);
 
 void server_accept_ready(uv_poll_t *poll, int status, int events);
 void server_accept_resume(uv_timer_t *timer);
+
+/* From now on the connection has its time to bring the whole head of a request. */
+void connection_await_head(struct connection *c);
 
 /* Reports when the client of a suspended connection goes away. */
 void connection_watch(struct connection *c);

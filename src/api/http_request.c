@@ -65,6 +65,7 @@ void request_on_completed(void *server _unused_, struct MHD_Connection *mhd, voi
 		MHD_set_connection_option(mhd, MHD_CONNECTION_OPTION_TIMEOUT,
 					  c->server->limits.idle_seconds);
 	c->request = NULL;
+	connection_await_head(c);
 	request_unref(rq);
 }
 

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 
 #define WATCH_BATCH 64
 
@@ -13,6 +14,7 @@ static const struct http_limits defaults = {
 	.connections = 1000,
 	.reserved = 8,
 	.idle_seconds = 60,
+	.head_seconds = 30,
 	.header_bytes = 32 * KiB,
 };
 
@@ -85,6 +87,47 @@ void connection_watch(struct connection *c)
 		c->watched = true;
 }
 
+/* libmicrohttpd's idle limit begins anew with every byte. Without a limit for the whole head a
+ * client that sends one now and then would keep its place for good. */
+static uint64_t head_due(const struct connection *c)
+{
+	const struct http_limits *limits = &c->server->limits;
+	unsigned idle = c->late ? LATE_IDLE_SECONDS : limits->idle_seconds;
+
+	return c->since + (idle + limits->head_seconds) * 1000ULL;
+}
+
+static void on_heads(uv_timer_t *timer)
+{
+	struct http_server *s = container_of(timer, struct http_server, heads);
+	uint64_t now = uv_now(s->loop), next = UINT64_MAX;
+
+	for (struct connection *c = s->connections; c; c = c->next) {
+		if (c->request && c->request->begun)
+			continue;
+		if (head_due(c) <= now)
+			shutdown(c->fd, SHUT_RDWR); /* libmicrohttpd sees the end, and closes */
+		else
+			next = MIN(next, head_due(c) - now);
+	}
+	if (next != UINT64_MAX)
+		uv_timer_start(timer, on_heads, next, 0);
+}
+
+void connection_await_head(struct connection *c)
+{
+	struct http_server *s = c->server;
+
+	uint64_t patience;
+
+	c->since = uv_now(s->loop);
+	patience = head_due(c) - c->since;
+	/* When it is due too early for this one it is set again then. */
+	if (!s->closing &&
+	    (!uv_is_active((uv_handle_t *)&s->heads) || uv_timer_get_due_in(&s->heads) > patience))
+		uv_timer_start(&s->heads, on_heads, patience, 0);
+}
+
 static void on_hangup(uv_poll_t *poll, int status _unused_, int events _unused_)
 {
 	struct http_server *s = container_of(poll, struct http_server, watch_poll);
@@ -112,6 +155,7 @@ static void connection_opened(struct http_server *s, struct MHD_Connection *mhd,
 		c->next->prev = c;
 	s->connections = c;
 	s->n_connections++;
+	connection_await_head(c);
 }
 
 static void connection_closed(struct http_server *s, struct connection *c)
@@ -166,6 +210,8 @@ static void limits_set(struct http_limits *limits, const struct http_limits *giv
 		limits->connections = defaults.connections;
 	if (!limits->idle_seconds)
 		limits->idle_seconds = defaults.idle_seconds;
+	if (!limits->head_seconds)
+		limits->head_seconds = defaults.head_seconds;
 	if (!limits->header_bytes)
 		limits->header_bytes = defaults.header_bytes;
 }
@@ -221,6 +267,8 @@ static int start_handles(struct http_server *s, struct error *e)
 	handle_add(s, &s->idle);
 	uv_timer_init(s->loop, &s->timeout);
 	handle_add(s, &s->timeout);
+	uv_timer_init(s->loop, &s->heads);
+	handle_add(s, &s->heads);
 	uv_timer_init(s->loop, &s->pause);
 	handle_add(s, &s->pause);
 	refuser_init(&s->refuser, s->loop);

@@ -278,6 +278,31 @@ static void who_says_nothing_or_half_of_it_is_closed(void **state _unused_)
 	fixture_unref(f);
 }
 
+static void a_head_that_comes_byte_by_byte_has_no_more_time_than_others(void **state _unused_)
+{
+	struct fixture *f = fixture_new(routes, (struct http_limits){
+							.connections = 10,
+							.idle_seconds = 1,
+							.head_seconds = 1,
+						});
+	struct client *slow = client_new(f), *busy = client_new(f);
+	uint64_t begin = now_ms();
+	const char *next = "GET /ping HTTP/1.1\r\nX-Long: ";
+
+	/* Requests that come now and then are no offence. */
+	while (now_ms() - begin < 10000 &&
+	       send(slow->fd, *next ? next++ : "x", 1, MSG_NOSIGNAL) == 1) {
+		assert_int_equal(client_ask(busy, ping_request), 200);
+		usleep(50000);
+	}
+	assert_true(now_ms() - begin >= 1900 && now_ms() - begin < 9000);
+	assert_true(client_at_end(slow));
+	assert_int_equal(client_ask(busy, ping_request), 200);
+	client_unref(slow);
+	client_unref(busy);
+	fixture_unref(f);
+}
+
 static void quiesce(struct fixture *f)
 {
 	http_server_quiesce(f->server);
@@ -310,6 +335,7 @@ int main(void)
 		cmocka_unit_test(without_descriptors_there_is_an_answer_too),
 		cmocka_unit_test(another_user_is_not_let_in),
 		cmocka_unit_test(who_says_nothing_or_half_of_it_is_closed),
+		cmocka_unit_test(a_head_that_comes_byte_by_byte_has_no_more_time_than_others),
 		cmocka_unit_test(a_quiet_server_takes_nobody_and_goes_on_with_those_it_has),
 	};
 
