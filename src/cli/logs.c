@@ -218,7 +218,7 @@ static int follow_from(struct cli *cli, const char *id, const struct logs_values
 static int print_bytes(struct cli *cli, const char *id, const struct logs_values *v,
 		       struct error *e)
 {
-	_cleanup_(buffer_done) struct buffer target;
+	_cleanup_(buffer_done) struct buffer target = { 0 };
 	struct offsets next = { 0 };
 	json_t *session = NULL;
 	int r = cli_call_session(cli, "GET", id, "", NULL, &session, e);
