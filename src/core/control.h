@@ -128,6 +128,7 @@ enum spawn_step {
 	STEP_TERMINAL,
 	STEP_FDS,
 	STEP_CHDIR,
+	STEP_FILTER,
 	STEP_GATE,
 	STEP_EXEC,
 	N_SPAWN_STEPS,
@@ -138,6 +139,7 @@ enum slot_flag {
 	FLAG_MERGE = 1 << 1,     /* stderr goes into stdout */
 	FLAG_GATE = 1 << 2,      /* wait at the gate */
 	FLAG_NO_PARENT = 1 << 3, /* does not end with its parent session */
+	FLAG_ENTRY = 1 << 4,     /* installs a filter before it waits at the gate, entry.h */
 };
 
 struct control_stream {
@@ -249,6 +251,8 @@ struct control_slot {
 	struct word ttl; /* E: 1 + ms after the end until it is removed; 0 for the general rule */
 	struct word n_leftovers; /* E: processes that the leader left behind, listed in `notes` */
 	struct word notes_size;  /* E: bytes of the notes that are valid; stored after them */
+	struct word filter; /* K: 0 no filter; 1 it is in place, and SLOT_FD_LISTENER its listener;
+			     * errno << 32: it could not be installed, the command runs without */
 };
 
 _Static_assert(sizeof(struct control_daemon) <= CONTROL_RECORD, "record 0 is too large");

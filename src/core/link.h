@@ -19,7 +19,8 @@ enum link_type {
 	LINK_SLOT,    /* old -> new: its descriptors, `fds` = set of enum slot_fd; none: not held */
 	LINK_READY,   /* new -> old: all is loaded */
 	LINK_SPAWN,   /* engine -> keeper: hold and start slot; `fds` = set of enum slot_fd */
-	LINK_CHANGED, /* keeper -> engine: look at slot's words; may carry SLOT_FD_PID. `arg` = 1:
+	LINK_CHANGED, /* keeper -> engine: look at slot's words; may carry SLOT_FD_PID and
+		       * SLOT_FD_LISTENER. `arg` = 1:
 		       * the leader has ended, and `tree_gone` says what it left behind */
 	LINK_STOP,    /* engine -> keeper: a stop request stands in slot's words */
 	LINK_SIGNAL,  /* engine -> keeper: send signal `arg` to the leader's process group */
@@ -33,6 +34,11 @@ enum link_type {
 	LINK_LOOK, /* engine -> keeper: does foreground group (low half of `arg`) read the terminal
 		      with the device number in the upper half? */
 	LINK_LOOKED, /* keeper -> engine: `arg` = enum tty_wait */
+	LINK_HOLD,   /* engine -> keeper: hold these further descriptors of slot */
+	LINK_KEEP,   /* engine -> keeper: hold the descriptor in place `arg` of the daemon's own,
+		      * see kept.h; without one: close what is there */
+	LINK_FETCH,  /* new -> old: give me what is in place `arg` */
+	LINK_KEPT,   /* old -> new: it, or none */
 	N_LINK_TYPES,
 };
 
@@ -44,11 +50,13 @@ enum quit_mode {
 
 /* The descriptors of a slot; the order in a message is this order. */
 enum slot_fd {
-	SLOT_FD_MEMORY, /* the session's memfd, layout.h */
-	SLOT_FD_IN,     /* write end of stdin */
-	SLOT_FD_OUT,    /* read end of stdout (or the pty's master) */
-	SLOT_FD_ERR,    /* read end of stderr */
-	SLOT_FD_PID,    /* pidfd of the leader */
+	SLOT_FD_MEMORY,   /* the session's memfd, layout.h */
+	SLOT_FD_IN,       /* write end of stdin */
+	SLOT_FD_OUT,      /* read end of stdout (or the pty's master) */
+	SLOT_FD_ERR,      /* read end of stderr */
+	SLOT_FD_PID,      /* pidfd of the leader */
+	SLOT_FD_EVENTS,   /* memory of its events, while it is observed */
+	SLOT_FD_LISTENER, /* where its system calls wait, while it is observed so */
 	N_SLOT_FDS,
 	/* A pty session has its master as SLOT_FD_OUT, no SLOT_FD_IN, and the keeper holds a slave
 	 * until the leader's output is complete: */

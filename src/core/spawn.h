@@ -15,7 +15,8 @@
 struct spawn_fds {
 	int in, out, err; /* become 0, 1, 2; -1: /dev/null */
 	int cgroup;       /* cgroup.procs opened for writing; -1 for none */
-	int gate;         /* read end; -1 for none. Closed by a successful execve */
+	int gate;         /* one end of a socket, which tells of a filter (entry_tell) and then
+			   * waits; -1 for none. Closed by a successful execve */
 };
 
 /* Runs `view` in a new child; returns when it has exec'd, failed (`slot->fail` is then set, and the

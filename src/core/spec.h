@@ -6,6 +6,7 @@
  * `argc` + `envc` + 1 NUL-terminated strings: argv, environment, cwd. */
 #pragma once
 #include "base/error.h"
+#include "core/entry.h"
 #include <stdint.h>
 
 #define SPEC_MAGIC    0x726565762d737063ULL
@@ -33,6 +34,7 @@ struct spec_header {
 	uint32_t limits_set; /* bit n: limits[n] is to be set */
 	uint64_t mark;       /* RLIMIT_LOCKS, soft and hard; 0 leaves it alone */
 	struct spec_limit limits[SPEC_LIMITS];
+	struct entry entry; /* the child installs it before it comes to its gate; n = 0 for none */
 };
 
 /* What a caller fills in. Strings are borrowed. */

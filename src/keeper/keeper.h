@@ -7,6 +7,7 @@
  * clients wait in its backlog. */
 #pragma once
 #include "core/control.h"
+#include "core/kept.h"
 #include "core/link.h"
 #include "core/proc.h"
 #include "core/spawn.h"
@@ -24,7 +25,7 @@
 struct holding {
 	uint32_t held;       /* bit n: fds[n] is open */
 	bool dirty;          /* the engine has yet to be told of a change */
-	bool send_pid;       /* with the pidfd */
+	bool send_pid;       /* with the pidfd, and the listener if there is one */
 	bool watched;        /* leader ended, tree not known to be gone */
 	bool looked;         /* leader ended, and what it left behind was looked at */
 	bool stopping;       /* a stop request is being carried out */
@@ -52,6 +53,7 @@ struct spawn_job {
 	int fds[N_LINK_FDS]; /* the child's ends, spec, cgroup */
 	int gate_r, gate_w;
 	bool sent, gate_open;
+	bool awaits_filter; /* the child has yet to tell of it */
 	uint64_t order;
 	uint64_t orphaned; /* monotonic ms when its spawner ended under it, 0 for not */
 };
@@ -89,6 +91,7 @@ struct keeper {
 	bool look_anyway; /* some watched tree has parents that are not ours, or cannot be listed */
 	unsigned look_pause; /* ms between looks, grows while nothing changes */
 	struct holding slots[CONTROL_SLOTS];
+	int kept[KEPT_MAX]; /* descriptors of the daemon's own, each + 1; 0: none */
 	struct pid_entry pids[PID_TABLE];
 };
 

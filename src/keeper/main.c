@@ -111,7 +111,7 @@ static unsigned fill_poll(struct keeper *k, struct pollfd *p, struct spawn_job *
 	for (unsigned i = 0; i < KEEPER_JOBS; i++)
 		if (k->jobs[i].slot != 0 && k->jobs[i].gate_w >= 0 && k->jobs[i].gate_r < 0) {
 			gates[n - P_GATES] = &k->jobs[i];
-			p[n++] = (struct pollfd){ .fd = k->jobs[i].gate_w };
+			p[n++] = (struct pollfd){ .fd = k->jobs[i].gate_w, .events = POLLIN };
 		}
 	return n;
 }
@@ -135,7 +135,7 @@ static void dispatch(struct keeper *k, const struct pollfd *p, unsigned n, struc
 		k->engine.start_at = clock_monotonic_ms();
 	}
 	for (unsigned i = P_GATES; i < n; i++)
-		if (p[i].revents & POLLERR && gates[i - P_GATES]->slot != 0)
+		if (p[i].revents && gates[i - P_GATES]->slot != 0)
 			spawning_gate_event(k, gates[i - P_GATES]);
 }
 

@@ -63,6 +63,10 @@ static bool tell(struct keeper *k, unsigned slot)
 		m.fds = 1U << SLOT_FD_PID;
 		table[SLOT_FD_PID] = h->fds[SLOT_FD_PID];
 	}
+	if (h->send_pid && slot_holds(k, slot, SLOT_FD_LISTENER)) {
+		m.fds |= 1U << SLOT_FD_LISTENER;
+		table[SLOT_FD_LISTENER] = h->fds[SLOT_FD_LISTENER];
+	}
 	if (engine_send(k, &m, table) < 0)
 		return false;
 	h->send_pid = false;

@@ -73,8 +73,52 @@ static void job_failed(struct keeper *k, struct spawn_job *job)
 
 	job_done(job);
 	word_store(&s->spawn, SPAWN_FAILED);
-	slot_close_fds(k, slot, ~(1U << SLOT_FD_MEMORY));
+	slot_close_fds(k, slot, ~(1U << SLOT_FD_MEMORY | 1U << SLOT_FD_EVENTS));
 	slot_changed(k, slot);
+}
+
+/* Only this process reaps a child of its own, so the pid is still its own. */
+static void open_pidfd(struct keeper *k, unsigned slot)
+{
+	struct holding *h = &k->slots[slot];
+	int fd;
+
+	if (h->adopted || slot_holds(k, slot, SLOT_FD_PID))
+		return;
+	fd = (int)syscall(SYS_pidfd_open, slot_pid(keeper_slot(k, slot)), 0);
+	if (fd < 0)
+		return;
+	h->fds[SLOT_FD_PID] = fd;
+	h->held |= 1U << SLOT_FD_PID;
+}
+
+/* The child waits at its gate, and whoever observes it may begin. */
+static void job_gated(struct keeper *k, struct spawn_job *job)
+{
+	open_pidfd(k, job->slot);
+	k->slots[job->slot].send_pid = slot_holds(k, job->slot, SLOT_FD_PID);
+	word_store(&keeper_slot(k, job->slot)->spawn, SPAWN_GATED);
+	slot_changed(k, job->slot);
+}
+
+/* What the child says of its filter: the listener is taken, and is the slot's. False when it ended
+ * before it came to that. */
+static bool take_listener(struct keeper *k, struct spawn_job *job)
+{
+	struct control_slot *s = keeper_slot(k, job->slot);
+	struct holding *h = &k->slots[job->slot];
+	int r = entry_hear(slot_pid(s), job->gate_w);
+
+	job->awaits_filter = false;
+	if (r == -ECHILD)
+		return false;
+	if (r > 0) {
+		h->fds[SLOT_FD_LISTENER] = r;
+		h->held |= 1U << SLOT_FD_LISTENER;
+	}
+	word_store(&s->filter, r >= 0 ? 1 : (uint64_t)-r << 32);
+	job_gated(k, job);
+	return true;
 }
 
 static void job_started(struct keeper *k, struct spawn_job *job)
@@ -86,15 +130,7 @@ static void job_started(struct keeper *k, struct spawn_job *job)
 	job_done(job);
 	if (!h->adopted)
 		slot_note_pid(k, slot, slot_pid(s));
-	if (!h->adopted && !slot_holds(k, slot, SLOT_FD_PID)) {
-		/* Only this process reaps it, so the pid is still its own. */
-		int fd = (int)syscall(SYS_pidfd_open, slot_pid(s), 0);
-
-		if (fd >= 0) {
-			h->fds[SLOT_FD_PID] = fd;
-			h->held |= 1U << SLOT_FD_PID;
-		}
-	}
+	open_pidfd(k, slot);
 	word_store(&s->started, clock_realtime_ms());
 	word_store(&s->spawn, SPAWN_STARTED);
 	h->send_pid = slot_holds(k, slot, SLOT_FD_PID);
@@ -160,9 +196,10 @@ bool spawning_begin(struct keeper *k, unsigned slot, int table[N_LINK_FDS])
 	if (word_load(&s->flags) & FLAG_GATE) {
 		int gate[2];
 
-		if (pipe_make(gate, 0, 1, 0) == 0) {
+		if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, gate) == 0) {
 			job->gate_r = gate[0];
 			job->gate_w = gate[1];
+			job->awaits_filter = (word_load(&s->flags) & FLAG_ENTRY) != 0;
 		} else {
 			word_store(&s->step, STEP_GATE);
 			word_store(&s->fail, EMFILE);
@@ -192,8 +229,8 @@ static void settle(struct keeper *k, struct spawn_job *job, int result)
 	} else if (job->gate_w >= 0) {
 		job->gate_r = fd_close(job->gate_r);
 		slot_note_pid(k, job->slot, slot_pid(s));
-		word_store(&s->spawn, SPAWN_GATED);
-		slot_changed(k, job->slot);
+		if (!job->awaits_filter)
+			job_gated(k, job);
 	} else {
 		job_started(k, job);
 	}
@@ -230,15 +267,17 @@ void spawning_open_gate(struct keeper *k, unsigned slot)
 	if (!job || job->gate_w < 0 || job->gate_open)
 		return;
 	job->gate_open = true;
-	if (write(job->gate_w, "g", 1) < 0)
+	if (send(job->gate_w, "g", 1, MSG_NOSIGNAL) < 0)
 		log_warn("gate of slot %u: %s", slot, strerror(errno));
 }
 
-/* Nobody can read the gate any more: the child exec'd or ended. */
+/* The child tells of its filter; else nobody is at the gate any more: it exec'd or ended. */
 void spawning_gate_event(struct keeper *k, struct spawn_job *job)
 {
 	struct control_slot *s = keeper_slot(k, job->slot);
 
+	if (job->awaits_filter && take_listener(k, job))
+		return;
 	if (word_load(&s->fail) != 0)
 		job_failed(k, job);
 	else
