@@ -47,6 +47,7 @@ async function main() {
     "/sessions",
     {
       command: ["/usr/bin/python3", path.join(__dirname, "server.py"), String(port)],
+      cwd: __dirname,
       name: host,
       originator: host,
       stdin: "pipe",
@@ -69,6 +70,7 @@ async function main() {
   // A command that leaves something running: it is ended, and listed.
   const build = await api("POST", "/sessions", {
     shell: "sleep 1000 & echo built",
+    cwd: __dirname,
     originator: host,
   });
   const end = await api("POST", `/sessions/${build.id}/wait`, { until: [{ tree: true }] });

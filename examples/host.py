@@ -62,6 +62,7 @@ server = api(
     "/sessions",
     {
         "command": ["/usr/bin/python3", str(HERE / "server.py"), str(PORT)],
+        "cwd": str(HERE),
         "name": HOST,
         "originator": HOST,
         "stdin": "pipe",
@@ -83,7 +84,11 @@ api("POST", f"/sessions/{web}/wait", {"until": [{"match": "you said"}], "timeout
 log(web, place)
 
 # A command that leaves something running: it is ended, and listed.
-build = api("POST", "/sessions", {"shell": "sleep 1000 & echo built", "originator": HOST})
+build = api(
+    "POST",
+    "/sessions",
+    {"shell": "sleep 1000 & echo built", "cwd": str(HERE), "originator": HOST},
+)
 end = api("POST", f"/sessions/{build['id']}/wait", {"until": [{"tree": True}]})
 print("left by the build:", *(left["command"] for left in end["exit"]["leftovers"]))
 

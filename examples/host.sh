@@ -25,7 +25,7 @@ field() { # NAME: a string in the JSON on stdin, without a newline at its end
 # Start a server. The answer comes when it listens. The key makes it safe to repeat the request.
 api /sessions -H "Idempotency-Key: $host" -d '{
 	"command": ["/usr/bin/python3", "'"$here/server.py"'", "'"$port"'"],
-	"name": "'"$host"'", "originator": "'"$host"'", "stdin": "pipe",
+	"cwd": "'"$here"'", "name": "'"$host"'", "originator": "'"$host"'", "stdin": "pipe",
 	"ready": {"until": [{"port": '"$port"'}], "timeout": "20s"}}' >/dev/null
 api "/sessions/$host/wait" -d '{"until": [{"match": "listening"}], "timeout": "20s"}' >/dev/null
 echo "server: ready"
@@ -44,7 +44,7 @@ echo "log: $(api "/sessions/$host/logs?stream=stdout&format=raw&from=$next")"
 
 # A command that leaves something running: it is ended, and listed.
 api /sessions -d '{"shell": "sleep 1000 & echo built",
-	"name": "'"$host-build"'", "originator": "'"$host"'"}' >/dev/null
+	"cwd": "'"$here"'", "name": "'"$host-build"'", "originator": "'"$host"'"}' >/dev/null
 echo "left by the build: $(api "/sessions/$host-build/wait" -d '{"until": [{"tree": true}]}' |
 	sed 's/.*"leftovers"//' | field command)"
 
