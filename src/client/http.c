@@ -162,7 +162,7 @@ static int send_all(int fd, struct iovec piece[2])
 
 int http_client_send(struct http_client *c, const struct http_request *rq, struct error *e)
 {
-	_cleanup_(buffer_done) struct buffer head;
+	_cleanup_(buffer_done) struct buffer head = { 0 };
 	struct iovec pieces[2];
 	const char *rest;
 	size_t n;
@@ -188,8 +188,8 @@ int http_client_send(struct http_client *c, const struct http_request *rq, struc
 	return 0;
 }
 
-/* Reads what there is behind what the buffer holds. */
-static int fill(struct http_client *c, struct error *e, const char *step)
+/* Reads what there is behind what the buffer holds. -EAGAIN with MSG_DONTWAIT in `flags`. */
+static int fill(struct http_client *c, int flags, struct error *e, const char *step)
 {
 	ssize_t n;
 
@@ -201,8 +201,10 @@ static int fill(struct http_client *c, struct error *e, const char *step)
 		c->start = 0;
 	}
 	do
-		n = recv(c->fd, c->buffer + c->end, sizeof(c->buffer) - c->end, 0);
+		n = recv(c->fd, c->buffer + c->end, sizeof(c->buffer) - c->end, flags);
 	while (n < 0 && errno == EINTR);
+	if (n < 0 && errno == EAGAIN && flags == MSG_DONTWAIT)
+		return -EAGAIN;
 	if (n <= 0)
 		return broken(c, e, n == 0 ? ECONNRESET : errno, step);
 	c->end += (size_t)n;
@@ -222,7 +224,7 @@ int http_client_head(struct http_client *c, const struct http_head **ret, struct
 				return broken(c, e, EPROTO, "head");
 			if (n > 0)
 				break;
-			r = fill(c, e, "waiting for the answer");
+			r = fill(c, 0, e, "waiting for the answer");
 			if (r < 0)
 				return r;
 		}
@@ -239,7 +241,8 @@ int http_client_head(struct http_client *c, const struct http_head **ret, struct
 	return 0;
 }
 
-int http_client_body(struct http_client *c, const char **ret, size_t *ret_size, struct error *e)
+static int read_body(struct http_client *c, int flags, const char **ret, size_t *ret_size,
+		     struct error *e)
 {
 	while (c->in_body) {
 		const char *at = c->buffer + c->start;
@@ -255,8 +258,8 @@ int http_client_body(struct http_client *c, const char **ret, size_t *ret_size, 
 		if (r > 0)
 			return 1;
 		if (c->in_body) {
-			r = fill(c, e, "in the middle of the answer");
-			c->in_body = r == 0;
+			r = fill(c, flags, e, "in the middle of the answer");
+			c->in_body = r == 0 || r == -EAGAIN;
 			if (r < 0)
 				return r;
 		}
@@ -264,9 +267,14 @@ int http_client_body(struct http_client *c, const char **ret, size_t *ret_size, 
 	return 0;
 }
 
-bool http_client_body_waits(const struct http_client *c)
+int http_client_body(struct http_client *c, const char **ret, size_t *ret_size, struct error *e)
 {
-	return !c->in_body || c->end > c->start;
+	return read_body(c, 0, ret, ret_size, e);
+}
+
+int http_client_body_now(struct http_client *c, const char **ret, size_t *ret_size, struct error *e)
+{
+	return read_body(c, MSG_DONTWAIT, ret, ret_size, e);
 }
 
 int http_client_body_all(struct http_client *c, struct buffer *b, struct error *e)
