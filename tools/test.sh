@@ -74,6 +74,7 @@ pytest_as_user() { # DIR TESTS
 if runner build tree build; then
 	runner unit unit build
 	runner e2e pytest build tests/e2e
+	runner truth pytest build tests/truth
 	if [ "$(id -u)" -eq 0 ]; then
 		runner unit-user unit build $NOBODY "$HOME_OF_USER"
 		runner e2e-user pytest_as_user build tests/e2e

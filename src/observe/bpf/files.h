@@ -12,13 +12,19 @@
 #define PROTECT_EXEC  4
 #define MAP_NO_FILE   0x20
 
-/* Whether nobody has the file open any more, or the structure serves another. */
+/* Whether the structure serves another file now. */
+static __always_inline bool file_is_other(struct file *file, const struct open_file *of)
+{
+	return (__u64)BPF_CORE_READ(file, f_inode) != of->inode ||
+	       (__u64)BPF_CORE_READ(file, f_path.dentry) != of->dentry;
+}
+
+/* Whether nobody has the file open any more. */
 static __always_inline bool file_is_gone(struct file *file, const struct open_file *of)
 {
 	long refs;
 
-	if ((__u64)BPF_CORE_READ(file, f_inode) != of->inode ||
-	    (__u64)BPF_CORE_READ(file, f_path.dentry) != of->dentry)
+	if (file_is_other(file, of))
 		return true;
 	if (bpf_core_field_exists(struct file___ref, f_ref)) {
 		bpf_core_read(&refs, sizeof(refs), &((struct file___ref *)file)->f_ref.refcnt);
@@ -55,6 +61,15 @@ static __always_inline void emit_open_file(struct open_file *of, __u32 kind)
 	emit(s, &of->record, size);
 }
 
+/* Tells of the end of a file. Of several who see it one does: the one that deletes the entry, whose
+ * memory then serves another at once. */
+static __always_inline void end_file(__u64 key, const struct open_file *of, struct open_file *copy)
+{
+	bpf_probe_read_kernel(copy, sizeof(*copy), of);
+	if (bpf_map_delete_elem(&files, &key) == 0)
+		emit_open_file(copy, KIND_CLOSED);
+}
+
 /* The record in `x`, whose texts describe the file, becomes what tells of its end. */
 static __always_inline void track(struct session *s, struct scratch *x, struct file *file)
 {
@@ -64,7 +79,7 @@ static __always_inline void track(struct session *s, struct scratch *x, struct f
 
 	old = bpf_map_lookup_elem(&files, &key);
 	if (old)
-		emit_open_file(old, KIND_CLOSED); /* it was closed unseen */
+		end_file(key, old, of); /* it was closed unseen */
 	bpf_probe_read_kernel(of, sizeof(of->record) + FILE_TEXT, &x->record);
 	if (n > sizeof(of->record) + FILE_TEXT) {
 		/* Too long to be kept: the end is told without it. */
@@ -92,6 +107,10 @@ static __always_inline void count(struct session *s, struct scratch *x, struct f
 
 	if (!of)
 		return;
+	if (file_is_other(file, of)) {
+		end_file(key, of, &x->file);
+		return;
+	}
 	__sync_fetch_and_add(&of->record.totals[write ? 1 : 0], n);
 	__sync_fetch_and_add(&of->record.totals[write ? 3 : 2], 1);
 	if (s->each == 0)
@@ -111,14 +130,14 @@ static __always_inline void count(struct session *s, struct scratch *x, struct f
 /* close(2) begins, and will be the end of the file when nobody else has it. */
 static __always_inline void closing(struct task_struct *task, __u32 fd)
 {
+	struct scratch *x = get_scratch();
 	struct file *file = file_of(task, fd);
 	__u64 key = (__u64)file;
 	struct open_file *of = file ? bpf_map_lookup_elem(&files, &key) : 0;
 
-	if (!of || !has_one_user(file))
+	if (!x || !of || !has_one_user(file))
 		return;
-	emit_open_file(of, KIND_CLOSED);
-	bpf_map_delete_elem(&files, &key);
+	end_file(key, of, &x->file);
 }
 
 /* --- calls ----------------------------------------------------------------------------------- */

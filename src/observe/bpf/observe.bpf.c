@@ -182,6 +182,14 @@ int BPF_PROG(on_uring, struct io_kiocb *request)
 
 /* --- run by the backend ---------------------------------------------------------------------- */
 
+/* Of the sweep's own: unlike a tracepoint it can be interrupted by one. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct open_file);
+} ending SEC(".maps");
+
 static long sweep_file(void *map, __u64 *key, struct open_file *of, void *context)
 {
 	struct tag tag = { of->record.session, of->record.generation };
@@ -191,8 +199,11 @@ static long sweep_file(void *map, __u64 *key, struct open_file *of, void *contex
 	if (!session_of_tag(&tag)) {
 		bpf_map_delete_elem(map, key);
 	} else if (file_is_gone(file, of)) {
-		emit_open_file(of, KIND_CLOSED);
-		bpf_map_delete_elem(map, key);
+		__u32 zero = 0;
+		struct open_file *copy = bpf_map_lookup_elem(&ending, &zero);
+
+		if (copy)
+			end_file(*key, of, copy);
 	} else if (moved != of->reported) {
 		of->reported = moved;
 		emit_open_file(of, KIND_MOVED);

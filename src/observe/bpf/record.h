@@ -9,7 +9,7 @@
 #define SESSIONS_MAX  4096 /* at once */
 #define TEXT_MAX      4096 /* bytes of one text */
 #define TEXTS         4
-#define FILE_TEXT     256 /* bytes of texts that are kept with an open file */
+#define FILE_TEXT     320 /* bytes of texts that are kept with an open file */
 #define CATEGORIES    4
 #define CGROUP_LEVELS 12 /* as deep as a session's cgroup may lie */
 

@@ -1,0 +1,217 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Real commands under a backend, and under `strace -f -y` in the same run: both tell the same.
+
+What only one of them tells is printed, a line a fact. A backend that says `supported` has no gap.
+"""
+
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import threading
+import urllib.request
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from events import Told
+from strace import CALLS, Trace
+
+BUILD = pathlib.Path(
+    os.environ.get("REEVE_BUILD") or pathlib.Path(__file__).resolve().parents[2] / "build"
+)
+DRIVER = BUILD / "tests" / "truth" / "observed-run"
+UNAVAILABLE = 77
+
+
+def observe(backend, command, cwd, **options):
+    """Runs the command under both; returns what strace and what the backend told."""
+    trace, told = cwd / "strace.out", cwd / "events.json"
+    work = cwd / "work"
+    work.mkdir(exist_ok=True)
+    strace = ["strace", "-f", "-y", "-s", "4096", "-e", f"trace={CALLS}",
+              "-e", "quiet=attach,personality", "-o", trace]  # fmt: skip
+    ran = subprocess.run(
+        [DRIVER, backend, "file,network,process", told, *strace, *command],
+        cwd=work, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        timeout=100, env=os.environ | {"HOME": str(work), "LC_ALL": "C"}, **options,
+    )  # fmt: skip
+    if ran.returncode == UNAVAILABLE:
+        pytest.skip(ran.stderr.decode().strip())
+    assert ran.returncode == 0, ran.stderr.decode()
+    with open(trace, encoding="latin-1") as file:
+        seen = Trace(file, str(work))
+    return seen, Told(told, seen.pids)
+
+
+def compare(backend, command, cwd, **options):
+    seen, told = observe(backend, command, cwd, **options)
+    assert told.last["missed"] == [0, 0, 0, 0]
+    facts = seen.leave_unsaid(told.facts)
+    untold, invented = seen.facts - facts, facts - seen.facts
+    text = [f"strace only: {fact} x{n}" for fact, n in sorted(untold.items(), key=str)]
+    text += [f"{backend} only: {fact} x{n}" for fact, n in sorted(invented.items(), key=str)]
+    print(f"{sum(seen.facts.values())} facts; " + json.dumps(command[:2]))
+    print("\n".join(text))
+    assert not text, "\n".join(text[:50])
+    return seen.facts
+
+
+def kinds(facts, category):
+    return {fact[2] for fact in facts if fact[0] == category}
+
+
+@pytest.fixture(params=["ebpf"])
+def backend(request):
+    return request.param
+
+
+@pytest.fixture
+def server():
+    """A server on a port of 127.0.0.1 that answers `hello`."""
+
+    class Hello(BaseHTTPRequestHandler):
+        def do_GET(self):  # noqa: N802
+            self.send_response(200)
+            self.send_header("Content-Length", "5")
+            self.end_headers()
+            self.wfile.write(b"hello")
+
+        def log_message(self, *_):
+            pass
+
+    httpd = ThreadingHTTPServer(("127.0.0.1", 0), Hello)
+    thread = threading.Thread(target=httpd.serve_forever)
+    thread.start()
+    yield httpd.server_address[1]
+    httpd.shutdown()
+    httpd.server_close()
+    thread.join()
+
+
+def test_gcc_builds_a_program(backend, tmp_path):
+    work = tmp_path / "work"
+    work.mkdir()
+    (work / "a.c").write_text('#include <stdio.h>\nint main(void) { puts("a"); return 0; }\n')
+    facts = compare(backend, ["sh", "-c", "gcc -O1 -o a a.c && ./a && rm a"], tmp_path)
+    assert {"opened", "unlinked", "mapped", "chmod"} <= kinds(facts, "file")
+
+
+def test_git_clones_a_local_repository(backend, tmp_path):
+    origin = tmp_path / "origin"
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@b", "-C", str(origin)]
+    subprocess.run(["git", "init", "-q", str(origin)], check=True)
+    for i in range(5):
+        (origin / f"f{i}").write_text(f"{i}\n" * 100)
+    subprocess.run([*git, "add", "."], check=True)
+    subprocess.run([*git, "commit", "-q", "-m", "one"], check=True)
+    facts = compare(backend, ["git", "clone", "-q", str(origin), "copy"], tmp_path)
+    assert {"mkdir", "renamed", "linked"} <= kinds(facts, "file")
+
+
+def test_tar_unpacks_an_archive(backend, tmp_path):
+    tree = tmp_path / "tree"
+    (tree / "deep" / "er").mkdir(parents=True)
+    for i in range(50):
+        (tree / "deep" / "er" / f"file{i}").write_bytes(bytes(i * 1000))
+    (tree / "link").symlink_to("deep")
+    os.link(tree / "deep" / "er" / "file1", tree / "hard")
+    subprocess.run(["tar", "-czf", tmp_path / "a.tgz", "-C", tmp_path, "tree"], check=True)
+    facts = compare(backend, ["tar", "-xzf", str(tmp_path / "a.tgz")], tmp_path)
+    assert {"mkdir", "symlinked", "linked", "opened"} <= kinds(facts, "file")
+
+
+def test_python_runs_programs(backend, tmp_path):
+    code = (
+        "import subprocess, os, tempfile\n"
+        "for c in (0, 3): subprocess.run(['sh', '-c', f'exit {c}'])\n"
+        "subprocess.run(['sh', '-c', 'kill -9 $$'])\n"
+        "subprocess.run(['./script', 'x'], check=True)\n"
+        "with tempfile.TemporaryDirectory(dir='.') as d:\n"
+        "    open(d + '/\\xe9\\n<x>', 'w').write('1' * 5000)\n"
+    )
+    work = tmp_path / "work"
+    work.mkdir()
+    (work / "script").write_text("#!/bin/sh\nexit 0\n")
+    (work / "script").chmod(0o755)
+    facts = compare(backend, ["/usr/bin/python3", "-c", code], tmp_path)
+    exits = {fact[3] for fact in facts if fact[2] == "exited"}
+    assert {0, 3, -9} <= exits
+
+
+def test_curl_asks_a_server(backend, tmp_path, server):
+    url = f"http://127.0.0.1:{server}/"
+    command = ["sh", "-c", f"curl -s -o out {url}; curl -s http://127.0.0.1:1/ || true"]
+    facts = compare(backend, command, tmp_path)
+    points = {fact[3] for fact in facts if fact[2] == "connected"}
+    assert f"127.0.0.1:{server}" in points
+
+
+SERVER = """
+import http.server, sys
+class Hello(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("Content-Length", "5")
+        self.end_headers()
+        self.wfile.write(open("page").read().encode())
+    def log_message(self, *_): pass
+s = http.server.HTTPServer(("127.0.0.1", 0), Hello)
+s.request_queue_size = 100
+open("port.new", "w").write(str(s.server_address[1]))
+import os
+os.rename("port.new", "port")
+for i in range(int(sys.argv[1])):
+    s.handle_request()
+"""
+
+
+def test_a_server_answers_a_thousand_requests(backend, tmp_path):
+    times = 1000
+    work = tmp_path / "work"
+    work.mkdir()
+    (work / "page").write_text("hello")
+    def client():
+        while not (work / "port").exists():
+            threading.Event().wait(0.01)
+        port = (work / "port").read_text()
+        if not port:
+            return  # the server did not come up
+        for _ in range(times):
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=20) as answer:
+                answer.read()
+
+    thread = threading.Thread(target=client)
+    thread.start()
+    try:
+        command = ["/usr/bin/python3", "-c", SERVER, str(times)]
+        facts = compare(backend, command, tmp_path)
+    finally:
+        (work / "port").touch()
+        thread.join()
+    accepted = sum(n for fact, n in facts.items() if fact[2] == "accepted")
+    assert accepted == times
+
+
+def test_a_node_script(backend, tmp_path):
+    if not shutil.which("node"):
+        pytest.fail("node is not here: apt-get install nodejs")
+    code = (
+        "const fs = require('fs'), cp = require('child_process');"
+        "fs.mkdirSync('d'); fs.writeFileSync('d/a', 'x'.repeat(70000));"
+        "fs.readFile('d/a', (e, b) => { fs.renameSync('d/a', 'd/b');"
+        "fs.promises.copyFile('d/b', 'd/c').then(() => fs.rmSync('d', {recursive: true}));"
+        "cp.spawnSync('true'); cp.exec('exit 4', () => {}); });"
+    )
+    facts = compare(backend, ["node", "-e", code], tmp_path)
+    assert {"mkdir", "renamed", "rmdir", "unlinked"} <= kinds(facts, "file")
+
+
+def test_a_shell_pipeline(backend, tmp_path):
+    line = (
+        "mkdir -p x/y && cd x/y && seq 1000 | sort -rn | tee all | head -n 3 > top;"
+        "cd .. && mv y/top . && chmod 600 top && ln -s top l && cat l nothing; rm -r y; truncate -s 9 top;"
+        "cd / && (cd /tmp; cat none) 2>&1 | wc -l; true"
+    )
+    facts = compare(backend, ["sh", "-c", line], tmp_path)
+    assert {"mkdir", "renamed", "chmod", "symlinked", "truncated"} <= kinds(facts, "file")
