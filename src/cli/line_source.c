@@ -156,11 +156,6 @@ int line_source_take(struct line_source *s, struct error *e)
 	return cut(s, e);
 }
 
-bool line_source_ready(const struct line_source *s)
-{
-	return s->over || s->pending || http_client_body_waits(s->http);
-}
-
 /* The end of an answer: that of the output, unless we were too slow. */
 static int end(struct line_source *s, struct error *e)
 {
@@ -175,15 +170,14 @@ static int end(struct line_source *s, struct error *e)
 	return ask(s, e);
 }
 
-int line_source_fill(struct line_source *s, struct error *e)
+/* Reads once. -EAGAIN without `wait`. */
+static int read_some(struct line_source *s, bool wait, struct error *e)
 {
 	const char *bytes;
 	size_t n;
-	int r;
+	int r = wait ? http_client_body(s->http, &bytes, &n, e)
+		     : http_client_body_now(s->http, &bytes, &n, e);
 
-	if (s->over || s->pending)
-		return 0;
-	r = http_client_body(s->http, &bytes, &n, e);
 	if (r == -ECONNRESET)
 		return ask(s, e);
 	if (r == 0)
@@ -196,4 +190,13 @@ int line_source_fill(struct line_source *s, struct error *e)
 	if (r < 0)
 		return error_set_errno(e, ERROR_TOO_LARGE, r, "a line of %s", s->name);
 	return cut(s, e);
+}
+
+int line_source_fill(struct line_source *s, bool wait, struct error *e)
+{
+	int r = 0;
+
+	while (r == 0 && !s->over && !s->pending)
+		r = read_some(s, wait, e);
+	return r == -EAGAIN ? 1 : r;
 }

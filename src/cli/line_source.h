@@ -43,12 +43,9 @@ int line_source_open(struct line_source *s, struct cli *cli, const char *id,
 		     const struct logs_values *v, struct error *e);
 void line_source_done(struct line_source *s);
 
-/* Whether line_source_fill has something to do without waiting. */
-bool line_source_ready(const struct line_source *s);
-
-/* Reads once, waiting for it, until a line is pending or the source is over; often, none of both is
- * yet. */
-int line_source_fill(struct line_source *s, struct error *e);
+/* Reads until a line is pending or the source is over: returns 0. Without `wait`, 1 when neither
+ * can be yet. */
+int line_source_fill(struct line_source *s, bool wait, struct error *e);
 
 /* Counts the pending line as given; the next one may be pending then. */
 int line_source_take(struct line_source *s, struct error *e);

@@ -80,69 +80,51 @@ static struct line_source *oldest(const struct merge *m)
 	return first;
 }
 
-/* Fills each source that can be without waiting, or with `wait` without a line. Returns whether
- * one still has to be waited for, or a negative errno. */
+/* Fills each source, waiting for it or not. Returns 1 when one has no line yet, and no end. */
 static int fill(struct merge *m, bool wait, struct error *e)
 {
 	int missing = 0;
 
 	for (size_t i = 0; i < m->n; i++) {
-		struct line_source *s = &m->sources[i];
+		int r = line_source_fill(&m->sources[i], wait, e);
 
-		while (!s->over && !s->pending && (wait || line_source_ready(s))) {
-			int r = line_source_fill(s, e);
-
-			if (r < 0)
-				return r;
-		}
-		missing |= !s->over && !s->pending;
+		if (r < 0)
+			return r;
+		missing |= r;
 	}
 	return missing;
 }
 
-/* Waits for news of those without a line, for `timeout` ms (-1: for ever), and takes them. */
-static int wait_for_news(struct merge *m, int timeout, struct error *e)
+/* Waits until something can be read of one of them, or nobody reads us. */
+static int wait_for_news(struct merge *m, struct error *e)
 {
 	struct pollfd p[SOURCES_MAX + 1] = { { .fd = STDOUT_FILENO } };
 	nfds_t n = 1;
 
+	if (m->open && m->open->over)
+		end_line(m);
+	if (fflush(stdout) != 0)
+		return error_set_errno(e, ERROR_INTERNAL, errno, "write to stdout");
 	for (size_t i = 0; i < m->n; i++)
-		if (!m->sources[i].over && !m->sources[i].pending)
+		if (!m->sources[i].over)
 			p[n++] = (struct pollfd){ http_client_fd(m->sources[i].http), POLLIN, 0 };
-	if (poll(p, n, timeout) < 0 && errno != EINTR)
+	if (poll(p, n, -1) < 0 && errno != EINTR)
 		return error_set_errno(e, ERROR_INTERNAL, errno, "poll");
 	m->unread = p[0].revents & (POLLERR | POLLHUP);
-	n = 1;
-	for (size_t i = 0; i < m->n; i++) {
-		struct line_source *s = &m->sources[i];
-		int r;
-
-		if (s->over || s->pending || !p[n++].revents)
-			continue;
-		r = line_source_fill(s, e);
-		if (r < 0)
-			return r;
-	}
 	return 0;
 }
 
-/* Prints the oldest line. Of ended output every source is waited for, so that the order is right;
+/* Prints the oldest line. Of what has ended, each source is waited for, so that the order is right;
  * what is followed comes as it comes. */
 static int merge_step(struct merge *m, struct error *e)
 {
 	int missing = fill(m, !m->v->follow, e);
-	struct line_source *s;
-	int r = 0;
+	struct line_source *s = missing < 0 ? NULL : oldest(m);
 
 	if (missing < 0)
 		return missing;
-	if (missing > 0 && !oldest(m) && fflush(stdout) != 0)
-		return error_set_errno(e, ERROR_INTERNAL, errno, "write to stdout");
-	if (missing > 0)
-		r = wait_for_news(m, oldest(m) ? 0 : -1, e);
-	s = r < 0 ? NULL : oldest(m);
 	if (!s)
-		return r;
+		return missing > 0 ? wait_for_news(m, e) : 0;
 	print_line(m, s);
 	return line_source_take(s, e);
 }

@@ -52,8 +52,9 @@ int http_client_head(struct http_client *c, const struct http_head **ret, struct
  * body. */
 int http_client_body(struct http_client *c, const char **ret, size_t *ret_size, struct error *e);
 
-/* Whether http_client_body has something to give, or to tell, before it reads from the socket. */
-bool http_client_body_waits(const struct http_client *c);
+/* The same without waiting: -EAGAIN, with nothing in `e`, when nothing is there yet. */
+int http_client_body_now(struct http_client *c, const char **ret, size_t *ret_size,
+			 struct error *e);
 
 /* Appends the whole rest of the body to `b`; past its cap ERROR_TOO_LARGE. */
 int http_client_body_all(struct http_client *c, struct buffer *b, struct error *e);
