@@ -293,8 +293,10 @@ static int start(struct backend_run *run, struct error *e)
 		return error_set_errno(e, ERROR_INTERNAL, r, "seccomp-user-notify");
 	run->state = l;
 	l->run = run;
-	if (run_wants(run, REEVE_PROCESS))
+	if (run_wants(run, REEVE_PROCESS)) {
+		run_missed(run, REEVE_PROCESS, run->target.resume ? 1 : 0); /* forks and exits */
 		start_forks(l);
+	}
 	answer_left(l, &run->target);
 	return 0;
 }
@@ -353,6 +355,7 @@ static void prepare(unsigned categories, struct entry *ret)
 const struct backend backend_seccomp_user_notify = {
 	.name = "seccomp-user-notify",
 	.categories = 1U << REEVE_FILE | 1U << REEVE_NETWORK | 1U << REEVE_PROCESS,
+	.durable = true,
 	.probe = notify_probe,
 	.prepare = prepare,
 	.start = start,

@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Which system calls are looked at, on each architecture: the filter is run as the kernel would. */
+#include "base/cleanup.h"
+#include "observe/call_socket.h"
+#include <arpa/inet.h>
+#include <linux/audit.h>
+#include <linux/seccomp.h>
+#include <netinet/in.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/un.h>
+
+#include <cmocka.h>
+
+#define ALL    (1U << REEVE_FILE | 1U << REEVE_NETWORK | 1U << REEVE_PROCESS)
+#define ACTION SECCOMP_RET_USER_NOTIF
+
+/* The few instructions that a filter is made of. */
+static uint32_t run_filter(const struct entry *e, const struct seccomp_data *data)
+{
+	uint32_t a = 0;
+
+	for (uint32_t at = 0; at < e->n; at++) {
+		const struct sock_filter *i = &e->code[at];
+
+		switch (i->code) {
+		case BPF_LD | BPF_W | BPF_ABS:
+			assert_true(i->k % 4 == 0 && i->k < sizeof(*data));
+			memcpy(&a, (const char *)data + i->k, sizeof(a));
+			break;
+		case BPF_JMP | BPF_JEQ | BPF_K:
+			at += a == i->k ? i->jt : i->jf;
+			break;
+		case BPF_RET | BPF_K:
+			return i->k;
+		default:
+			fail_msg("instruction %#x", i->code);
+		}
+	}
+	fail_msg("the filter has no end");
+	return 0;
+}
+
+static bool stops(unsigned categories, uint32_t arch, int nr)
+{
+	struct seccomp_data data = { .nr = nr, .arch = arch };
+	struct entry e;
+	uint32_t action;
+
+	data.args[4] = 1; /* an address, for sendto() */
+	calls_filter(categories, ACTION, &e);
+	action = run_filter(&e, &data);
+	assert_true(action == ACTION || action == SECCOMP_RET_ALLOW);
+	return action == ACTION;
+}
+
+/* Numbers as the kernel's tables have them: open (or openat), renameat2, unlinkat, execve, connect.
+ */
+static void the_calls_of_each_architecture_are_stopped(void **state _unused_)
+{
+	static const struct {
+		uint32_t arch;
+		int files[6], networks[3], process;
+	} known[] = {
+		{ AUDIT_ARCH_X86_64, { 2, 257, 437, 316, 263, 87 }, { 42, 49, 50 }, 59 },
+		{ AUDIT_ARCH_I386, { 5, 295, 437, 353, 301, 10 }, { 362, 361, 363 }, 11 },
+		{ AUDIT_ARCH_AARCH64, { 56, 437, 276, 35, 34, 53 }, { 203, 200, 201 }, 221 },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(known); i++) {
+		for (size_t c = 0; c < 6; c++) {
+			assert_true(stops(ALL, known[i].arch, known[i].files[c]));
+			assert_true(stops(1U << REEVE_FILE, known[i].arch, known[i].files[c]));
+			assert_false(stops(1U << REEVE_NETWORK, known[i].arch, known[i].files[c]));
+		}
+		for (size_t c = 0; c < 3; c++) {
+			assert_true(
+				stops(1U << REEVE_NETWORK, known[i].arch, known[i].networks[c]));
+			assert_false(stops(1U << REEVE_FILE, known[i].arch, known[i].networks[c]));
+		}
+		assert_true(stops(1U << REEVE_PROCESS, known[i].arch, known[i].process));
+		assert_false(stops(1U << REEVE_FILE, known[i].arch, known[i].process));
+	}
+}
+
+/* read, write, close, mmap, futex; and the numbers of the other architecture. */
+static void no_other_call_is(void **state _unused_)
+{
+	static const int x86_64[] = { 0, 1, 3, 9, 202, 39, 5, 11, 221, 361, -1 };
+	static const int aarch64[] = { 63, 64, 57, 222, 98, 2, 59, 42, -1 };
+	static const int i386[] = { 3, 4, 6, 90, 240, 257, 59, 42, -1 };
+
+	for (size_t i = 0; i < ARRAY_SIZE(x86_64); i++)
+		assert_false(stops(ALL, AUDIT_ARCH_X86_64, x86_64[i]));
+	for (size_t i = 0; i < ARRAY_SIZE(aarch64); i++)
+		assert_false(stops(ALL, AUDIT_ARCH_AARCH64, aarch64[i]));
+	for (size_t i = 0; i < ARRAY_SIZE(i386); i++)
+		assert_false(stops(ALL, AUDIT_ARCH_I386, i386[i]));
+	for (int nr = 0; nr < 512; nr++)
+		assert_false(stops(ALL, AUDIT_ARCH_ARM, nr));
+}
+
+static void what_the_filter_stops_is_what_the_table_has(void **state _unused_)
+{
+	static const uint32_t archs[] = { AUDIT_ARCH_X86_64, AUDIT_ARCH_I386, AUDIT_ARCH_AARCH64 };
+
+	for (unsigned a = 0; a < ARRAY_SIZE(archs); a++) {
+		enum call_arch arch;
+
+		assert_true(call_arch_of(archs[a], &arch));
+		for (int nr = 0; nr < 512; nr++)
+			assert_int_equal(stops(ALL, archs[a], nr) ||
+						 (arch == ARCH_I386 && nr == 102),
+					 call_rule(arch, nr) != NULL);
+	}
+}
+
+static void a_send_without_an_address_passes(void **state _unused_)
+{
+	struct seccomp_data data = { .nr = 44, .arch = AUDIT_ARCH_X86_64 };
+	struct entry e;
+
+	calls_filter(ALL, ACTION, &e);
+	assert_int_equal(run_filter(&e, &data), SECCOMP_RET_ALLOW);
+	data.args[4] = 0x100000000; /* either half of the pointer counts */
+	assert_int_equal(run_filter(&e, &data), ACTION);
+	data.args[4] = 0x1000;
+	assert_int_equal(run_filter(&e, &data), ACTION);
+}
+
+static void the_filter_fits(void **state _unused_)
+{
+	struct entry e;
+
+	calls_filter(ALL, ACTION, &e);
+	assert_true(e.n > 0 && e.n <= ENTRY_CODE_MAX);
+	calls_filter(0, ACTION, &e);
+	assert_int_equal(
+		run_filter(&e, &(struct seccomp_data){ .nr = 2, .arch = AUDIT_ARCH_X86_64 }),
+		SECCOMP_RET_ALLOW);
+}
+
+/* --- addresses ------------------------------------------------------------------------------- */
+
+static void addresses_are_told_as_they_are(void **state _unused_)
+{
+	struct sockaddr_in in = { .sin_family = AF_INET, .sin_port = htons(8080) };
+	struct sockaddr_in6 in6 = { .sin6_family = AF_INET6, .sin6_port = htons(443) };
+	struct reeve_address a;
+	char path[128];
+
+	assert_int_equal(inet_pton(AF_INET, "192.0.2.7", &in.sin_addr), 1);
+	assert_true(call_address(&in, sizeof(in), path, &a));
+	assert_int_equal(a.family, AF_INET);
+	assert_int_equal(a.port, 8080);
+	assert_memory_equal(a.bytes, "\xc0\x00\x02\x07", 4);
+	assert_int_equal(inet_pton(AF_INET6, "fe80::1", &in6.sin6_addr), 1);
+	in6.sin6_scope_id = 3;
+	assert_true(call_address(&in6, sizeof(in6), path, &a));
+	assert_int_equal(a.port, 443);
+	assert_int_equal(a.scope, 3);
+	assert_memory_equal(a.bytes, &in6.sin6_addr, 16);
+}
+
+static void names_of_unix_sockets_are_told(void **state _unused_)
+{
+	struct sockaddr_un un = { .sun_family = AF_UNIX, .sun_path = "/run/a.sock" };
+	struct reeve_address a;
+	char path[128];
+
+	assert_true(call_address(&un, sizeof(un), path, &a));
+	assert_string_equal(a.path, "/run/a.sock");
+	memcpy(un.sun_path, "\0ab\0c", 5);
+	assert_true(call_address(&un, offsetof(struct sockaddr_un, sun_path) + 5, path, &a));
+	assert_string_equal(a.path, "@ab@c");
+	memset(un.sun_path, 'x', sizeof(un.sun_path)); /* without a NUL */
+	assert_true(call_address(&un, sizeof(un), path, &a));
+	assert_int_equal(strlen(a.path), sizeof(un.sun_path));
+	assert_true(call_address(&un, sizeof(un.sun_family), path, &a)); /* unnamed */
+	assert_string_equal(a.path, "");
+}
+
+static void what_is_no_address_is_refused(void **state _unused_)
+{
+	struct sockaddr_in in = { .sin_family = AF_INET };
+	struct reeve_address a;
+	char path[128];
+
+	assert_false(call_address(&in, 0, path, &a));
+	assert_false(call_address(&in, 1, path, &a));
+	assert_false(call_address(&in, sizeof(in) - 1, path, &a));
+	in.sin_family = AF_UNSPEC;
+	assert_false(call_address(&in, sizeof(in), path, &a));
+}
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(the_calls_of_each_architecture_are_stopped),
+		cmocka_unit_test(no_other_call_is),
+		cmocka_unit_test(what_the_filter_stops_is_what_the_table_has),
+		cmocka_unit_test(a_send_without_an_address_passes),
+		cmocka_unit_test(the_filter_fits),
+		cmocka_unit_test(addresses_are_told_as_they_are),
+		cmocka_unit_test(names_of_unix_sockets_are_told),
+		cmocka_unit_test(what_is_no_address_is_refused),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
