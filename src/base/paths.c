@@ -337,9 +337,12 @@ int paths_create(const struct paths *p, struct error *e)
 {
 	int flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC | (p->fallback ? O_NOFOLLOW : 0);
 	_cleanup_(closep) int fd = -1;
+	mode_t mask;
 	int r;
 
+	mask = umask(077); /* the caller's may lock the caller itself out */
 	r = make_dirs(p->dir, e);
+	umask(mask);
 	if (r < 0)
 		return r;
 	fd = open(p->dir, flags);

@@ -246,6 +246,13 @@ static int stop(struct cli *cli, bool keep, uint64_t timeout_ms, struct daemon_s
 		return cli_fail(cli, &e);
 	if (is_over(s, keep))
 		return 0;
+	if (keep && s->lockless) {
+		error_set(&e, ERROR_UNAVAILABLE,
+			  "%s was removed, and without it the sessions cannot be left to another "
+			  "daemon; `reeve daemon stop` ends them",
+			  paths->lock);
+		return cli_fail(cli, &e);
+	}
 	return end_daemon(cli, paths, keep, timeout_ms, s, ret_forced, &e) < 0 ? cli_fail(cli, &e)
 									       : 0;
 }

@@ -8,7 +8,10 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 #define LOCK_TEXT_MAX 128U
 #define TAIL_MAX      (64U * KiB)
@@ -46,6 +49,32 @@ static bool is_locked(int fd)
 	return false;
 }
 
+/* Who listens on the socket, for a lock that does not say it: removed by a cleaner, or not written
+ * because the disk was full. The kernel names the process that began to listen: the keeper, if
+ * none has replaced it since. */
+static void ask_socket(const struct paths *paths, struct daemon_status *s)
+{
+	struct sockaddr_un sa = { .sun_family = AF_UNIX };
+	_cleanup_(closep) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	struct ucred peer = { 0 };
+	socklen_t size = sizeof(peer);
+	struct proc_stat st;
+
+	if (fd < 0 || strlen(paths->socket) >= sizeof(sa.sun_path))
+		return;
+	strcpy(sa.sun_path, paths->socket);
+	if (connect(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0 ||
+	    getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0 || peer.uid != geteuid())
+		return;
+	s->lockless = s->state == DAEMON_STOPPED;
+	s->state = DAEMON_RUNNING;
+	if (proc_stat_read(peer.pid, &st) < 0 || proc_stat_dead(&st) ||
+	    strcmp(st.comm, "reeve-keeper") != 0)
+		return;
+	s->pid = peer.pid;
+	s->start_time = st.start;
+}
+
 int daemon_probe(const struct paths *paths, struct daemon_status *ret, struct error *e)
 {
 	_cleanup_(closep) int fd = open(paths->lock, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
@@ -67,6 +96,8 @@ int daemon_probe(const struct paths *paths, struct daemon_status *ret, struct er
 		else
 			s.state = known ? DAEMON_STALE : DAEMON_STOPPED;
 	}
+	if (!known)
+		ask_socket(paths, &s);
 	*ret = s;
 	return 0;
 }

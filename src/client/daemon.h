@@ -23,9 +23,11 @@ struct daemon_status {
 	enum daemon_state state;
 	pid_t pid;           /* of the keeper; 0 while it is not known */
 	uint64_t start_time; /* clock ticks since boot */
+	bool lockless;       /* it runs, but its lock was removed */
 };
 
-/* Looks, and changes nothing. Fails only when the lock file cannot be read. */
+/* Looks, and changes nothing. A lock that says nothing (removed, or not written on a full disk) is
+ * no proof: then the socket is asked. Fails only when the lock file cannot be read. */
 int daemon_probe(const struct paths *paths, struct daemon_status *ret, struct error *e);
 
 /* The keeper's program: $REEVE_KEEPER, else beside this program, else in the libexec directory.

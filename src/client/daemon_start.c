@@ -13,7 +13,9 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
@@ -21,6 +23,7 @@
 #define ENV_KEPT_MAX  256U
 #define KEEPER_EXISTS 3 /* its exit status when it finds the lock taken */
 #define KILL_MS       2000U
+#define FSIZE_MIN     (64U * MiB) /* what its control memory and a session's rings take */
 
 static char *sibling(const char *name, const char *between)
 {
@@ -101,21 +104,43 @@ static void reset_signals(void)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
+/* Its limits are those of no caller: one that allows itself a second of CPU time, or no file larger
+ * than nothing, means its command and not the daemon. What cannot be lifted stays. */
+static void lift_limits(void)
+{
+	static const __rlimit_resource_t lifted[] = { RLIMIT_CPU, RLIMIT_FSIZE, RLIMIT_DATA,
+						      RLIMIT_AS, RLIMIT_RSS };
+	struct rlimit limit = { RLIM_INFINITY, RLIM_INFINITY };
+
+	for (size_t i = 0; i < ARRAY_SIZE(lifted); i++) {
+		struct rlimit now;
+
+		if (setrlimit(lifted[i], &limit) == 0 || getrlimit(lifted[i], &now) < 0)
+			continue;
+		now.rlim_cur = now.rlim_max;
+		setrlimit(lifted[i], &now);
+	}
+}
+
 /* In the grandchild: becomes the keeper. What goes wrong before it has its log open ends in the
- * log. */
+ * log; where that cannot be opened either, on the caller's stderr, for such a keeper ends at once.
+ */
 _Noreturn static void become_keeper(const char *keeper, const struct paths *paths)
 {
 	char *argv[] = { (char *)keeper, (char *)"--dir", paths->dir, NULL };
 	char *envp[ENV_KEPT_MAX];
-	int null = open("/dev/null", O_RDWR);
-	int log = open(paths->log, O_WRONLY | O_APPEND | O_CREAT, 0600);
+	int null = open("/dev/null", O_RDWR), log;
 
+	umask(umask(0) & 077);
+	log = open(paths->log, O_WRONLY | O_APPEND | O_CREAT, 0600);
 	scrub(envp);
 	reset_signals();
+	lift_limits();
 	setsid();
 	dup2(null, STDIN_FILENO);
 	dup2(null, STDOUT_FILENO);
-	dup2(log >= 0 ? log : null, STDERR_FILENO);
+	if (log >= 0)
+		dup2(log, STDERR_FILENO);
 	close_range(STDERR_FILENO + 1, ~0U, 0);
 	if (chdir("/") == 0)
 		execve(keeper, argv, envp);
@@ -255,12 +280,23 @@ static void link_runtime(const struct paths *paths)
 /* It ended before it answered. -EEXIST when it found the lock taken. */
 static int ended_early(const struct starting *s, struct error *e)
 {
+	struct rlimit files;
 	int status = 0;
 
-	if (read(s->sock, &status, sizeof(status)) == sizeof(status) && WIFEXITED(status) &&
-	    WEXITSTATUS(status) == KEEPER_EXISTS)
+	if (read(s->sock, &status, sizeof(status)) != sizeof(status))
+		status = 0;
+	if (WIFEXITED(status) && WEXITSTATUS(status) == KEEPER_EXISTS)
 		return -EEXIST;
-	error_set(e, ERROR_UNAVAILABLE, "the daemon ended while it started");
+	if (getrlimit(RLIMIT_FSIZE, &files) == 0 && files.rlim_max < FSIZE_MIN && geteuid() != 0)
+		error_set(e, ERROR_UNAVAILABLE,
+			  "the daemon ended while it started: files are limited to %llu bytes here "
+			  "(ulimit -f); start it from a shell without that limit",
+			  (unsigned long long)files.rlim_max);
+	else if (WIFSIGNALED(status))
+		error_set(e, ERROR_UNAVAILABLE, "the daemon was killed while it started: %s",
+			  strsignal(WTERMSIG(status)));
+	else
+		error_set(e, ERROR_UNAVAILABLE, "the daemon ended while it started");
 	return -ESRCH;
 }
 

@@ -260,8 +260,8 @@ static const struct {
 	int (*run)(const struct child *c);
 } steps[] = {
 	{ STEP_SESSION, new_session },    { STEP_CGROUP, join_cgroup },
-	{ STEP_LIMITS, set_limits },      { STEP_NICE, set_nice },
 	{ STEP_TERMINAL, set_terminal },  { STEP_FDS, set_fds },
+	{ STEP_LIMITS, set_limits },      { STEP_NICE, set_nice },
 	{ STEP_CHDIR, change_directory }, { STEP_FILTER, install_filter },
 	{ STEP_GATE, wait_at_gate },      { STEP_EXEC, run_command },
 };

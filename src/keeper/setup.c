@@ -103,6 +103,8 @@ static int open_signals(struct keeper *k, struct error *e)
 	sigaddset(&set, SIGHUP);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN); /* the limit of whoever started us: then writing fails, no more */
+	umask(umask(0) & 077);    /* our own files stay ours to open */
 	k->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (k->signal_fd < 0)
 		return error_set_errno(e, ERROR_INTERNAL, errno, "signalfd");
@@ -161,6 +163,20 @@ static int make_pipes(struct keeper *k, struct error *e)
 	return 0;
 }
 
+/* Whether somebody listens there. One that is just ending gets a moment for it. */
+static bool is_served(const struct sockaddr_un *sa)
+{
+	for (int i = 0; i < 20; i++) {
+		_cleanup_(closep) int fd =
+			socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+		if (connect(fd, (const struct sockaddr *)sa, sizeof(*sa)) < 0 && errno != EAGAIN)
+			return false;
+		poll(NULL, 0, 5);
+	}
+	return true;
+}
+
 static int make_socket(struct keeper *k, struct error *e)
 {
 	struct sockaddr_un sa = { .sun_family = AF_UNIX };
@@ -177,7 +193,14 @@ static int make_socket(struct keeper *k, struct error *e)
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return error_set_errno(e, ERROR_EXHAUSTED, errno, "make the socket");
-	unlink(sa.sun_path); /* we hold the lock: whoever made it is dead */
+	/* We hold the lock, so whoever made it is dead; or the lock is a new one, because that of a
+	 * living daemon was removed. */
+	if (is_served(&sa))
+		return error_set(e, ERROR_ALREADY_EXISTS,
+				 "already running: %s answers, although its lock was removed; "
+				 "`reeve daemon stop` ends it",
+				 sa.sun_path);
+	unlink(sa.sun_path);
 	mask = umask(0177);
 	r = bind(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0 || listen(fd, BACKLOG) < 0 ? -errno
 											: 0;

@@ -143,3 +143,44 @@ def test_descriptors_above_two_do_not_pass(reeve):
         assert reeve.ok("run", "-c", count, pass_fds=[file.fileno()]) == reeve.ok(
             "run", "-c", count
         )
+
+
+# --- callers that allow themselves little --------------------------------------------------------
+
+
+def few_descriptors():
+    resource.setrlimit(resource.RLIMIT_NOFILE, (8, 8))
+
+
+def test_a_caller_with_hardly_a_descriptor_gives_its_command_no_more(reeve):
+    reeve.start()
+    assert reeve.ok("run", "--", "sh", "-c", "ulimit -n", preexec_fn=few_descriptors) == "8"
+
+
+def no_files():
+    hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
+    resource.setrlimit(resource.RLIMIT_CPU, (1, hard))
+
+
+def test_the_limits_of_the_caller_who_starts_the_daemon_are_those_of_its_command_alone(reeve):
+    command = ["sh", "-c", "ulimit -f; ulimit -t"]
+    assert reeve.ok("run", "--", *command, preexec_fn=no_files) == "0\n1"
+    for pid in (reeve.status()["keeperPid"], reeve.status()["enginePid"]):
+        with open(f"/proc/{pid}/limits") as file:
+            soft = {line[:26].strip(): line[26:].split()[:2] for line in file}
+        assert soft["Max file size"][0] == soft["Max file size"][1] != "0"
+        assert soft["Max cpu time"][0] == soft["Max cpu time"][1] != "1"
+
+
+def test_a_umask_that_locks_everybody_out_does_not_lock_out_the_daemon(reeve):
+    reeve.env["REEVE_DIR"] = str(reeve.dir / "sub")
+    try:
+        first = reeve("run", "--", "sh", "-c", "umask", preexec_fn=lambda: os.umask(0o777))
+        assert (first.returncode, first.stdout) == (0, b"0777\n"), first.stderr
+        assert reeve.ok("inspect", "@last")
+        assert os.stat(reeve.dir / "sub" / "lock").st_mode & 0o777 == 0o600
+    finally:
+        reeve("daemon", "stop")
+        reeve.env["REEVE_DIR"] = str(reeve.dir)

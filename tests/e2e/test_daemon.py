@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 
-from conftest import alive, wait_for
+from conftest import BUILD, alive, wait_for
 
 
 def status_of(reeve):
@@ -99,6 +99,13 @@ def test_a_start_that_fails_says_why_and_shows_the_log(reeve):
     assert not [m for m in reeve.members()], "what was started is gone again"
 
 
+def test_a_start_that_cannot_even_make_its_log_says_why(reeve):
+    (reeve.dir / "reeve.log").mkdir()  # not even root can open this
+    result = reeve("daemon", "start", timeout=40)
+    assert result.returncode not in (0, 2)
+    assert f"{reeve.dir}/reeve.log: Is a directory".encode() in result.stderr, result.stderr
+
+
 def test_a_directory_that_others_could_write_to_is_refused(reeve):
     reeve.dir.chmod(0o777)
     result = reeve("daemon", "start", timeout=40)
@@ -152,6 +159,34 @@ def test_the_pid_of_another_process_is_stale(reeve):
 
 
 # --- stop ----------------------------------------------------------------------------------------
+
+
+def test_no_daemon_starts_beside_one_whose_lock_was_removed(reeve):
+    session = reeve.ok("run", "-d", "--", "sleep", "1000")
+    leader, keeper = reeve.json("inspect", session)["pid"], reeve.status()["keeperPid"]
+    (reeve.dir / "lock").unlink()
+    assert status_of(reeve) == (0, f"running (PID {keeper})")
+    again = reeve("daemon", "start")
+    assert again.returncode == 1 and f"already running (PID {keeper})".encode() in again.stderr
+    # Also when nobody asks the one that runs before.
+    other = subprocess.run(
+        [BUILD / "reeve-keeper", "--dir", reeve.dir], env=reeve.env, capture_output=True, timeout=20
+    )
+    assert other.returncode == 3 and b"already running" in other.stderr + reeve.log().encode()
+    restart = reeve("daemon", "restart")
+    assert restart.returncode == 1 or reeve.status()["keeperPid"] == keeper
+    assert reeve.json("inspect", session)["status"] == "running"
+    reeve.ok("daemon", "stop")
+    assert status_of(reeve) == (3, "stopped") and not alive(leader) and not alive(keeper)
+
+
+def test_a_daemon_that_could_not_write_its_pid_down_is_known_by_its_socket(reeve):
+    reeve.start()
+    keeper = reeve.status()["keeperPid"]
+    os.truncate(reeve.dir / "lock", 0)  # as on a full disk
+    assert status_of(reeve) == (0, f"running (PID {keeper})")
+    assert reeve.ok("daemon", "stop") == f"stopped (PID {keeper})"
+    assert not alive(keeper)
 
 
 def test_stop_ends_the_sessions_first(reeve):
