@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "api/describe.h"
+#include "api/observe.h"
 #include "api/routes.h"
 #include "api/spawn_body.h"
 #include <string.h>
@@ -11,7 +12,7 @@ static const struct {
 	{ daemon_stop, daemon_stop_fields }, { sessions_spawn, spawn_body_fields },
 	{ sessions_purge, purge_fields },    { session_wait, wait_fields },
 	{ session_stop_route, stop_fields }, { sessions_stop, stop_many_fields },
-	{ session_kill_route, kill_fields },
+	{ session_kill_route, kill_fields }, { observers_add, observe_body_fields },
 };
 
 static const char *const type_names[] = {

@@ -27,7 +27,7 @@ const struct route routes[] = {
 			 "follow", "format") },
 	{ "GET", "/v1/sessions/{id}/attach", .handle = session_attach,
 	  .query = QUERY("streams", "from", "from.stdout", "from.stderr", "from.pty", "mode",
-			 "steal", "readOnly", "token") },
+			 "steal", "readOnly", "token", "restore", "rows", "cols") },
 	{ "POST", "/v1/sessions/{id}/stdin", .handle = session_stdin, .body_max = 1 * MiB,
 	  .query = QUERY("at", "eof") },
 	{ "POST", "/v1/sessions/{id}/wait", .handle = session_wait, .body_max = 64 * KiB },

@@ -299,11 +299,86 @@ static int spawn_after(struct request *rq, struct session *holder, struct error 
 	return 0;
 }
 
+/* A spawn that waits for the backends to have been tried out. */
+struct trying {
+	struct observe_wait wait;
+	struct engine *engine;
+	struct request *rq;
+};
+
+static void tried(struct observe_wait *w, int result)
+{
+	struct trying *t = container_of(w, struct trying, wait);
+	struct request *rq = t->rq;
+	struct engine *e = t->engine;
+	struct error err = { 0 };
+
+	free(t);
+	if (result < 0)
+		error_set_errno(&err, ERROR_INTERNAL, result, "try out what can be observed");
+	if (result < 0 || spawn_now(rq, e, &err) < 0)
+		request_reply_error(rq, &err);
+}
+
+static void trying_cancelled(struct request *rq, void *data)
+{
+	struct trying *t = data;
+
+	(void)rq;
+	observe_unwait(&t->wait);
+	free(t);
+}
+
+/* Chooses who observes. Returns 1 when that is done; 0 when the spawn goes on later. */
+static int choose_observer(struct request *rq, struct engine *e, struct spawn_body *b,
+			   struct error *err)
+{
+	struct observe_request *want = &b->observed.request;
+	struct trying *t;
+	int r = 1;
+
+	if (observe_wants_probe(want)) {
+		t = calloc(1, sizeof(*t));
+		if (!t)
+			return error_set(err, ERROR_EXHAUSTED, "no memory");
+		t->wait.all = observe_body_forces(&b->observed);
+		t->wait.ready = tried;
+		t->engine = e;
+		t->rq = rq;
+		r = observe_wait(e, &t->wait);
+		if (r == 0)
+			request_defer(rq, trying_cancelled, t);
+		else
+			free(t);
+	}
+	if (r <= 0)
+		return r < 0 ? error_set_errno(err, ERROR_INTERNAL, r, "observe") : 0;
+	r = observe_choose(e, want, true, err);
+	if (r >= 0)
+		r = choices_prepare(want->choices, &b->request.spec.header.entry, err);
+	if (r < 0)
+		return r;
+	if (observe_wants_gate(want))
+		b->request.spec.header.flags |= SPEC_GATE;
+	b->request.observe = want;
+	return 1;
+}
+
+static int spawn_new(struct request *rq, struct engine *e, struct spawn_body *b,
+		     struct session **ret, struct error *err)
+{
+	int r = find_parent(e, b, err);
+
+	b->request.peer = request_peer_pid(rq);
+	return r < 0 ? r : session_spawn(e, &b->request, ret, err);
+}
+
 static int spawn_now(struct request *rq, struct engine *e, struct error *err)
 {
 	struct session *s = NULL, *holder;
 	struct spawn_body b;
 	json_t *json, *ready;
+	bool later;
 	int r, status = 200;
 
 	r = request_json(rq, &json, err);
@@ -315,19 +390,20 @@ static int spawn_now(struct request *rq, struct engine *e, struct error *err)
 	if (r >= 0 && b.ready)
 		r = read_ready(b.ready, &(struct ready_body){ 0 }, err);
 	holder = r >= 0 && !s && b.replace && b.name ? session_by_name(e, b.name) : NULL;
+	later = holder != NULL;
 	if (holder) {
 		r = spawn_after(rq, holder, err);
 	} else if (r >= 0 && !s) {
 		status = 201;
-		b.request.peer = request_peer_pid(rq);
-		r = find_parent(e, &b, err);
-		if (r >= 0)
-			r = session_spawn(e, &b.request, &s, err);
+		r = b.observe ? choose_observer(rq, e, &b, err) : 1;
+		later = r == 0;
+		if (r > 0)
+			r = spawn_new(rq, e, &b, &s, err);
 	}
 	ready = b.ready; /* part of the request's own JSON */
 	spawn_body_done(&b);
-	if (r < 0 || holder)
-		return r;
+	if (r < 0 || later)
+		return r < 0 ? r : 0;
 	return answer_when_settled(rq, s, status, ready, err);
 }
 

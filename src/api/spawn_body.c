@@ -113,6 +113,7 @@ const struct json_field spawn_body_fields[] = {
 	{ .name = "ready", .type = FIELD_JSON, .offset = AT(ready) },
 	{ .name = "replace", .type = FIELD_BOOL, .offset = AT(replace) },
 	{ .name = "attach", .type = FIELD_JSON, .offset = AT(attach) },
+	{ .name = "observe", .type = FIELD_JSON, .offset = AT(observe) },
 	{ 0 },
 };
 
@@ -456,7 +457,7 @@ static uint64_t ring_size(uint64_t wanted)
 /* As in other fields, null is as good as absent. */
 static void forget_nulls(struct spawn_body *b)
 {
-	json_t **const any[] = { &b->limits, &b->labels, &b->attach, &b->ready };
+	json_t **const any[] = { &b->limits, &b->labels, &b->attach, &b->ready, &b->observe };
 
 	for (size_t i = 0; i < ARRAY_SIZE(any); i++)
 		if (json_is_null(*any[i]))
@@ -491,6 +492,8 @@ int spawn_body_read(struct spawn_body *b, const json_t *json, uint64_t nofile_so
 		r = check_stop(b, &plan, err);
 	if (r >= 0)
 		r = check_attach(b, err);
+	if (r >= 0 && b->observe)
+		r = observe_body_read(&b->observed, b->observe, err);
 	if (r < 0)
 		return r;
 	if (b->has_nice)
@@ -515,6 +518,7 @@ int spawn_body_read(struct spawn_body *b, const json_t *json, uint64_t nofile_so
 void spawn_body_done(struct spawn_body *b)
 {
 	json_read_done(spawn_body_fields, b);
+	observe_body_done(&b->observed);
 	text_list_free(b->envp);
 	json_decref(b->meta);
 }

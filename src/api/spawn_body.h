@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* spawn_body.h - the body of POST /v1/sessions, checked. */
 #pragma once
+#include "api/observe.h"
 #include "base/json.h"
 #include "core/stopplan.h"
 #include "engine/spawn.h"
@@ -13,7 +14,8 @@ struct spawn_body {
 	struct json_map env;
 	bool has_env, clear_env, merge_stderr;
 	char *umask, *stop;
-	json_t *limits, *labels, *attach, *ready; /* borrowed */
+	json_t *limits, *labels, *attach, *ready, *observe; /* borrowed */
+	struct observe_body observed;                       /* what `observe` says */
 	int64_t nice;
 	bool has_nice;
 	int stdin_mode;

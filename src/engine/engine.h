@@ -67,6 +67,7 @@ struct engine {
 	struct http_server *http;
 	uv_timer_t housekeeping, leaving;
 	struct listeners *listeners; /* listeners.c; made when first needed */
+	struct observatory *observatory; /* observe.h; made when first needed */
 	struct {
 		struct pace pace;
 		unsigned n_waits; /* for `input` */
@@ -91,6 +92,8 @@ int link_open(struct engine *e, int sock, struct error *err);
 /* Asks for one slot's descriptors. Blocking; used before the loop runs. */
 int link_pull(struct engine *e, unsigned slot, int fds[N_SLOT_FDS]);
 /* From now on messages are handled by the loop. */
+/* Asks for what is kept in a place (kept.h); -1 for nothing. Blocking; used before the loop runs. */
+int link_fetch(struct engine *e, unsigned place, int *ret_fd);
 int link_run(struct engine *e);
 /* Sends; a keeper that is gone is replaced soon after, and then looks at the words itself. */
 void link_tell(struct engine *e, enum link_type type, unsigned slot, uint64_t arg);

@@ -5,6 +5,7 @@
 #include "core/stopplan.h"
 #include "engine/attachment.h"
 #include "engine/budget.h"
+#include "engine/observe.h"
 #include "engine/owner.h"
 #include "engine/session.h"
 #include <errno.h>
@@ -178,7 +179,7 @@ int engine_load(struct engine *e, int sock, struct error *err)
 	if (r < 0)
 		return r;
 	roster_recover(e);
-	return 0;
+	return observe_resume(e, err);
 }
 
 int engine_run(struct engine *e, struct error *err)

@@ -2,7 +2,9 @@
 /* link.c - the engine's side of the private socket, and the replacement of a keeper that died. */
 #include "base/fd.h"
 #include "base/log.h"
+#include "core/kept.h"
 #include "core/pty.h"
+#include "engine/observe.h"
 #include "engine/session.h"
 #include "engine/typing.h"
 #include <errno.h>
@@ -98,6 +100,21 @@ int link_pull(struct engine *e, unsigned slot, int fds[N_SLOT_FDS])
 	return m.slot == slot ? 0 : -EPROTO;
 }
 
+int link_fetch(struct engine *e, unsigned place, int *ret_fd)
+{
+	struct link_message m = { .type = LINK_FETCH, .arg = place };
+	int table[N_LINK_FDS];
+	int r = link_send(e->link.sock, &m, NULL);
+
+	if (r >= 0)
+		r = await(e, LINK_KEPT, &m, table);
+	if (r < 0)
+		return r;
+	*ret_fd = take_fd(&table[KEPT_FD]);
+	link_close_fds(table);
+	return 0;
+}
+
 /* --- a keeper that replaces a dead one pulls everything from us
  * --------------------------------------- */
 
@@ -136,6 +153,17 @@ static void give_slot(struct engine *e, unsigned slot)
 	link_tell_fds(e, &m, table);
 }
 
+static void give_kept(struct engine *e, uint64_t place)
+{
+	struct link_message m = { .type = LINK_KEPT, .arg = place };
+	int table[N_LINK_FDS];
+
+	table[KEPT_FD] = observe_kept(e, place);
+	if (table[KEPT_FD] >= 0)
+		m.fds = 1U << KEPT_FD;
+	link_tell_fds(e, &m, table);
+}
+
 static void keeper_gone(struct engine *e);
 
 static void update_slot(struct engine *e, const struct link_message *m, int table[N_LINK_FDS])
@@ -148,6 +176,10 @@ static void update_slot(struct engine *e, const struct link_message *m, int tabl
 	if (table[SLOT_FD_PID] >= 0) {
 		fd_close(s->fds[SLOT_FD_PID]);
 		s->fds[SLOT_FD_PID] = take_fd(&table[SLOT_FD_PID]);
+	}
+	if (table[SLOT_FD_LISTENER] >= 0) {
+		fd_close(s->fds[SLOT_FD_LISTENER]);
+		s->fds[SLOT_FD_LISTENER] = take_fd(&table[SLOT_FD_LISTENER]);
 	}
 	session_update(s, m->arg == 1);
 }
@@ -180,6 +212,9 @@ static void obey(struct engine *e, const struct link_message *m, int table[N_LIN
 		break;
 	case LINK_PULL:
 		give_slot(e, m->slot);
+		break;
+	case LINK_FETCH:
+		give_kept(e, m->arg);
 		break;
 	case LINK_READY:
 		/* What we said to the keeper before it may never have heard. */

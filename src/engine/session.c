@@ -9,6 +9,7 @@
 #include "engine/attachment.h"
 #include "engine/budget.h"
 #include "engine/card.h"
+#include "engine/observe.h"
 #include "engine/owner.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -244,6 +245,7 @@ int session_load(struct engine *e, unsigned slot, int fds[N_SLOT_FDS], struct se
 		r = meta_read(s, err);
 	if (r >= 0) {
 		link_in(s);
+		observe_load(s);
 		r = open_pipes(s, err);
 	}
 	if (r < 0) {
@@ -286,6 +288,7 @@ void session_discard(struct session *s)
 	output_close(s);
 	input_shut(s);
 	owner_done(s);
+	observe_discard(s);
 	if (s->timer)
 		uv_close((uv_handle_t *)take(s->timer), timer_closed);
 	if (s->lease)
@@ -347,6 +350,7 @@ void session_publish_exit(struct session *s)
 	if (session_exited(s))
 		return;
 	session_note_leftovers(s);
+	observe_exited(s);
 	word_store(&s->words->ended_at, clock_realtime_ms());
 	word_store(&s->words->exit_seen, 1);
 	input_end(s);
@@ -377,6 +381,7 @@ static void update_ended(struct session *s)
 {
 	if (session_tree_alive(s) || !session_ended(s))
 		return;
+	observe_over(s);
 	housekeeping_soon(s->engine);
 	roster_clear(s->engine, s->slot);
 	if (word_load(&s->words->cgroup)) {
@@ -392,8 +397,12 @@ void session_update(struct session *s, bool settled)
 
 	s->settled |= settled;
 	session_hold(s);
-	if (spawn == SPAWN_GATED)
+	if (spawn == SPAWN_GATED) {
+		observe_gated(s);
 		link_tell(s->engine, LINK_OPEN_GATE, s->slot, 0);
+	}
+	if (spawn == SPAWN_STARTED)
+		observe_started(s);
 	if (spawn == SPAWN_STARTED || spawn == SPAWN_FAILED)
 		spawn_settled(s);
 	if (spawn == SPAWN_STARTED && s->settled && word_load(&s->words->exit.ready)) {

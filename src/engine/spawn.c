@@ -20,7 +20,8 @@
 
 /* The session's own ends. The keeper gets copies, and what else is in the parcel. */
 #define SESSION_FDS                                                                                \
-	(1U << SLOT_FD_MEMORY | 1U << SLOT_FD_IN | 1U << SLOT_FD_OUT | 1U << SLOT_FD_ERR)
+	(1U << SLOT_FD_MEMORY | 1U << SLOT_FD_IN | 1U << SLOT_FD_OUT | 1U << SLOT_FD_ERR |         \
+	 1U << SLOT_FD_EVENTS)
 
 /* Descriptors on their way to the keeper, closed here whatever happens. */
 struct parcel {
@@ -97,7 +98,8 @@ static void fill_record(struct control_slot *w, const struct spawn_request *rq, 
 
 	word_store(&w->kind, rq->pty ? KIND_PTY : KIND_PIPE);
 	word_store(&w->flags, (input ? FLAG_STDIN : 0) | (rq->merge ? FLAG_MERGE : 0) |
-				      (rq->spec.header.flags & SPEC_GATE ? FLAG_GATE : 0));
+				      (rq->spec.header.flags & SPEC_GATE ? FLAG_GATE : 0) |
+				      (rq->spec.header.entry.n > 0 ? FLAG_GATE | FLAG_ENTRY : 0));
 	word_store(&w->meta_size, meta_size);
 	word_store(&w->out_size[STREAM_OUT], rq->backlog);
 	word_store(&w->out_size[STREAM_ERR], one ? 0 : rq->backlog);
@@ -294,6 +296,8 @@ static int build(struct engine *e, unsigned slot, const struct spawn_request *rq
 		r = make_spec(rq, w, id, &p.fds[SLOT_FD_SPEC], err);
 	if (r < 0)
 		return r;
+	if (r >= 0 && rq->observe)
+		r = observe_make(rq->observe, &p.fds[SLOT_FD_EVENTS], err);
 	leaf = cgroups_take(e, &p.fds[SLOT_FD_CGROUP]);
 	word_store(&w->cgroup, leaf);
 	r = launch(e, slot, &p, rq, ret, err);

@@ -3,6 +3,7 @@
 #pragma once
 #include "core/spec.h"
 #include "engine/attachment.h"
+#include "engine/observe.h"
 #include "engine/session.h"
 
 struct spawn_request {
@@ -23,6 +24,7 @@ struct spawn_request {
 	enum attach_mode attach; /* ATTACH_NONE: nobody is attached from the start */
 	uint64_t token[2];
 	pid_t peer;
+	const struct observe_request *observe; /* NULL: nobody observes it from the start */
 };
 
 /* Reserves a slot, makes pipes and memory, and asks the keeper to start the child. The session

@@ -131,6 +131,24 @@ static int adopt_slots(struct keeper *k)
 	return 0;
 }
 
+/* What the engine named to be kept; in most daemons there is nothing. */
+static int adopt_kept(struct keeper *k)
+{
+	for (unsigned i = 0; i < KEPT_MAX && (i == 0 || k->kept[0] > 0); i++) {
+		struct link_message m = { .type = LINK_FETCH, .arg = i };
+		int table[N_LINK_FDS];
+		int r = engine_send(k, &m, NULL);
+
+		if (r >= 0)
+			r = await(k, LINK_KEPT, &m, table);
+		if (r < 0)
+			return r;
+		k->kept[i] = take_fd(&table[KEPT_FD]) + 1;
+		link_close_fds(table);
+	}
+	return 0;
+}
+
 int setup_adopt(struct keeper *k, int sock, struct error *e)
 {
 	struct link_message m = { .type = LINK_HELLO, .slot = LINK_VERSION };
@@ -163,6 +181,8 @@ int setup_adopt(struct keeper *k, int sock, struct error *e)
 	word_store(&k->daemon->keeper_pid, (uint64_t)getpid());
 	setup_write_lock(k);
 	r = adopt_slots(k);
+	if (r >= 0)
+		r = adopt_kept(k);
 	if (r < 0)
 		return error_set_errno(e, ERROR_INTERNAL, r, "adopt the slots");
 	m = (struct link_message){ .type = LINK_READY };

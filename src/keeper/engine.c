@@ -181,22 +181,57 @@ static void obey_quit(struct keeper *k, uint64_t mode)
 	k->quitting = mode == QUIT_KEEP ? QUIT_KEEP : QUIT_STOP;
 }
 
-static void obey(struct keeper *k, const struct link_message *m, int table[N_LINK_FDS])
+static void keep(struct keeper *k, uint64_t place, int table[N_LINK_FDS])
 {
-	bool slot_ok = m->slot > 0 && m->slot < CONTROL_SLOTS;
-
-	if (!slot_ok && m->type != LINK_HELLO && m->type != LINK_READY && m->type != LINK_PONG &&
-	    m->type != LINK_QUIT)
+	if (place >= KEPT_MAX)
 		return;
+	fd_close(k->kept[place] - 1);
+	k->kept[place] = take_fd(&table[KEPT_FD]) + 1;
+}
+
+static void give_kept(struct keeper *k, uint64_t place)
+{
+	struct link_message m = { .type = LINK_KEPT, .arg = place };
+	int table[N_LINK_FDS];
+
+	if (place < KEPT_MAX && k->kept[place] > 0) {
+		m.fds = 1U << KEPT_FD;
+		table[KEPT_FD] = k->kept[place] - 1;
+	}
+	engine_send(k, &m, table);
+}
+
+/* What concerns the daemon and not one slot. Returns whether the message was of that kind. */
+static bool obey_daemon(struct keeper *k, const struct link_message *m, int table[N_LINK_FDS])
+{
 	switch (m->type) {
 	case LINK_HELLO:
 		send_welcome(k);
-		break;
-	case LINK_PULL:
-		give_slot(k, m->slot);
-		break;
+		return true;
 	case LINK_READY:
 		obey_ready(k);
+		return true;
+	case LINK_QUIT:
+		obey_quit(k, m->arg);
+		return true;
+	case LINK_KEEP:
+		keep(k, m->arg, table);
+		return true;
+	case LINK_FETCH:
+		give_kept(k, m->arg);
+		return true;
+	default:
+		return m->type == LINK_PONG;
+	}
+}
+
+static void obey(struct keeper *k, const struct link_message *m, int table[N_LINK_FDS])
+{
+	if (obey_daemon(k, m, table) || m->slot == 0 || m->slot >= CONTROL_SLOTS)
+		return;
+	switch (m->type) {
+	case LINK_PULL:
+		give_slot(k, m->slot);
 		break;
 	case LINK_SPAWN:
 		begin_spawn(k, m->slot, table);
@@ -219,8 +254,8 @@ static void obey(struct keeper *k, const struct link_message *m, int table[N_LIN
 	case LINK_LOOK:
 		look_at_terminal(k, m);
 		break;
-	case LINK_QUIT:
-		obey_quit(k, m->arg);
+	case LINK_HOLD:
+		slot_take_fds(k, m->slot, table);
 		break;
 	default:
 		break;

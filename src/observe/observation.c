@@ -131,6 +131,12 @@ static int change_run(struct observation *o, const struct backend *b, unsigned c
 	return categories != 0 ? start_run(o, b, categories, e) : 0;
 }
 
+void observation_choose(struct observation *o, enum reeve_category category,
+			const struct choice *choice)
+{
+	o->config.choices[category] = *choice;
+}
+
 int observation_change(struct observation *o, unsigned categories, enum backend_detail detail,
 		       struct error *e)
 {

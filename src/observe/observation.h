@@ -19,9 +19,13 @@ struct observation_config {
 int observation_start(struct observation **ret, const struct observation_config *config,
 		      struct error *e);
 
-/* Observes another set of categories from now on, of those that a backend was chosen for when it
- * was started; the others stay without a gap where their backend can change while it runs. On
- * failure some of them may not be observed. */
+/* Says who is to observe a category that is not observed now; observation_change() then begins. */
+void observation_choose(struct observation *o, enum reeve_category category,
+			const struct choice *choice);
+
+/* Observes another set of categories from now on, of those that a backend was chosen for; the
+ * others stay without a gap where their backend can change while it runs. On failure some of them
+ * may not be observed. */
 int observation_change(struct observation *o, unsigned categories, enum backend_detail detail,
 		       struct error *e);
 

@@ -154,6 +154,20 @@ def signal_what_has_ended(api):
     return plain(api.kill(session))
 
 
+def observe_by_another_backend(api):
+    named = [
+        b["backend"]
+        for b in api.get("/v1/capabilities?probe=true").json["backends"]
+        if b["category"] == "process" and b["support"] != "unavailable"
+    ]
+    session = sleeper(
+        api, observe={"categories": ["process"], "backends": {"process": "subreaper-proc-poll"}}
+    )
+    other = next(name for name in ("perf", "proc-connector", "ebpf") if name in named)
+    body = {"categories": ["process"], "backends": {"process": other}}
+    return plain(api.post(api.path_of(session, "/observers"), body))
+
+
 OWN = {
     ("POST", "/v1/sessions", "already_exists"): spawn_a_taken_name,
     ("POST", "/v1/sessions", "idempotency_conflict"): spawn_another_body_with_a_key,
@@ -167,6 +181,7 @@ OWN = {
     ("POST", "/v1/sessions/{id}/stdin", "wrong_offset"): type_where_nobody_is,
     ("POST", "/v1/sessions/{id}/stdin", "stdin_closed"): type_after_the_end,
     ("POST", "/v1/sessions/{id}/kill", "wrong_state"): signal_what_has_ended,
+    ("POST", "/v1/sessions/{id}/observers", "wrong_state"): observe_by_another_backend,
 }
 UPGRADE_REQUIRED = 426
 

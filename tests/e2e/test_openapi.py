@@ -69,7 +69,7 @@ LOOKS = {
     "i64": {"integer"},
     "duration": {"Duration"},
     "enum": {"string", "Origin"},
-    "json": {"object", "array", "Labels", "Conditions"},
+    "json": {"object", "array", "Labels", "Conditions", "ObserveRequest"},
 }
 
 
