@@ -88,6 +88,7 @@ struct session {
 	unsigned busy;
 	struct attachment *controller; /* the attached controlling client; NULL */
 	struct listener *listeners;
+	struct observed *observed; /* observe.h; NULL: nobody observes it */
 	uint64_t typing_at; /* typing.c: monotonic ms of the keeper's last answer, 0 for none */
 	int typing_answer;
 	uv_timer_t *timer;                 /* --timeout; NULL for none */
