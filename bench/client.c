@@ -191,12 +191,18 @@ static void run(struct connection *connections, unsigned n, unsigned flight, str
 	}
 }
 
-/* The words of COMMAND are put into JSON as they are: without quotes and backslashes. */
+/* The words of COMMAND are put into JSON as they are: without quotes and backslashes. With --pty
+ * before them it gets a terminal. */
 static void make_post(struct load *l, char **command)
 {
 	char body[REQUEST_MAX / 2];
+	const char *kind = "";
 	size_t n = 0;
 
+	if (strcmp(command[0], "--pty") == 0) {
+		kind = "\"kind\":\"pty\",";
+		command++;
+	}
 	for (char **word = command; *word; word++) {
 		n += (size_t)snprintf(body + n, sizeof(body) - n, "%s\"%s\"", n > 0 ? "," : "",
 				      *word);
@@ -207,8 +213,8 @@ static void make_post(struct load *l, char **command)
 	}
 	(void)snprintf(l->post, sizeof(l->post),
 		       "POST /v1/sessions HTTP/1.1\r\nHost: reeve\r\nContent-Length: %zu\r\n\r\n"
-		       "{\"cwd\":\"/\",\"command\":[%s]}",
-		       n + strlen("{\"cwd\":\"/\",\"command\":[]}"), body);
+		       "{%s\"cwd\":\"/\",\"command\":[%s]}",
+		       n + strlen(kind) + strlen("{\"cwd\":\"/\",\"command\":[]}"), kind, body);
 }
 
 static unsigned at_most(const char *text, unsigned max)

@@ -23,6 +23,8 @@ import sys
 import tempfile
 import time
 
+import terminal
+
 BUILD = pathlib.Path(
     os.environ.get("REEVE_BUILD") or pathlib.Path(__file__).resolve().parents[1] / "build"
 )
@@ -361,6 +363,10 @@ def idle(rounds):
         yield figure
 
 
+def on_terminals(rounds):
+    yield from terminal.figures(rounds, sys.modules[__name__])
+
+
 # --- all of it ---------------------------------------------------------------------------------
 
 PARTS = {
@@ -370,6 +376,7 @@ PARTS = {
     "shell": shell,
     "listing": listing,
     "memory": memory,
+    "terminal": on_terminals,
     "idle": idle,
 }
 WIDTHS = (56, 28, 12, 0)
