@@ -36,6 +36,14 @@ const struct route routes[] = {
 	{ "POST", "/v1/sessions/{id}/kill", .handle = session_kill_route, .body_max = 4 * KiB,
 	  .keep_place = true },
 	{ "GET", "/v1/sessions/{id}/tree", .handle = session_tree_route },
+	{ "GET", "/v1/capabilities", .handle = capabilities_show,
+	  .query = QUERY("scope", "probe") },
+	{ "GET", "/v1/sessions/{id}/observers", .handle = observers_list },
+	{ "POST", "/v1/sessions/{id}/observers", .handle = observers_add, .body_max = 4 * KiB },
+	{ "GET", "/v1/sessions/{id}/observers/{subscriberId}", .handle = observer_show },
+	{ "DELETE", "/v1/sessions/{id}/observers/{subscriberId}", .handle = observer_delete },
+	{ "GET", "/v1/sessions/{id}/observers/{subscriberId}/events", .handle = observer_events,
+	  .query = QUERY("seq", "follow") },
 	{ 0 },
 };
 
