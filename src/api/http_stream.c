@@ -6,10 +6,10 @@
 #define BLOCK_SIZE (4 * KiB) /* for HTTP/1.0 only; chunks are built in the connection's memory */
 
 /* libmicrohttpd lets go of a connection that it has closed in its next run, and asks for none. */
-static ssize_t break_off(struct request *rq)
+static ssize_t end(struct request *rq, bool complete)
 {
 	server_schedule(rq->connection->server);
-	return MHD_CONTENT_READER_END_WITH_ERROR;
+	return complete ? MHD_CONTENT_READER_END_OF_STREAM : MHD_CONTENT_READER_END_WITH_ERROR;
 }
 
 static ssize_t stream_read(void *data, uint64_t offset _unused_, char *buffer, size_t max)
@@ -18,13 +18,13 @@ static ssize_t stream_read(void *data, uint64_t offset _unused_, char *buffer, s
 	ssize_t n;
 
 	if (rq->state != REQUEST_STREAMING)
-		return break_off(rq);
+		return end(rq, false);
 	rq->woken = false;
 	n = rq->pull(rq->data, buffer, max);
 	if (n > 0)
 		return n;
 	if (n < 0)
-		return n == -1 ? MHD_CONTENT_READER_END_OF_STREAM : break_off(rq);
+		return end(rq, n == -1);
 	rq->state = REQUEST_WAITING;
 	request_suspend(rq);
 	if (rq->woken)

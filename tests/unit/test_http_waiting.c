@@ -472,6 +472,16 @@ static void a_stream_to_http_1_0_ends_with_the_connection(void **state _unused_)
 	wait_until(f->closed == 1);
 }
 
+static void a_stream_without_a_byte_to_http_1_0_ends_with_the_connection(void **state _unused_)
+{
+	held->stream_text[0] = '\0';
+	held->stream_ended = true;
+	client_send(c, "GET /stream HTTP/1.0\r\n\r\n");
+	assert_int_equal(client_receive_head(c), 200);
+	assert_true(client_at_end(c));
+	wait_until(f->closed == 1);
+}
+
 static void a_head_request_for_a_stream_pulls_nothing(void **state _unused_)
 {
 	client_send(c, "HEAD /stream HTTP/1.1\r\n\r\n");
@@ -580,6 +590,7 @@ int main(void)
 		test(a_stream_that_was_woken_for_nothing_ends_with_its_client),
 		test(a_stream_that_breaks_off_has_no_last_chunk),
 		test(a_stream_to_http_1_0_ends_with_the_connection),
+		test(a_stream_without_a_byte_to_http_1_0_ends_with_the_connection),
 		test(a_head_request_for_a_stream_pulls_nothing),
 		test(a_stream_waits_for_a_client_slower_than_the_idle_limit),
 		test(an_upgrade_hands_over_the_socket_and_what_was_read),
