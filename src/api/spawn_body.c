@@ -1,16 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "api/spawn_body.h"
 #include "api/login_env.h"
+#include "api/spawn_limits.h"
 #include "base/text.h"
 #include "core/pty.h"
 #include <errno.h>
-#include <linux/capability.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/resource.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #define NAME_LIMIT    512
 #define TEXT_LIMIT    4096
@@ -200,141 +197,6 @@ static int check_umask(struct spawn_body *b, struct error *err)
 	return 0;
 }
 
-static const struct json_name limit_names[] = {
-	{ "as", RLIMIT_AS },
-	{ "core", RLIMIT_CORE },
-	{ "cpu", RLIMIT_CPU },
-	{ "data", RLIMIT_DATA },
-	{ "fsize", RLIMIT_FSIZE },
-	{ "memlock", RLIMIT_MEMLOCK },
-	{ "msgqueue", RLIMIT_MSGQUEUE },
-	{ "nice", RLIMIT_NICE },
-	{ "nofile", RLIMIT_NOFILE },
-	{ "nproc", RLIMIT_NPROC },
-	{ "rss", RLIMIT_RSS },
-	{ "rtprio", RLIMIT_RTPRIO },
-	{ "rttime", RLIMIT_RTTIME },
-	{ "sigpending", RLIMIT_SIGPENDING },
-	{ "stack", RLIMIT_STACK },
-	{ 0 },
-};
-
-static bool read_limit_value(const json_t *value, uint64_t *ret)
-{
-	if (json_is_null(value)) {
-		*ret = RLIM_INFINITY;
-		return true;
-	}
-	if (!json_is_integer(value) || json_integer_value(value) < 0)
-		return false;
-	*ret = (uint64_t)json_integer_value(value);
-	return true;
-}
-
-static int read_limit(struct spec_header *h, const char *name, const json_t *pair,
-		      struct error *err)
-{
-	const struct json_name *known = limit_names;
-	struct spec_limit limit;
-
-	while (known->name && strcmp(known->name, name) != 0)
-		known++;
-	if (!known->name)
-		return error_set(err, ERROR_INVALID_ARGUMENT, "limits: \"%.100s\" is not known",
-				 name);
-	if (!json_is_array(pair) || json_array_size(pair) != 2 ||
-	    !read_limit_value(json_array_get(pair, 0), &limit.soft) ||
-	    !read_limit_value(json_array_get(pair, 1), &limit.hard) || limit.soft > limit.hard)
-		return error_set(
-			err, ERROR_INVALID_ARGUMENT,
-			"limits.%s: expected [soft, hard], numbers or null for none, the soft "
-			"one not above the hard one",
-			name);
-	h->limits[known->value] = limit;
-	h->limits_set |= 1U << known->value;
-	return 0;
-}
-
-/* capabilities(7) */
-static bool may(unsigned capability)
-{
-	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
-	struct __user_cap_data_struct data[2] = { 0 };
-
-	return syscall(SYS_capget, &header, data) == 0 && data[0].effective & 1U << capability;
-}
-
-/* A limit above the daemon's own hard one cannot be had; the child gets the daemon's. */
-static void warn_limits(struct spec_header *h, json_t *warnings)
-{
-	for (const struct json_name *l = limit_names; l->name; l++) {
-		struct spec_limit *want = &h->limits[l->value];
-		struct rlimit own;
-
-		if (!(h->limits_set & 1U << l->value) ||
-		    getrlimit((__rlimit_resource_t)l->value, &own) < 0 ||
-		    want->hard <= own.rlim_max)
-			continue;
-		want->hard = own.rlim_max;
-		want->soft = MIN(want->soft, want->hard);
-		json_array_append_new(
-			warnings, json_sprintf("limits.%s: lowered to the daemon's own hard limit "
-					       "%llu",
-					       l->name, (unsigned long long)own.rlim_max));
-	}
-}
-
-/* A higher priority than the daemon's own neither, setpriority(2). */
-static void warn_nice(const struct spawn_body *b, json_t *warnings)
-{
-	int own = getpriority(PRIO_PROCESS, 0);
-	struct rlimit limit;
-
-	if (!b->has_nice || b->nice >= own || getrlimit(RLIMIT_NICE, &limit) < 0 ||
-	    20 - b->nice <= (int64_t)MIN(limit.rlim_cur, 40ULL))
-		return;
-	json_array_append_new(warnings,
-			      json_sprintf("nice: %d as the daemon's, not %d", own, (int)b->nice));
-}
-
-static void warn(struct spawn_body *b)
-{
-	json_t *warnings = json_array();
-
-	if (!may(CAP_SYS_RESOURCE))
-		warn_limits(&b->request.spec.header, warnings);
-	if (!may(CAP_SYS_NICE))
-		warn_nice(b, warnings);
-	if (json_array_size(warnings) > 0)
-		json_object_set(b->meta, "warnings", warnings);
-	json_decref(warnings);
-}
-
-static int check_limits(struct spawn_body *b, uint64_t nofile_soft, struct error *err)
-{
-	struct spec_header *h = &b->request.spec.header;
-	struct rlimit own;
-	const char *name;
-	json_t *pair;
-
-	/* The daemon raised its own soft limit on descriptors; that is not for children. */
-	if (nofile_soft > 0 && getrlimit(RLIMIT_NOFILE, &own) == 0) {
-		h->limits[RLIMIT_NOFILE] =
-			(struct spec_limit){ MIN(nofile_soft, own.rlim_max), own.rlim_max };
-		h->limits_set |= 1U << RLIMIT_NOFILE;
-	}
-	if (b->limits && !json_is_object(b->limits))
-		return error_set(err, ERROR_INVALID_ARGUMENT, "limits: expected an object");
-	json_object_foreach(b->limits, name, pair)
-	{
-		int r = read_limit(h, name, pair, err);
-
-		if (r < 0)
-			return r;
-	}
-	return 0;
-}
-
 static int check_labels(const struct spawn_body *b, struct error *err)
 {
 	const char *key;
@@ -407,6 +269,16 @@ static int check_attach(struct spawn_body *b, struct error *err)
 	b->request.attach = (enum attach_mode)a.mode;
 	json_read_done(attach_fields, &a);
 	return r;
+}
+
+static void warn(struct spawn_body *b)
+{
+	json_t *warnings = json_array();
+
+	spawn_limits_warn(&b->request.spec.header, b->has_nice ? &b->nice : NULL, warnings);
+	if (json_array_size(warnings) > 0)
+		json_object_set(b->meta, "warnings", warnings);
+	json_decref(warnings);
 }
 
 /* --- what is kept of it
@@ -485,7 +357,7 @@ int spawn_body_read(struct spawn_body *b, const json_t *json, uint64_t nofile_so
 	if (r >= 0)
 		r = check_umask(b, err);
 	if (r >= 0)
-		r = check_limits(b, nofile_soft, err);
+		r = spawn_limits_read(&b->request.spec.header, b->limits, nofile_soft, err);
 	if (r >= 0)
 		r = check_labels(b, err);
 	if (r >= 0)

@@ -3,8 +3,8 @@
 and stopped, while the engine is killed at each moment of it and each request is repeated until it has
 an answer. All must be as if nothing had happened."""
 
-from daemon import Control
-from operations import Operation, same_bytes
+from daemon import Control, wait_for
+from operation import Operation, same_bytes
 from test_stores import CENSUS_EVERY_TIME, strike_everywhere
 
 LIMIT = 30_000
@@ -51,7 +51,7 @@ class FirstHour(Operation):
         assert self.post("stdin", b"", at=6, eof="true")["closed"] is True
         ended = self.wait_for_one_of({"exit": True})
         assert (ended["exitCode"], ended["treeAlive"]) == (3, True), ended
-        assert len(self.daemon.members()) == 1
+        wait_for(lambda: self.daemon.names() == ["sleep"], "the one that was left")
         stopped = self.post("stop", {"grace": "5s"})["process"]
         assert stopped["treeAlive"] is False, stopped
 
