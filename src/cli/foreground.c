@@ -149,10 +149,13 @@ static void close_stdin(struct foreground *f)
 	f->stdin_fd = -1;
 }
 
-/* A job in the background that reads from its terminal would be stopped for it. */
+/* A job in the background that reads from its terminal would be stopped for it. A terminal that is
+ * not ours, or is gone, tells no group. */
 static bool may_read(const struct foreground *f)
 {
-	return !f->stdin_terminal || tcgetpgrp(STDIN_FILENO) == getpgrp();
+	pid_t group = f->stdin_terminal ? tcgetpgrp(STDIN_FILENO) : -1;
+
+	return group < 0 || group == getpgrp();
 }
 
 static void read_stdin(struct foreground *f, short revents)
@@ -369,7 +372,8 @@ static int abandoned_status(struct foreground *f)
 
 static int finish(struct foreground *f)
 {
-	attach_detach(f->attach);
+	if (f->leave == 0 || !f->o->stops)
+		attach_detach(f->attach);
 	if (f->stop_at != 0)
 		return closed_status(f);
 	if (f->abandoned)

@@ -8,8 +8,9 @@
 struct foreground_options {
 	struct attach_options attach; /* its output, dropped and data are filled in here */
 	bool input;                   /* stdin is copied to the session */
-	bool owner;       /* the session is this command: signals are passed on, and a stdout that
-			     nobody reads any more ends it; else they only end the watching */
+	bool owner; /* the session is this command: signals are passed on, and a stdout that
+		       nobody reads any more ends it; else they only end the watching */
+	bool stops; /* hung up, it says no goodbye: the session is to end without its client */
 	bool until_ended; /* stay until the last stream's end; else until the command's exit */
 };
 

@@ -233,7 +233,8 @@ static int print_bytes(struct cli *cli, const char *id, const struct logs_values
 	if (!v->follow)
 		return print_raw(cli, buffer_text(&target), e);
 	r = print_page(cli, buffer_text(&target), &next, e);
-	fflush(stdout);
+	if (r == 0 && fflush(stdout) != 0)
+		r = error_set_errno(e, ERROR_INTERNAL, errno, "write to stdout");
 	return r < 0 ? r : follow_from(cli, id, v, &next, e);
 }
 

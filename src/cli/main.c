@@ -124,9 +124,9 @@ int main(int argc, char **argv)
 	seed_json();
 	status = start(&cli, argc, argv);
 	client_free(cli.client);
-	if (fflush(stdout) != 0 || ferror(stdout)) {
+	if (fflush(stdout) != 0)
 		fprintf(stderr, "reeve: write to stdout: %s\n", strerrordesc_np(errno));
-		return status ? status : EXIT_FAILED;
-	}
-	return status;
+	else if (ferror(stdout) && status == 0) /* else it was told */
+		fprintf(stderr, "reeve: write to stdout failed\n");
+	return ferror(stdout) && status == 0 ? EXIT_FAILED : status;
 }

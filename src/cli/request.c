@@ -130,8 +130,7 @@ static int put_size(json_t *request, struct error *e)
 	return r;
 }
 
-/* Who is asked about when the client goes: with a terminal the session is for later. */
-static const char *on_disconnect(const struct run_values *v)
+const char *run_on_disconnect(const struct run_values *v)
 {
 	if (v->on_disconnect || v->detach)
 		return v->on_disconnect;
@@ -196,7 +195,7 @@ int request_make(json_t *request, const struct run_values *v, int n, char **word
 		{ "timeout", v->timeout },
 		{ "ttl", v->remove ? "0s" : v->ttl },
 		{ "leftovers", v->leftovers },
-		{ "onDisconnect", on_disconnect(v) },
+		{ "onDisconnect", run_on_disconnect(v) },
 	};
 	const struct {
 		const char *name;

@@ -181,6 +181,7 @@ static int show_here(struct cli *cli, const struct run_values *v,
 		.attach = *attach,
 		.input = run_wants_input(v),
 		.owner = true,
+		.stops = strcmp(run_on_disconnect(v), "stop") == 0,
 	};
 
 	return foreground_run(cli, &o, client_take_http(cli->client));

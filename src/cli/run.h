@@ -20,6 +20,10 @@ bool run_wants_input(const struct run_values *v);
 /* Whether the session gets a terminal. */
 bool run_wants_terminal(const struct run_values *v);
 
+/* What becomes of it when the client goes, "keep" or "stop": with a terminal it is for later. NULL
+ * when nothing was said of a detached one. */
+const char *run_on_disconnect(const struct run_values *v);
+
 /* ERROR_INVALID_ARGUMENT for options that exclude or need each other. */
 int run_check(const struct run_values *v, struct error *e);
 
