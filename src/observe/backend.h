@@ -43,6 +43,7 @@ struct backend_target {
 	bool resume; /* a predecessor observed it: what was kept is taken up again */
 	uint64_t after[BACKEND_RINGS]; /* resume: what lies before was delivered by the predecessor
 					*/
+	bool prepared; /* the leader did what prepare asked for */
 	int listener;  /* of the filter that the leader installed, see prepare; 0: none. Borrowed */
 	void *pending; /* BACKEND_PENDING bytes that outlive the engine, aligned to 8, first all
 			* zero: what it was about to answer. NULL: nothing outlives this process */
@@ -142,6 +143,7 @@ static inline bool run_wants(const struct backend_run *run, enum reeve_category 
 
 extern const struct backend backend_portable_lifecycle;
 extern const struct backend backend_ebpf;
+extern const struct backend backend_ptrace;
 extern const struct backend backend_seccomp_user_notify;
 extern const struct backend backend_perf;
 extern const struct backend backend_proc_connector;

@@ -9,8 +9,13 @@
 #endif
 
 const struct backend *const backends[] = {
-	&backend_portable_lifecycle, EBPF &backend_seccomp_user_notify, &backend_perf,
-	&backend_proc_connector,     &backend_subreaper_proc_poll,      NULL,
+	&backend_portable_lifecycle,
+	EBPF &backend_ptrace,
+	&backend_seccomp_user_notify,
+	&backend_perf,
+	&backend_proc_connector,
+	&backend_subreaper_proc_poll,
+	NULL,
 };
 
 const struct backend *const backends_unprepared[] = {

@@ -177,6 +177,7 @@ int trial_run(struct trial *ret, const struct backend *b, enum reeve_scope scope
 	}
 	run.target.leader = state.pid;
 	run.target.listener = listener;
+	run.target.prepared = entry.n > 0;
 	r = listener < 0 ? refuse_entry(e, listener) : b->start(&run, e);
 	if (r >= 0) {
 		(void)send(gate, "", 1, MSG_NOSIGNAL);

@@ -117,6 +117,7 @@ static inline void observed_start_with(struct observed *o, const struct backend 
 		config.choices[c].backend = wanted ? b : NULL;
 		config.choices[c].support = wanted ? REEVE_SUPPORTED : REEVE_UNAVAILABLE;
 	}
+	config.target.prepared = o->entry.n > 0;
 	if (o->listener > 0)
 		config.target.listener = o->listener;
 	r = observation_start(&o->observation, &config, &e);

@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The backend `ptrace`: a tracer of its own stops each process of the tree at the beginning and the
+ * end of the calls of interest. What it sees stands in a ring that outlives us. */
+#include "base/fd.h"
+#include "observe/calls.h"
+#include "observe/tracer.h"
+#include "observe/trial.h"
+#include <errno.h>
+#include <linux/seccomp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define EVENTS_A_TURN 1024U
+#define SCOPE_FILE    "/proc/sys/kernel/yama/ptrace_scope"
+
+struct reader {
+	struct watch watch;
+	struct trace_ring ring;
+	struct backend_run *run;
+	uint64_t at;
+	char memory_name[HELD_NAME_MAX], sock_name[HELD_NAME_MAX];
+};
+
+static unsigned read_some(struct reader *d, unsigned max)
+{
+	unsigned n = 0;
+
+	for (; n < max; n++) {
+		struct backend_origin origin = { .ring = 0 };
+		struct reeve_event *e;
+
+		if (trace_ring_read(&d->ring, &d->at, &e) <= 0)
+			break;
+		origin.next = d->at;
+		run_event(d->run, e, &origin);
+		reeve_event_free(e);
+		trace_ring_consume(&d->ring, d->at);
+	}
+	return n;
+}
+
+static void on_events(struct watch *w)
+{
+	(void)read_some(container_of(w, struct reader, watch), EVENTS_A_TURN);
+}
+
+static void flush(struct backend_run *run)
+{
+	while (read_some(run->state, EVENTS_A_TURN) > 0)
+		continue;
+}
+
+/* --- runs ------------------------------------------------------------------------------------ */
+
+/* What a predecessor read from. */
+static int open_held(struct reader *d, struct host *h)
+{
+	int memory = host_held(h, d->memory_name), sock = host_held(h, d->sock_name), r;
+
+	if (memory < 0 || sock < 0) {
+		fd_close(memory);
+		fd_close(sock);
+		return -ENOENT;
+	}
+	r = trace_ring_open(&d->ring, memory, sock);
+	if (r < 0) {
+		fd_close(memory);
+		fd_close(sock);
+		return r;
+	}
+	d->at = MAX(atomic_load(&d->ring.shared->tail), d->run->target.after[0]);
+	return 0;
+}
+
+static int start_tracer(struct reader *d)
+{
+	const struct backend_target *target = &d->run->target;
+	struct tracer_config config = { .leader = target->leader,
+					.categories = target->categories,
+					.filtered = target->prepared };
+	int r = tracer_start(&d->ring, &config);
+
+	if (r >= 0)
+		r = host_hold(d->run->host, d->memory_name, d->ring.memory);
+	if (r >= 0)
+		r = host_hold(d->run->host, d->sock_name, d->ring.sock);
+	return r;
+}
+
+static void stop(struct backend_run *run)
+{
+	struct reader *d = run->state;
+
+	if (d->ring.shared)
+		atomic_store(&d->ring.shared->muted, 1); /* the tracer goes on, and says nothing */
+	if (d->watch.fd >= 0)
+		host_unwatch(run->host, &d->watch);
+	host_release(run->host, d->memory_name);
+	host_release(run->host, d->sock_name);
+	trace_ring_close(&d->ring);
+	free(d);
+	run->state = NULL;
+}
+
+static int refuse(struct error *e, int r)
+{
+	_cleanup_(freep) char *text = NULL;
+
+	if (r == -EPERM && fd_read_file(SCOPE_FILE, 64, &text, NULL) >= 0) {
+		text[strcspn(text, "\n")] = '\0';
+		return error_set(e, ERROR_UNAVAILABLE,
+				 "kernel.yama.ptrace_scope is %s: `sudo sysctl "
+				 "kernel.yama.ptrace_scope=0` or CAP_SYS_PTRACE allows it",
+				 text);
+	}
+	if (r == -EPERM)
+		return error_set(e, ERROR_UNAVAILABLE,
+				 "ptrace: the process is traced already, or a security module or a "
+				 "container's filter refuses it");
+	return error_set_errno(e, ERROR_UNAVAILABLE, r, "ptrace");
+}
+
+static int start(struct backend_run *run, struct error *e)
+{
+	struct reader *d = calloc(1, sizeof(*d));
+	int r;
+
+	if (!d)
+		return error_set_errno(e, ERROR_INTERNAL, ENOMEM, "ptrace");
+	run->state = d;
+	d->run = run;
+	d->watch.fd = -1;
+	d->ring.memory = d->ring.sock = -1;
+	(void)snprintf(d->memory_name, HELD_NAME_MAX, "s%u/ptrace-ring", run->target.session);
+	(void)snprintf(d->sock_name, HELD_NAME_MAX, "s%u/ptrace-wake", run->target.session);
+	if (run->target.resume)
+		r = open_held(d, run->host);
+	else
+		r = run->target.leader > 0 ? start_tracer(d) : -ESRCH;
+	if (r >= 0) {
+		d->watch = (struct watch){ d->ring.sock, on_events, false };
+		r = host_watch(run->host, &d->watch);
+	}
+	if (r < 0) {
+		stop(run);
+		return refuse(e, r);
+	}
+	flush(run); /* asleep then: the next event wakes us */
+	return 0;
+}
+
+static void prepare(unsigned categories, struct entry *ret)
+{
+	calls_filter(categories, SECCOMP_RET_TRACE, ret);
+}
+
+static void probe(enum reeve_scope scope, int cgroup_dir,
+		  struct backend_support ret[REEVE_CATEGORIES])
+{
+	const struct backend *b = &backend_ptrace;
+
+	if (scope != REEVE_LAUNCHED_TREE) {
+		support_set(ret, b->categories, REEVE_UNAVAILABLE,
+			    "traces only commands that were started to be observed");
+		return;
+	}
+	trial_probe(b, scope, cgroup_dir, category_bit(REEVE_PROCESS),
+		    KIND_BIT(REEVE_EXECUTED) | KIND_BIT(REEVE_FORKED) | KIND_BIT(REEVE_EXITED),
+		    REEVE_SUPPORTED,
+		    "forks, executions and exits with their results; no debugger works inside, and "
+		    "without CAP_SYS_ADMIN no sudo",
+		    ret);
+	trial_probe(
+		b, scope, cgroup_dir, category_bit(REEVE_FILE), KIND_BIT(REEVE_OPENED),
+		REEVE_PARTIAL,
+		"calls with their results; no bytes, no closing, nothing done through io_uring; "
+		"no debugger works inside, and without CAP_SYS_ADMIN no sudo",
+		ret);
+}
+
+const struct backend backend_ptrace = {
+	.name = "ptrace",
+	.categories = 1U << REEVE_FILE | 1U << REEVE_PROCESS,
+	.on_request = true,
+	.durable = true,
+	.probe = probe,
+	.prepare = prepare,
+	.start = start,
+	.flush = flush,
+	.stop = stop,
+};

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* tracer.h - a process of its own that traces a tree (ptrace(2)) and writes its events into a ring.
+ *
+ * It lives until the last process it traces has ended: where the filter of calls is in place, these
+ * would fail with ENOSYS without it. */
+#pragma once
+#include "observe/backend.h"
+#include "observe/trace_ring.h"
+
+struct tracer_config {
+	pid_t leader;
+	unsigned categories;
+	bool filtered; /* calls of interest stop by themselves: prepare() was obeyed */
+};
+
+/* Starts one for a process that waits; when this returns it is traced. It is nobody's child: it
+ * belongs to the subreaper. `ring` gets the reader's side. Negative errno; -EPERM: the process must
+ * not be traced by this user. */
+int tracer_start(struct trace_ring *ring, const struct tracer_config *config);
