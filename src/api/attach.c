@@ -103,6 +103,41 @@ static int read_token(const char *text, struct attach_options *o, struct error *
 	return 0;
 }
 
+static int read_size(const struct request *rq, const char *name, uint16_t *ret, struct error *err)
+{
+	const char *text = request_query(rq, name);
+	uint64_t value;
+
+	if (!text)
+		return 0;
+	if (parse_u64(text, 1, UINT16_MAX, &value) < 0)
+		return error_set(err, ERROR_INVALID_ARGUMENT,
+				 "%s=%s: expected a number from 1 to 65535", name, text);
+	*ret = (uint16_t)value;
+	return 0;
+}
+
+static int read_screen(const struct request *rq, const struct session *s, struct attach_options *o,
+		       struct error *err)
+{
+	const char *text = request_query(rq, "restore");
+	int r = read_size(rq, "rows", &o->rows, err);
+
+	if (r >= 0)
+		r = read_size(rq, "cols", &o->cols, err);
+	if (r >= 0 && (o->rows > 0) != (o->cols > 0))
+		r = error_set(err, ERROR_INVALID_ARGUMENT, "rows and cols: both or none");
+	if (r < 0 || !text)
+		return r;
+	if (strcmp(text, "screen") != 0)
+		return error_set(err, ERROR_INVALID_ARGUMENT, "restore=%s: expected screen", text);
+	if (!session_is_pty(s))
+		return error_set(err, ERROR_INVALID_ARGUMENT, "restore=screen: %s has no terminal",
+				 s->id);
+	o->restore = true;
+	return 0;
+}
+
 static int read_options(struct request *rq, const struct session *s, struct attach_options *o,
 			struct error *err)
 {
@@ -118,6 +153,8 @@ static int read_options(struct request *rq, const struct session *s, struct atta
 		r = request_query_bool(rq, "readOnly", &o->read_only, err);
 	if (r >= 0)
 		r = read_token(request_query(rq, "token"), o, err);
+	if (r >= 0)
+		r = read_screen(rq, s, o, err);
 	o->peer = request_peer_pid(rq);
 	return r;
 }

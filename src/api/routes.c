@@ -36,6 +36,7 @@ const struct route routes[] = {
 	{ "POST", "/v1/sessions/{id}/kill", .handle = session_kill_route, .body_max = 4 * KiB,
 	  .keep_place = true },
 	{ "GET", "/v1/sessions/{id}/tree", .handle = session_tree_route },
+	{ "GET", "/v1/sessions/{id}/screen", .handle = session_screen, .query = QUERY("format") },
 	{ "GET", "/v1/capabilities", .handle = capabilities_show,
 	  .query = QUERY("scope", "probe") },
 	{ "GET", "/v1/sessions/{id}/observers", .handle = observers_list },

@@ -33,6 +33,7 @@ int session_wait(struct request *rq, void *context, struct error *err);
 int session_stop_route(struct request *rq, void *context, struct error *err);
 int session_kill_route(struct request *rq, void *context, struct error *err);
 int session_tree_route(struct request *rq, void *context, struct error *err);
+int session_screen(struct request *rq, void *context, struct error *err);
 int capabilities_show(struct request *rq, void *context, struct error *err);
 int observers_add(struct request *rq, void *context, struct error *err);
 int observers_list(struct request *rq, void *context, struct error *err);

@@ -146,6 +146,19 @@ static const struct command commands[] = {
 		.run = cmd_tree,
 	},
 	{
+		.name = "screen",
+		.usage = "ID",
+		.summary = "show the screen of a session's terminal as it is now",
+		.details =
+			"Blank lines at the end are left out. Programs that draw on the alternate "
+			"screen are\nshown as they stand there; an ended session shows what it left.\n",
+		.options = &screen_options,
+		.operand = OPERAND_ANY,
+		.min = 1,
+		.max = 1,
+		.run = cmd_screen,
+	},
+	{
 		.name = "rm",
 		.usage = "ID...",
 		.summary = "remove ended sessions and their output",

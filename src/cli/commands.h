@@ -49,7 +49,7 @@ void commands_help(FILE *to);
 /* Options of commands, and what they do. */
 extern const struct option_table run_options, ps_options, logs_options, attach_options_table,
 	send_options, stop_options, kill_options, wait_options, inspect_options, rm_options,
-	purge_options, tree_options, daemon_start_options, daemon_stop_options,
+	purge_options, tree_options, screen_options, daemon_start_options, daemon_stop_options,
 	daemon_status_options, daemon_logs_options;
 
 int cmd_run(struct cli *cli, const void *values, int n, char **operands);
@@ -64,6 +64,7 @@ int cmd_inspect(struct cli *cli, const void *values, int n, char **operands);
 int cmd_rm(struct cli *cli, const void *values, int n, char **operands);
 int cmd_purge(struct cli *cli, const void *values, int n, char **operands);
 int cmd_tree(struct cli *cli, const void *values, int n, char **operands);
+int cmd_screen(struct cli *cli, const void *values, int n, char **operands);
 int cmd_daemon_start(struct cli *cli, const void *values, int n, char **operands);
 int cmd_daemon_stop(struct cli *cli, const void *values, int n, char **operands);
 int cmd_daemon_restart(struct cli *cli, const void *values, int n, char **operands);

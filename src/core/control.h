@@ -251,6 +251,9 @@ struct control_slot {
 	struct word ttl; /* E: 1 + ms after the end until it is removed; 0 for the general rule */
 	struct word n_leftovers; /* E: processes that the leader left behind, listed in `notes` */
 	struct word notes_size;  /* E: bytes of the notes that are valid; stored after them */
+	struct word window;      /* E: rows << 16 | columns of the terminal as last known */
+	struct word screen_size; /* E: bytes of the screen's records, see layout.h; 0 for none */
+	struct word screen; /* E: offset << 1 | number of the record that counts; 0: none yet */
 	struct word filter; /* K: 0 no filter; 1 it is in place, and SLOT_FD_LISTENER its listener;
 			     * errno << 32: it could not be installed, the command runs without */
 };

@@ -12,10 +12,10 @@ int layout_of(const struct control_slot *slot, struct layout *ret)
 {
 	struct layout l = { 0 };
 	uint64_t meta = word_load(&slot->meta_size), index = word_load(&slot->index_size);
-	uint64_t in = word_load(&slot->in_size);
+	uint64_t in = word_load(&slot->in_size), screen = word_load(&slot->screen_size);
 
 	if (meta == 0 || meta > META_SIZE_MAX || meta % LAYOUT_PAGE != 0 || index == 0 ||
-	    !is_ring_size(index) || !is_ring_size(in))
+	    !is_ring_size(index) || !is_ring_size(in) || (screen != 0 && screen != SCREEN_SIZE))
 		return -EINVAL;
 	l.notes = l.meta + meta;
 	l.index = l.notes + NOTES_SIZE;
@@ -29,6 +29,8 @@ int layout_of(const struct control_slot *slot, struct layout *ret)
 		l.out[i] = l.size;
 		l.size += out;
 	}
+	l.screen = l.size;
+	l.size += screen;
 	*ret = l;
 	return 0;
 }

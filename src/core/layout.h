@@ -3,12 +3,13 @@
  *
  * One memfd a session, held by the keeper and mapped by the engine:
  *
- *   metadata | notes | index ring | stdin ring | output ring 0 | output ring 1
+ *   metadata | notes | index ring | stdin ring | output ring 0 | output ring 1 | screen
  *
  * Sizes come from the slot record and never change. Pages cost memory only once written. The
  * metadata is the session's spawn request as JSON, `size` bytes behind a u64 that holds `size`;
  * it is written before the slot becomes LIVE and is immutable after that. The notes are JSON too,
- * written once when the leader has ended: what it left behind. */
+ * written once when the leader has ended: what it left behind. The screen of a terminal has two
+ * records; what is in them is said in engine/screen.h. */
 #pragma once
 #include "core/control.h"
 #include <stddef.h>
@@ -21,9 +22,10 @@
 #define INDEX_SIZE_MIN 4096ULL
 #define META_SIZE_MAX  (8ULL << 20)
 #define NOTES_SIZE     8192ULL
+#define SCREEN_SIZE    (1ULL << 20)
 
 struct layout {
-	uint64_t meta, notes, index, in, out[STREAMS_MAX];
+	uint64_t meta, notes, index, in, out[STREAMS_MAX], screen;
 	uint64_t size;
 };
 

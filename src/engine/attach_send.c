@@ -119,6 +119,10 @@ static bool next_output(struct attachment *a, unsigned stream)
 
 	if (!a->want[stream])
 		return false;
+	if (attach_screen_pending(a))
+		return attach_screen_next(a);
+	if (attach_screen_lapped(a))
+		return true;
 	skipped = cursor_catch_up(c);
 	if (skipped > 0) {
 		struct frame f = { .type = FRAME_DROPPED,
@@ -156,6 +160,8 @@ static void push_exit(struct attachment *a)
 /* All that the leader wrote has been queued for this client. */
 static bool leader_sent(const struct attachment *a)
 {
+	if (attach_screen_pending(a))
+		return false;
 	for (unsigned i = 0; i < STREAMS_MAX; i++)
 		if (a->want[i] && a->cursors[i].offset < stream_limit(a, i))
 			return false;

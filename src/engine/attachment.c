@@ -80,6 +80,7 @@ void attach_finish(struct attachment *a)
 	if (uv_is_closing((uv_handle_t *)&a->poll))
 		return;
 	a->finished = true;
+	attach_screen_close(a);
 	session_unlisten(&a->listener);
 	give_up_control(a);
 	a->session = NULL;
@@ -123,6 +124,7 @@ static void on_gone(struct listener *l)
 	struct attachment *a = container_of(l, struct attachment, listener);
 
 	attachment_end(a, FRAME_TERMINATED);
+	attach_screen_close(a);
 	give_up_control(a);
 	a->session = NULL;
 	attach_pump(a);
@@ -151,6 +153,7 @@ struct attachment *attachment_new(struct session *s, const struct attach_options
 				  const void *extra, size_t n_extra, void (*closed)(void *data),
 				  void *data)
 {
+	static const struct attach_place now = { .from = FROM_NOW };
 	struct attachment *a = calloc(1, sizeof(*a));
 
 	if (!a)
@@ -188,9 +191,10 @@ struct attachment *attachment_new(struct session *s, const struct attach_options
 	for (unsigned i = 0; i < STREAMS_MAX; i++) {
 		a->want[i] = o->want[i];
 		if (o->want[i])
-			place_cursor(a, i, &o->place[i]);
+			place_cursor(a, i, o->restore ? &now : &o->place[i]);
 	}
 	attach_push_start(a);
+	attach_screen_open(a, o);
 	if (n_extra > 0)
 		attach_take_bytes(a, extra, n_extra);
 	output_resume(s);

@@ -34,6 +34,8 @@ struct attach_options {
 	struct attach_place place[STREAMS_MAX];
 	enum attach_mode mode;
 	bool steal, read_only;
+	bool restore; /* a terminal's screen first, and again after a gap: from the head on */
+	uint16_t rows, cols; /* the window of a controlling client; 0: as it is */
 	bool has_token;
 	uint64_t token[2];
 	pid_t peer;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* attachment_private.h - shared by attachment.c, attach_send.c and attach_receive.c. */
+/* attachment_private.h - shared by attachment.c and attach_*.c. */
 #pragma once
 #include "base/buffer.h"
 #include "engine/attachment.h"
+#include "engine/screen.h"
 
 struct attachment {
 	struct session *session; /* NULL after it was removed */
@@ -26,9 +27,27 @@ struct attachment {
 	struct buffer out;     /* encoded frames that wait to be sent */
 	unsigned body_stream;  /* behind `out`: this many bytes of that stream's ring, */
 	uint64_t body_left; /* sent from the ring itself (block cursor: it cannot be overwritten) */
+	uv_timer_t *screen_timer;   /* NULL: no screen is asked for */
+	struct screen_job *drawing; /* a screen that is to be sent before more output */
+	bool screen_late;           /* it is drawn when the timer says so */
+	uint64_t screen_at;         /* monotonic ms of the last one */
+	struct buffer screen;       /* that is being sent, */
+	size_t screen_sent;         /* so much of it */
 	void (*closed)(void *data);
 	void *data;
 };
+
+/* --- attach_screen.c --- */
+
+/* Obeys the options about the window, and begins to draw the screen if it is asked for. */
+void attach_screen_open(struct attachment *a, const struct attach_options *o);
+/* The client gets a screen instead of what was overwritten: true when that was so. */
+bool attach_screen_lapped(struct attachment *a);
+/* No more output may be sent before the screen. */
+bool attach_screen_pending(const struct attachment *a);
+/* Queues the next piece of it; false when there is none. */
+bool attach_screen_next(struct attachment *a);
+void attach_screen_close(struct attachment *a);
 
 /* --- attach_send.c --- */
 

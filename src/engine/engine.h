@@ -66,7 +66,7 @@ struct engine {
 	struct roster roster;
 	struct http_server *http;
 	uv_timer_t housekeeping, leaving;
-	struct listeners *listeners; /* listeners.c; made when first needed */
+	struct listeners *listeners;     /* listeners.c; made when first needed */
 	struct observatory *observatory; /* observe.h; made when first needed */
 	struct {
 		struct pace pace;
@@ -78,6 +78,7 @@ struct engine {
 	uint64_t retained, retained_max; /* bytes of output in all rings, and their budget */
 	uint64_t last_busy; /* monotonic ms when a session or a connection was last there */
 	uint32_t free_hint;
+	unsigned drawing; /* screens that workers draw, screen.c */
 };
 
 static inline struct control_slot *engine_slot(struct engine *e, unsigned i)
@@ -92,7 +93,8 @@ int link_open(struct engine *e, int sock, struct error *err);
 /* Asks for one slot's descriptors. Blocking; used before the loop runs. */
 int link_pull(struct engine *e, unsigned slot, int fds[N_SLOT_FDS]);
 /* From now on messages are handled by the loop. */
-/* Asks for what is kept in a place (kept.h); -1 for nothing. Blocking; used before the loop runs. */
+/* Asks for what is kept in a place (kept.h); -1 for nothing. Blocking; used before the loop runs.
+ */
 int link_fetch(struct engine *e, unsigned place, int *ret_fd);
 int link_run(struct engine *e);
 /* Sends; a keeper that is gone is replaced soon after, and then looks at the words itself. */

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "core/pipes.h"
 #include "engine/budget.h"
+#include "engine/screen.h"
 #include "engine/session.h"
 #include <errno.h>
 #include <string.h>
@@ -60,6 +61,7 @@ static void end_stream(struct session *s, unsigned stream)
 
 	if (!st->open)
 		return;
+	screen_note_size(s);
 	word_store(&st->capture.words->ended, 1);
 	uv_close((uv_handle_t *)&st->poll, stream_closed);
 	st->open = st->polling = false;
@@ -105,8 +107,8 @@ static enum captured capture_once(struct session *s, unsigned stream)
 		return BLOCKED;
 	}
 	before = budget_of_ring(&st->capture.ring);
-	n = capture_step(&s->engine->capture, &st->capture, room < CAPTURE_MAX ? room : CAPTURE_MAX,
-			 clock_realtime_us());
+	room = screen_before_capture(s, MIN(room, (uint64_t)CAPTURE_MAX));
+	n = capture_step(&s->engine->capture, &st->capture, room, clock_realtime_us());
 	if (n == -EAGAIN)
 		return NOTHING;
 	budget_add(s->engine, budget_of_ring(&st->capture.ring) - before);
@@ -118,6 +120,8 @@ static enum captured capture_once(struct session *s, unsigned stream)
 	}
 	if (n <= 0)
 		end_stream(s, stream);
+	else
+		screen_captured(s);
 	return CAPTURED;
 }
 

@@ -89,6 +89,8 @@ struct session {
 	struct attachment *controller; /* the attached controlling client; NULL */
 	struct listener *listeners;
 	struct observed *observed; /* observe.h; NULL: nobody observes it */
+	uint64_t screen_since;     /* screen.c: loop time of the record that counts */
+	bool screen_busy;          /* a worker makes the next */
 	uint64_t typing_at; /* typing.c: monotonic ms of the keeper's last answer, 0 for none */
 	int typing_answer;
 	uv_timer_t *timer;                 /* --timeout; NULL for none */

@@ -104,6 +104,8 @@ static void fill_record(struct control_slot *w, const struct spawn_request *rq, 
 	word_store(&w->out_size[STREAM_OUT], rq->backlog);
 	word_store(&w->out_size[STREAM_ERR], one ? 0 : rq->backlog);
 	word_store(&w->in_size, input ? RING_SIZE_IN : 0);
+	word_store(&w->screen_size, rq->pty ? SCREEN_SIZE : 0);
+	word_store(&w->window, (uint64_t)rq->rows << 16 | rq->cols);
 	word_store(&w->index_size, layout_index_size(rq->backlog * (one ? 1 : 2)));
 	word_store(&w->parent, rq->parent);
 	for (unsigned i = 0; i < 2; i++) {

@@ -148,6 +148,10 @@ def type_after_the_end(api):
     return plain(api.stdin(session, b"x"))
 
 
+def screen_without_a_terminal(api):
+    return plain(api.get(api.path_of(sleeper(api), "/screen")))
+
+
 def signal_what_has_ended(api):
     session = api.spawn("true")
     api.ended(session)
@@ -178,6 +182,7 @@ OWN = {
     ("GET", "/v1/sessions/{id}/attach", "already_attached"): attach_twice,
     ("GET", "/v1/sessions/{id}/attach", "stream_unavailable"): attach_to_a_stream_that_is_merged,
     ("GET", "/v1/sessions/{id}/attach", "wrong_state"): attach_to_what_never_ran,
+    ("GET", "/v1/sessions/{id}/screen", "stream_unavailable"): screen_without_a_terminal,
     ("POST", "/v1/sessions/{id}/stdin", "wrong_offset"): type_where_nobody_is,
     ("POST", "/v1/sessions/{id}/stdin", "stdin_closed"): type_after_the_end,
     ("POST", "/v1/sessions/{id}/kill", "wrong_state"): signal_what_has_ended,

@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "engine/screen.h"
+#include "base/log.h"
+#include "core/pty.h"
+#include "engine/screen_draw.h"
+#include <errno.h>
+#include <string.h>
+
+#define RECORD_HEAD  1024U /* of each half of the region: a struct screen_record */
+#define RECORD_HALF  (SCREEN_SIZE / 2)
+#define CONTENTS_MAX (RECORD_HALF - RECORD_HEAD)
+#define RENEWALS_MAX 4U /* at the same time, of all sessions */
+
+_Static_assert(sizeof(struct screen_record) <= RECORD_HEAD, "a screen's record is too large");
+
+struct screen_job {
+	uv_work_t work;
+	struct engine *engine;
+	unsigned slot;
+	uint64_t generation;
+	unsigned parts;
+	bool renewal;        /* for the record; nobody else waits for it */
+	screen_done_fn done; /* NULL: nobody does any more */
+	void *data;
+	struct screen_input in;
+	struct screen_shot shot;
+	int result;
+};
+
+static const struct ring *ring_of(const struct session *s)
+{
+	return &s->streams[STREAM_OUT].capture.ring;
+}
+
+static uint64_t lag_max(const struct session *s)
+{
+	return MIN((uint64_t)SCREEN_LAG, ring_of(s)->size / 2);
+}
+
+/* --- the record ---------------------------------------------------------------------------------
+ */
+
+static char *record_place(const struct session *s, unsigned half)
+{
+	return (char *)s->map + s->layout.screen + half * RECORD_HALF;
+}
+
+static uint64_t record_at(const struct session *s)
+{
+	return word_load(&s->words->screen) >> 1;
+}
+
+static bool record_fits(const struct session *s, const struct screen_record *record)
+{
+	const struct ring *ring = ring_of(s);
+
+	return record->at == record_at(s) && record->at <= ring_head(ring) &&
+	       record->at >= ring_tail(ring) && record->size <= CONTENTS_MAX &&
+	       term_is_valid(&record->term) &&
+	       (record->size == 0 || (record->rows > 0 && record->rows <= SCREEN_ROWS_MAX &&
+				      record->cols > 0 && record->cols <= SCREEN_COLS_MAX));
+}
+
+/* The record that counts. Without one: a new terminal at the beginning, or at the oldest byte that
+ * there still is. */
+static void record_load(const struct session *s, struct screen_record *ret)
+{
+	uint64_t word = word_load(&s->words->screen), tail = ring_tail(ring_of(s));
+
+	if (word != 0) {
+		memcpy(ret, record_place(s, word & 1), sizeof(*ret));
+		if (record_fits(s, ret))
+			return;
+	}
+	*ret = (struct screen_record){ .at = tail, .whole = tail == 0 };
+	term_init(&ret->term);
+}
+
+static void record_store(struct session *s, const struct screen_record *record,
+			 const char *contents)
+{
+	unsigned half = !(word_load(&s->words->screen) & 1);
+	char *place = record_place(s, half);
+
+	memcpy(place, record, sizeof(*record));
+	if (record->size > 0)
+		memcpy(place + RECORD_HEAD, contents, record->size);
+	word_store(&s->words->screen, record->at << 1 | half);
+	s->screen_since = uv_now(&s->engine->loop);
+}
+
+/* Follows the state alone up to `upto`. */
+static void record_advance(struct session *s, uint64_t upto)
+{
+	struct screen_record record;
+	struct iovec view[2];
+	uint8_t last[4];
+	size_t partial;
+	int pieces;
+
+	record_load(s, &record);
+	if (upto < record.at + sizeof(last))
+		return;
+	pieces = ring_pieces(ring_of(s), record.at, upto - record.at, view);
+	for (int i = 0; i < pieces; i++)
+		term_feed(&record.term, view[i].iov_base, view[i].iov_len);
+	ring_copy(ring_of(s), upto - sizeof(last), last, sizeof(last));
+	partial = term_partial(&record.term, last, sizeof(last));
+	term_cut(&record.term);
+	record.at = upto - MIN((uint64_t)partial, upto - record.at);
+	record.size = 0;
+	record.whole = 0;
+	record_store(s, &record, NULL);
+}
+
+/* --- the window ----------------------------------------------------------------------------------
+ */
+
+void screen_size(const struct session *s, uint16_t *ret_rows, uint16_t *ret_cols)
+{
+	uint64_t window = word_load(&s->words->window);
+	uint16_t rows = (uint16_t)(window >> 16), cols = (uint16_t)window;
+
+	if (s->fds[SLOT_FD_OUT] >= 0)
+		pty_size(s->fds[SLOT_FD_OUT], &rows, &cols);
+	*ret_rows = rows > 0 ? rows : PTY_ROWS;
+	*ret_cols = cols > 0 ? cols : PTY_COLS;
+}
+
+void screen_note_size(struct session *s)
+{
+	uint16_t rows, cols;
+
+	if (!session_is_pty(s))
+		return;
+	screen_size(s, &rows, &cols);
+	word_store(&s->words->window, (uint64_t)rows << 16 | cols);
+}
+
+/* --- drawing
+ * ---------------------------------------------------------------------------------------
+ */
+
+static void job_free(struct screen_job *job)
+{
+	buffer_done(&job->shot.restore);
+	buffer_done(&job->shot.text);
+	buffer_done(&job->shot.ansi);
+	free(job->in.contents);
+	free(job->in.bytes);
+	free(job);
+}
+
+static void draw(uv_work_t *work)
+{
+	struct screen_job *job = container_of(work, struct screen_job, work);
+
+	job->result = screen_draw(&job->in, job->parts, &job->shot);
+}
+
+/* The screen becomes the record, unless the output has gone too far meanwhile. */
+static void renew(struct session *s, const struct screen_job *job)
+{
+	const struct screen_shot *shot = &job->shot;
+	struct screen_record record = {
+		.at = shot->offset,
+		.rows = shot->rows,
+		.cols = shot->cols,
+		.whole = shot->whole,
+		.term = shot->term,
+	};
+
+	s->screen_busy = false;
+	if (job->result < 0 || shot->offset <= record_at(s) ||
+	    ring_head(ring_of(s)) - shot->offset > lag_max(s))
+		return;
+	if (shot->restore.size <= CONTENTS_MAX)
+		record.size = (uint32_t)shot->restore.size;
+	else
+		record.whole = 0;
+	record_store(s, &record, shot->restore.data);
+}
+
+static void drawn(uv_work_t *work, int status)
+{
+	struct screen_job *job = container_of(work, struct screen_job, work);
+	struct session *s = job->engine->slots[job->slot];
+
+	(void)status; /* nothing cancels it */
+	job->engine->drawing--;
+	if (job->renewal && s && word_load(&s->words->generation) == job->generation)
+		renew(s, job);
+	if (job->result < 0)
+		log_warn("a screen could not be drawn: %s", strerror(-job->result));
+	if (job->done)
+		job->done(job->data, job->result < 0 ? NULL : &job->shot);
+	job_free(job);
+}
+
+static int copy_input(struct session *s, struct screen_input *in)
+{
+	const struct ring *ring = ring_of(s);
+	uint64_t word = word_load(&s->words->screen), n;
+
+	record_load(s, &in->record);
+	screen_size(s, &in->rows, &in->cols);
+	in->rows = (uint16_t)MIN((unsigned)in->rows, SCREEN_ROWS_MAX);
+	in->cols = (uint16_t)MIN((unsigned)in->cols, SCREEN_COLS_MAX);
+	n = ring_head(ring) - in->record.at;
+	if (n > SCREEN_LAG) { /* a record that was damaged: the newest will do */
+		in->record = (struct screen_record){ .at = in->record.at + (n - SCREEN_LAG) };
+		term_init(&in->record.term);
+		n = SCREEN_LAG;
+	}
+	in->bytes = malloc(n + 1);
+	in->contents = malloc(in->record.size + 1);
+	if (!in->bytes || !in->contents)
+		return -ENOMEM;
+	in->n = ring_copy(ring, in->record.at, in->bytes, n);
+	if (in->record.size > 0)
+		memcpy(in->contents, record_place(s, word & 1) + RECORD_HEAD, in->record.size);
+	return 0;
+}
+
+static struct screen_job *start(struct session *s, unsigned parts, bool at_head)
+{
+	struct screen_job *job = calloc(1, sizeof(*job));
+
+	if (!job)
+		return NULL;
+	job->engine = s->engine;
+	job->slot = s->slot;
+	job->generation = word_load(&s->words->generation);
+	job->parts = parts;
+	job->in.at_head = at_head;
+	if (copy_input(s, &job->in) < 0 ||
+	    uv_queue_work(&s->engine->loop, &job->work, draw, drawn) < 0) {
+		job_free(job);
+		return NULL;
+	}
+	s->engine->drawing++;
+	return job;
+}
+
+int screen_take(struct session *s, unsigned parts, screen_done_fn done, void *data,
+		struct screen_job **ret, struct error *err)
+{
+	struct screen_job *job;
+
+	if (s->quarantined || !session_is_pty(s) || word_load(&s->words->screen_size) == 0)
+		return error_set(err, ERROR_STREAM_UNAVAILABLE,
+				 "%s has no terminal: `reeve logs` shows what it has written",
+				 s->id);
+	if (s->engine->drawing >= SCREENS_MAX)
+		return error_set(err, ERROR_UNAVAILABLE,
+				 "%u screens are being drawn already; ask again", SCREENS_MAX);
+	job = start(s, parts, true);
+	if (!job)
+		return error_set(err, ERROR_EXHAUSTED, "no memory for the screen of %s", s->id);
+	job->done = done;
+	job->data = data;
+	*ret = job;
+	return 0;
+}
+
+void screen_cancel(struct screen_job *job)
+{
+	if (job)
+		job->done = NULL;
+}
+
+/* --- capture
+ * ---------------------------------------------------------------------------------------
+ */
+
+uint64_t screen_before_capture(struct session *s, uint64_t max)
+{
+	uint64_t head, lag;
+
+	if (word_load(&s->words->screen_size) == 0)
+		return max;
+	head = ring_head(ring_of(s));
+	lag = lag_max(s);
+	if (head - record_at(s) >= lag)
+		record_advance(s, head - lag / 2);
+	return MIN(max, MIN((uint64_t)SCREEN_STEP, ring_of(s)->size / 4));
+}
+
+void screen_captured(struct session *s)
+{
+	struct screen_job *job;
+
+	if (s->screen_busy || word_load(&s->words->screen_size) == 0 ||
+	    ring_head(ring_of(s)) - record_at(s) < lag_max(s) / 4 ||
+	    uv_now(&s->engine->loop) - s->screen_since < SCREEN_CALM_MS ||
+	    s->engine->drawing >= RENEWALS_MAX)
+		return;
+	job = start(s, SCREEN_RESTORE, false);
+	if (!job)
+		return;
+	job->renewal = true;
+	s->screen_busy = true;
+}

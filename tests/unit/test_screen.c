@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "engine/screen_draw.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+/* after its needs */
+#include <cmocka.h>
+
+#define ROWS 6U
+#define COLS 12U
+
+static struct screen_input input_of(const char *bytes, size_t n)
+{
+	struct screen_input in = {
+		.record = { .whole = 1 },
+		.bytes = (uint8_t *)(uintptr_t)bytes,
+		.n = n,
+		.rows = ROWS,
+		.cols = COLS,
+	};
+
+	term_init(&in.record.term);
+	return in;
+}
+
+static void done(struct screen_shot *shot)
+{
+	buffer_done(&shot->restore);
+	buffer_done(&shot->text);
+	buffer_done(&shot->ansi);
+}
+
+static void assert_screen(const char *bytes, const char *text, unsigned row, unsigned col)
+{
+	struct screen_input in = input_of(bytes, strlen(bytes));
+	struct screen_shot shot = { 0 };
+
+	assert_int_equal(screen_draw(&in, SCREEN_TEXT, &shot), 0);
+	assert_string_equal(buffer_text(&shot.text), text);
+	assert_int_equal(shot.row, row);
+	assert_int_equal(shot.col, col);
+	done(&shot);
+}
+
+static void text_stands_where_the_program_put_it(void **state _unused_)
+{
+	assert_screen("one\r\ntwo", "one\ntwo\n\n\n\n\n", 1, 3);
+	assert_screen("\x1b[3;4Hx\x1b[1;12Hend", "           e\nnd\n   x\n\n\n\n", 1, 2);
+	assert_screen("1\r\n2\r\n3\r\n4\r\n5\r\n6\r\n7", "2\n3\n4\n5\n6\n7\n", 5, 1);
+	assert_screen("\xe6\xbc\xa2\xc3\xa9 e\xcc\x81",
+		      "\xe6\xbc\xa2\xc3\xa9 e\xcc\x81\n\n\n\n\n\n", 0, 5);
+}
+
+static void the_alternate_screen_covers_the_primary(void **state _unused_)
+{
+	assert_screen("below\x1b[?1049h\x1b[Habove", "above\n\n\n\n\n\n", 0, 5);
+	assert_screen("below\x1b[?1049h\x1b[Habove\x1b[?1049l", "below\n\n\n\n\n\n", 0, 5);
+}
+
+static void colours_are_written_once(void **state _unused_)
+{
+	const char *bytes = "\x1b[1;31mred\x1b[m plain\r\n\x1b[44m  \x1b[m";
+	struct screen_input in = input_of(bytes, strlen(bytes));
+	struct screen_shot shot = { 0 };
+
+	assert_int_equal(screen_draw(&in, SCREEN_ANSI, &shot), 0);
+	assert_string_equal(buffer_text(&shot.ansi),
+			    "\x1b[0;1;31mred\x1b[0m plain\n\x1b[0;44m  \x1b[m\n\n\n\n\n");
+	done(&shot);
+}
+
+/* Programs with all that is restored, and something incomplete at many places. */
+static const char *const programs[] = {
+	"$ ls\r\n\x1b[1;34mdir\x1b[m file\r\n$ \x1b[?2004h",
+	"shell\r\n$ vi\x1b[?1049h\x1b[?1h\x1b=\x1b[2;5r\x1b[H\x1b[31mtext\x1b[m\x1b[6;1H-- \xc3\xa9 --",
+	"$ less\x1b[?1049h\x1b[3;3Ha\x1b[4 q\x1b]2;title\a\x1b[?1002;1006h",
+	"123456789012",
+	"123456789012\x1b[?1049h123456789012",
+	"abc\x1b[?6h\x1b[2;4r\x1b[2;2H\x1b[7mx",
+	"\x1b[?5hnegative\x1b[7mnot\x1b[m",
+	"\x1b(0lqqk\x1b(B\r\n\x0e\x1b)0x",
+	"\xe6\xbc\xa2\xe5\xad\x97 wide \x1b[1;11H\xe6\xbc\xa2",
+	"1\r\n2\r\n3\r\n4\r\n5\r\n6\r\n7\r\n\x1b[4hi\x1b[38;2;1;2;3;48;5;9m.",
+	"\x1b[6;12Hx",
+};
+
+/* What comes behind shows what the eye does not see. */
+static const char *const sequels[] = {
+	"y", "\r\nz", "\x1b[Hq\x1bMr", "qqqq\x0fqq", "\x1b[?1049l.", "\x1b[6;1H\nw",
+};
+
+static void draw_all(const struct screen_input *in, struct screen_shot *shot)
+{
+	*shot = (struct screen_shot){ 0 };
+	assert_int_equal(screen_draw(in, SCREEN_ANSI | SCREEN_TEXT | SCREEN_RESTORE, shot), 0);
+}
+
+static void assert_same_screen(const struct screen_shot *a, const struct screen_shot *b)
+{
+	assert_string_equal(buffer_text(&a->ansi), buffer_text(&b->ansi));
+	assert_string_equal(buffer_text(&a->restore), buffer_text(&b->restore));
+	assert_int_equal(a->row, b->row);
+	assert_int_equal(a->col, b->col);
+	assert_int_equal(a->term.modes, b->term.modes);
+}
+
+/* The program's first bytes, the rest, and a sequel: drawn at once, or the rest on a terminal to
+ * which the first part was restored. */
+static void assert_goes_on(const char *program, size_t cut, const char *sequel)
+{
+	_cleanup_(buffer_done) struct buffer all, restored;
+	struct screen_shot half, direct, again;
+	struct screen_input in = input_of(program, cut);
+
+	buffer_init(&all, 65536);
+	buffer_init(&restored, 65536);
+	in.at_head = true;
+	draw_all(&in, &half);
+	assert_int_equal(half.offset, cut);
+	assert_int_equal(buffer_append_text(&all, program), 0);
+	assert_int_equal(buffer_append_text(&all, sequel), 0);
+	/* A terminal that was used before. */
+	assert_int_equal(buffer_append_text(&restored,
+					    "junk\x1b[?1049h\x1b[31;4mjunk\x1b[4h\x1b[3;4r"
+					    "\x1b[?6h\x0e\x1b)0\x1b[?5h\x1b[?2004h"),
+			 0);
+	assert_int_equal(buffer_append(&restored, half.restore.data, half.restore.size), 0);
+	assert_int_equal(buffer_append_text(&restored, program + cut), 0);
+	assert_int_equal(buffer_append_text(&restored, sequel), 0);
+	in = input_of(all.data, all.size);
+	draw_all(&in, &direct);
+	in = input_of(restored.data, restored.size);
+	draw_all(&in, &again);
+	assert_same_screen(&direct, &again);
+	done(&half);
+	done(&direct);
+	done(&again);
+}
+
+static void a_restored_terminal_goes_on_as_the_first_would(void **state _unused_)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(programs); i++)
+		for (size_t cut = 0; cut <= strlen(programs[i]); cut++)
+			for (size_t k = 0; k < ARRAY_SIZE(sequels); k++)
+				assert_goes_on(programs[i], cut, sequels[k]);
+}
+
+/* The same with a record instead of a terminal. */
+static void a_record_goes_on_as_the_first_would(void **state _unused_)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(programs); i++) {
+		size_t n = strlen(programs[i]);
+
+		for (size_t cut = 0; cut <= n; cut++) {
+			struct screen_input in = input_of(programs[i], cut);
+			struct screen_shot half, direct, again;
+
+			draw_all(&in, &half);
+			assert_true(half.offset <= cut);
+			in = input_of(programs[i] + half.offset, n - half.offset);
+			in.record = (struct screen_record){
+				.at = half.offset,
+				.rows = ROWS,
+				.cols = COLS,
+				.size = (uint32_t)half.restore.size,
+				.term = half.term,
+			};
+			in.contents = half.restore.data;
+			draw_all(&in, &again);
+			assert_int_equal(again.offset, n);
+			in = input_of(programs[i], n);
+			draw_all(&in, &direct);
+			assert_same_screen(&direct, &again);
+			done(&half);
+			done(&direct);
+			done(&again);
+		}
+	}
+}
+
+static void without_contents_the_modes_still_hold(void **state _unused_)
+{
+	struct screen_input in = input_of("x", 1);
+	struct screen_shot shot;
+
+	in.record.at = 1000;
+	term_feed(&in.record.term, "\x1b[?1049h\x1b[1;31m\x1b(0", 18);
+	draw_all(&in, &shot);
+	assert_string_equal(buffer_text(&shot.ansi), "\x1b[0;1;31m\xe2\x94\x82\x1b[m\n\n\n\n\n\n");
+	assert_true(term_has(&shot.term, TERM_ALT_SCREEN));
+	assert_int_equal(shot.offset, 1001);
+	done(&shot);
+}
+
+static void another_window_shows_what_fits(void **state _unused_)
+{
+	static const struct {
+		uint16_t rows, cols;
+	} sizes[] = { { 1, 1 }, { 2, 3 }, { 50, 5 }, { 3, 100 }, { 6, 12 }, { 300, 1000 } };
+
+	for (size_t i = 0; i < ARRAY_SIZE(programs); i++)
+		for (size_t k = 0; k < ARRAY_SIZE(sizes); k++) {
+			struct screen_input in = input_of(programs[i], strlen(programs[i]));
+			struct screen_shot first, shot;
+
+			draw_all(&in, &first);
+			in = input_of("\r\nmore", 6);
+			in.record.at = first.offset;
+			in.record.rows = ROWS;
+			in.record.cols = COLS;
+			in.record.size = (uint32_t)first.restore.size;
+			in.record.term = first.term;
+			in.contents = first.restore.data;
+			in.rows = sizes[k].rows;
+			in.cols = sizes[k].cols;
+			draw_all(&in, &shot);
+			assert_true(shot.row < in.rows && shot.col < in.cols);
+			done(&first);
+			done(&shot);
+		}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(text_stands_where_the_program_put_it),
+		cmocka_unit_test(the_alternate_screen_covers_the_primary),
+		cmocka_unit_test(colours_are_written_once),
+		cmocka_unit_test(a_restored_terminal_goes_on_as_the_first_would),
+		cmocka_unit_test(a_record_goes_on_as_the_first_would),
+		cmocka_unit_test(without_contents_the_modes_still_hold),
+		cmocka_unit_test(another_window_shows_what_fits),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
