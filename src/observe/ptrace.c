@@ -10,12 +10,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/timerfd.h>
 
 #define EVENTS_A_TURN 1024U
+#define TICK_NS       4000000L /* between two looks, while there is something to see */
 #define SCOPE_FILE    "/proc/sys/kernel/yama/ptrace_scope"
 
 struct reader {
-	struct watch watch;
+	struct watch watch, timer;
 	struct trace_ring ring;
 	struct backend_run *run;
 	uint64_t at;
@@ -40,9 +42,31 @@ static unsigned read_some(struct reader *d, unsigned max)
 	return n;
 }
 
+static void look_again(struct reader *d)
+{
+	struct itimerspec soon = { .it_value.tv_nsec = TICK_NS };
+
+	(void)timerfd_settime(d->timer.fd, 0, &soon, NULL);
+}
+
+/* The first event after a while: there will be more, and the tracer need not tell of each. */
 static void on_events(struct watch *w)
 {
-	(void)read_some(container_of(w, struct reader, watch), EVENTS_A_TURN);
+	struct reader *d = container_of(w, struct reader, watch);
+
+	trace_ring_awake(&d->ring);
+	(void)read_some(d, EVENTS_A_TURN);
+	look_again(d);
+}
+
+static void on_timer(struct watch *w)
+{
+	struct reader *d = container_of(w, struct reader, timer);
+	uint64_t times;
+
+	(void)!read(w->fd, &times, sizeof(times));
+	if (read_some(d, EVENTS_A_TURN) > 0 || !trace_ring_sleep(&d->ring, d->at))
+		look_again(d);
 }
 
 static void flush(struct backend_run *run)
@@ -96,6 +120,9 @@ static void stop(struct backend_run *run)
 		atomic_store(&d->ring.shared->muted, 1); /* the tracer goes on, and says nothing */
 	if (d->watch.fd >= 0)
 		host_unwatch(run->host, &d->watch);
+	if (d->timer.fd >= 0)
+		host_unwatch(run->host, &d->timer);
+	fd_close(d->timer.fd);
 	host_release(run->host, d->memory_name);
 	host_release(run->host, d->sock_name);
 	trace_ring_close(&d->ring);
@@ -130,7 +157,7 @@ static int start(struct backend_run *run, struct error *e)
 		return error_set_errno(e, ERROR_INTERNAL, ENOMEM, "ptrace");
 	run->state = d;
 	d->run = run;
-	d->watch.fd = -1;
+	d->watch.fd = d->timer.fd = -1;
 	d->ring.memory = d->ring.sock = -1;
 	(void)snprintf(d->memory_name, HELD_NAME_MAX, "s%u/ptrace-ring", run->target.session);
 	(void)snprintf(d->sock_name, HELD_NAME_MAX, "s%u/ptrace-wake", run->target.session);
@@ -140,13 +167,18 @@ static int start(struct backend_run *run, struct error *e)
 		r = run->target.leader > 0 ? start_tracer(d) : -ESRCH;
 	if (r >= 0) {
 		d->watch = (struct watch){ d->ring.sock, on_events, false };
-		r = host_watch(run->host, &d->watch);
+		d->timer =
+			(struct watch){ timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK),
+					on_timer, false };
+		r = d->timer.fd < 0 ? -errno : host_watch(run->host, &d->watch);
+		if (r >= 0)
+			r = host_watch(run->host, &d->timer);
 	}
 	if (r < 0) {
 		stop(run);
 		return refuse(e, r);
 	}
-	flush(run); /* asleep then: the next event wakes us */
+	look_again(d);
 	return 0;
 }
 

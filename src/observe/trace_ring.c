@@ -131,19 +131,21 @@ void trace_ring_write(struct trace_ring *r, const struct reeve_event *e)
 
 /* --- reading --------------------------------------------------------------------------------- */
 
-/* Whether there is something at `at`; else the next write will wake us. */
-static bool is_there(struct trace_ring *r, uint64_t at)
+void trace_ring_awake(struct trace_ring *r)
 {
-	if (at < atomic_load(&r->shared->head))
-		return true;
+	forget_wakes(r);
+}
+
+bool trace_ring_sleep(struct trace_ring *r, uint64_t at)
+{
 	forget_wakes(r);
 	atomic_store(&r->shared->reader_sleeps, 1);
-	return at < atomic_load(&r->shared->head);
+	return at >= atomic_load(&r->shared->head);
 }
 
 int trace_ring_read(struct trace_ring *r, uint64_t *at, struct reeve_event **ret)
 {
-	while (is_there(r, *at)) {
+	while (*at < atomic_load(&r->shared->head)) {
 		uint32_t place = (uint32_t)(*at % TRACE_RING_SIZE);
 		struct frame frame;
 		int result;

@@ -31,9 +31,16 @@ void trace_ring_close(struct trace_ring *r);
 /* Waits for room. */
 void trace_ring_write(struct trace_ring *r, const struct reeve_event *e);
 
-/* The next event from place `*at` on, which moves behind it: 1, or 0 when there is none now: then
- * the socket becomes readable with the next. The event is the caller's. -EBADMSG, -ENOMEM. */
+/* The next event from place `*at` on, which moves behind it: 1, or 0 when there is none now. The
+ * event is the caller's. -EBADMSG, -ENOMEM. */
 int trace_ring_read(struct trace_ring *r, uint64_t *at, struct reeve_event **ret);
+
+/* The socket is not readable any more. */
+void trace_ring_awake(struct trace_ring *r);
+
+/* Makes the socket readable with the next event; until then each costs the writer less. False when
+ * there is one at `at` already. */
+bool trace_ring_sleep(struct trace_ring *r, uint64_t at);
 
 /* What lies before `at` is not needed any more. */
 void trace_ring_consume(struct trace_ring *r, uint64_t at);
