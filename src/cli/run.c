@@ -231,6 +231,7 @@ static int run_here(struct cli *cli, const struct run_values *v, json_t *request
 /* --attach: goes to the session of that name when its command runs. False when none does. */
 static bool run_there(struct cli *cli, const struct run_values *v, int *ret_status)
 {
+	_cleanup_(id_file_done) struct id_file file = ID_FILE_INIT;
 	json_t *session = NULL;
 	struct error e = { 0 };
 	const char *name, *id;
@@ -244,7 +245,10 @@ static bool run_there(struct cli *cli, const struct run_values *v, int *ret_stat
 	name = json_string_value(json_object_get(session, "name"));
 	id = json_string_value(json_object_get(session, "processId"));
 	found = name && id && strcmp(name, v->name) == 0 && !json_object_get(session, "exit");
-	if (found && v->detach)
+	if (found && v->id_file &&
+	    (id_file_open(&file, v->id_file, &e) < 0 || id_file_write(&file, id, &e) < 0))
+		*ret_status = cli_fail(cli, &e);
+	else if (found && v->detach)
 		*ret_status = puts(id) < 0 ? EXIT_FAILED : 0;
 	else if (found)
 		*ret_status = attach_to(cli, id);

@@ -140,6 +140,9 @@ def test_the_id_in_a_file_is_for_the_next_step(reeve):
     ok(reeve, "reeve stop $(cat server.id)")
     ok(reeve, "reeve run --id-file server.id -- true")
     assert (reeve.home / "server.id").read_text().strip() == ok(reeve, "reeve ps -aq").split()[0]
+    made = ok(reeve, "reeve run -d --name server -- sleep 1000")
+    ok(reeve, "reeve run -A -d --name server --id-file server.id -- false")
+    assert (reeve.home / "server.id").read_text() == made + "\n"
     assert [path.name for path in reeve.home.glob("server.id*")] == ["server.id"]
     status, _, err = sh(reeve, "reeve run --id-file no/such/file -- touch ran")
     assert status == 2 and "no/such/file" in err and not (reeve.home / "ran").exists()
