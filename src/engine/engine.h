@@ -74,6 +74,7 @@ struct engine {
 	} typing;
 	uv_signal_t sigterm;
 	enum quit_mode quitting;
+	bool going; /* all that was to end has ended */
 	struct settings settings;
 	uint64_t retained, retained_max; /* bytes of output in all rings, and their budget */
 	uint64_t last_busy; /* monotonic ms when a session or a connection was last there */

@@ -14,7 +14,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#define LEAVE_MS 30 /* time for the last answers to reach their clients */
+#define LEAVE_MS    30   /* time for the last answers to reach their clients */
+#define PATIENCE_MS 5000 /* what holds the end back for longer is named in the log */
 
 /* --- loading
  * ------------------------------------------------------------------------------------------- */
@@ -85,21 +86,39 @@ static void leave(uv_timer_t *timer)
 	uv_stop(timer->loop);
 }
 
-static void leave_soon(struct engine *e)
+/* A session that is still to be ended before the daemon can go; NULL for none. */
+static struct session *holds_back(const struct engine *e)
 {
-	if (!uv_is_active((uv_handle_t *)&e->leaving))
-		uv_timer_start(&e->leaving, leave, LEAVE_MS, 0);
+	for (struct session *s = e->first; s && e->quitting == QUIT_STOP; s = s->newer)
+		if ((session_tree_alive(s) && !word_load(&s->words->stop.refused)) ||
+		    s->pending_spawn)
+			return s;
+	return NULL;
+}
+
+static void say_what_holds_back(uv_timer_t *timer)
+{
+	const struct engine *e = timer->data;
+	const struct session *s = holds_back(e);
+
+	if (s)
+		log_info("still here because of %s: %s, %s", s->id, session_status(s),
+			 s->pending_spawn    ? "its command is being started"
+			 : session_exited(s) ? "processes of it still run"
+					     : "its command still runs");
 }
 
 void engine_check_quit(struct engine *e)
 {
-	if (e->quitting == QUIT_NOT)
+	if (e->quitting == QUIT_NOT || e->going)
 		return;
-	for (struct session *s = e->first; s && e->quitting == QUIT_STOP; s = s->newer)
-		if ((session_tree_alive(s) && !word_load(&s->words->stop.refused)) ||
-		    s->pending_spawn)
-			return;
-	leave_soon(e);
+	if (holds_back(e)) {
+		if (!uv_is_active((uv_handle_t *)&e->leaving))
+			uv_timer_start(&e->leaving, say_what_holds_back, PATIENCE_MS, PATIENCE_MS);
+		return;
+	}
+	e->going = true;
+	uv_timer_start(&e->leaving, leave, LEAVE_MS, 0);
 }
 
 void engine_quit(struct engine *e, enum quit_mode mode)

@@ -81,6 +81,7 @@ struct keeper {
 	uint64_t next_order;
 	enum quit_mode quitting;
 	uint64_t quit_deadline;
+	bool quit_told; /* the engine knows that it is to end */
 	bool parked;
 	bool done;
 	bool adopted;       /* children are not ours: exits come by pidfd */

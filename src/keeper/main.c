@@ -40,10 +40,13 @@ static void quit_begin(struct keeper *k)
 {
 	struct link_message m = { .type = LINK_QUIT, .arg = (uint64_t)k->quitting };
 
-	if (k->quit_deadline != 0)
-		return;
-	k->quit_deadline = clock_monotonic_ms() + QUIT_MAX_MS;
-	engine_send(k, &m, NULL);
+	if (k->quit_deadline == 0) {
+		k->quit_deadline = clock_monotonic_ms() + QUIT_MAX_MS;
+		k->quit_told = false;
+	}
+	/* Its queue may be full: then again in the next round. */
+	if (!k->quit_told && k->engine.pid != 0)
+		k->quit_told = engine_send(k, &m, NULL) >= 0;
 }
 
 /* The engine has left: goes to rest, or ends what it did not end and leaves too. */

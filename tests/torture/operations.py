@@ -25,9 +25,12 @@ class Spawn(Operation):
         self.runs = self.daemon.dir / f"{self.called}.runs"
         self.shell(f"echo run >>{self.runs.name}; exec sleep 600", key=self.called)
 
+    def has_run(self):
+        return self.runs.exists() and self.runs.read_text() != ""
+
     def check(self):
         assert self.show()["status"] == "running"
-        wait_for(lambda: self.runs.exists() and self.runs.read_text(), "the run")
+        wait_for(self.has_run, "the run")
         assert self.runs.read_text() == "run\n"
         # Until its execve is over, a process may seem to have no environment.
         wait_for(lambda: self.daemon.names() == ["sleep"], "the one process")
@@ -406,7 +409,9 @@ class UncertainSpawn(Spawn):
 
     def check(self):
         if self.answer.status in (200, 201):
-            if self.show()["status"] == "running":
+            # A child that was killed at its execve runs, for all that is known, until it is reaped.
+            wait_for(lambda: self.has_run() or self.show()["status"] != "running", "run or end")
+            if self.has_run():
                 super().check()
                 return
             # Killed at the very edge of its execve.
