@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -27,6 +28,7 @@ enum stat_field {
 	FIELD_FLAGS = 9,
 	FIELD_THREADS = 20,
 	FIELD_START = 22,
+	FIELD_PENDING = 31,
 	FIELD_STATUS = 52,
 	N_FIELDS,
 };
@@ -109,6 +111,7 @@ int proc_stat_read(pid_t pid, struct proc_stat *ret)
 	s.flags = (unsigned)fields[FIELD_FLAGS];
 	s.threads = (unsigned)fields[FIELD_THREADS];
 	s.start = fields[FIELD_START];
+	s.pending = fields[FIELD_PENDING];
 	s.status = (int)fields[FIELD_STATUS];
 	*ret = s;
 	return 0;
@@ -121,7 +124,9 @@ bool proc_stat_dead(const struct proc_stat *s)
 
 bool proc_stat_exiting(const struct proc_stat *s)
 {
-	return proc_stat_dead(s) || ((s->flags & PROC_EXITING) && s->threads <= 1);
+	if (proc_stat_dead(s) || s->pending & 1U << (SIGKILL - 1))
+		return true;
+	return (s->flags & PROC_EXITING) && s->threads <= 1;
 }
 
 /* The hard limit in the line `Max file locks  SOFT  HARD  locks`. */

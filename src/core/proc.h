@@ -23,8 +23,10 @@ struct proc_stat {
 	unsigned flags;   /* PF_* of include/linux/sched.h */
 	unsigned threads; /* those that live, and a first thread that has ended before them */
 	uint64_t start;   /* clock ticks after boot (field 22); with the pid it names a process */
-	int status;       /* wait status (field 52); 0 unless dead or stopped, and see exitinfo.h */
-	char state;       /* R S D T t Z X I */
+	uint64_t
+		pending; /* signals of its first thread (field 31), a bit each, SIGHUP the lowest */
+	int status;      /* wait status (field 52); 0 unless dead or stopped, and see exitinfo.h */
+	char state;      /* R S D T t Z X I */
 	char comm[PROC_COMM_MAX];
 };
 
@@ -35,7 +37,10 @@ int proc_stat_read(pid_t pid, struct proc_stat *ret);
  * shows state Z too, but the process is as alive as before. */
 bool proc_stat_dead(const struct proc_stat *s);
 
-/* Whether it is dead or on its way there: no signal changes any more how it ends. */
+/* Whether it is dead or on its way there: no signal changes any more how it ends. The kernel makes
+ * SIGKILL pending in each thread when it accepts any signal that ends the process
+ * (complete_signal() in kernel/signal.c). So it does to the other threads of one that calls execve:
+ * look again. */
 bool proc_stat_exiting(const struct proc_stat *s);
 
 /* The mark: the hard RLIMIT_LOCKS, 0 when unlimited. The hard limit can only be lowered without

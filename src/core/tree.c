@@ -102,11 +102,13 @@ static int deliver(const struct scan *s, const struct tree_member *m, int signal
 	return 1;
 }
 
-static void note(struct tree_result *result, const struct tree_member *m, int delivered)
+static void note(struct tree_result *result, const struct tree_member *m, pid_t leader,
+		 int delivered)
 {
-	if (delivered > 0 && !m->exiting)
+	if (delivered > 0 && !m->exiting) {
 		result->signalled++;
-	else if (delivered == -EPERM && result->refused++ < TREE_REFUSED_MAX)
+		result->leader |= m->pid == leader;
+	} else if (delivered == -EPERM && result->refused++ < TREE_REFUSED_MAX)
 		result->refused_pids[result->refused - 1] = m->pid;
 	else if (delivered >= 0)
 		result->gone++;
@@ -131,14 +133,16 @@ int tree_signal(const struct tree *trees, size_t n, const struct tree_filter *fi
 		r = deliver(&s, &s.members[i], signal, wake);
 		if (r < 0 && r != -EPERM)
 			return r;
-		note(&results[s.members[i].tree], &s.members[i], r);
+		note(&results[s.members[i].tree], &s.members[i], trees[s.members[i].tree].leader,
+		     r);
 	}
 	return 0;
 }
 
 struct inmates {
+	pid_t leader;
 	unsigned running;
-	bool self;
+	bool self, has_leader;
 };
 
 static int count_inmate(pid_t pid, void *userdata)
@@ -148,15 +152,17 @@ static int count_inmate(pid_t pid, void *userdata)
 
 	if (pid == getpid())
 		inmates->self = true;
-	else if (proc_stat_read(pid, &stat) == 0 && !proc_stat_exiting(&stat))
+	else if (proc_stat_read(pid, &stat) == 0 && !proc_stat_exiting(&stat)) {
 		inmates->running++;
+		inmates->has_leader |= pid == inmates->leader;
+	}
 	return 0;
 }
 
 /* All in the tree's cgroup at once, unless the caller is in it too. */
 static void kill_inmates(struct tree *t, struct tree_result *result)
 {
-	struct inmates inmates = { 0 };
+	struct inmates inmates = { .leader = t->leader };
 	bool populated;
 
 	t->contained = false;
@@ -168,6 +174,7 @@ static void kill_inmates(struct tree *t, struct tree_result *result)
 		return;
 	t->contained = true;
 	result->signalled += inmates.running;
+	result->leader |= inmates.has_leader;
 }
 
 struct kill {
@@ -233,7 +240,7 @@ static int kill_member(struct kill *kill, const struct tree_member *m)
 	r = deliver(&kill->scan, m, SIGKILL, false);
 	if (r < 0 && r != -EPERM)
 		return r;
-	note(&kill->results[m->tree], m, r);
+	note(&kill->results[m->tree], m, t->leader, r);
 	return 0;
 }
 

@@ -61,6 +61,7 @@ struct tree_filter {
 struct tree_result {
 	unsigned alive;     /* members found by the last look, before the signals of this call */
 	unsigned signalled; /* the signal reached them while they had not ended */
+	bool leader;        /* it was one of those */
 	unsigned gone;      /* ended, or members no more, before it did */
 	unsigned refused;   /* another user's: EPERM */
 	pid_t refused_pids[TREE_REFUSED_MAX];

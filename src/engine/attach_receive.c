@@ -56,6 +56,8 @@ static int on_input(struct attachment *a, const struct frame *f)
 
 	if (!a->controlling)
 		return protocol_error(a, 403, "a read-only client cannot type");
+	if (f->offset > INT64_MAX)
+		return protocol_error(a, 409, "input at an offset that no stream can reach");
 	r = input_take(a->session, f->offset, f->data, f->size, &accepted, &err);
 	if (r < 0 && err.code == ERROR_STDIN_CLOSED)
 		return 0; /* the child reads no more; what it did not take is no error of the

@@ -129,8 +129,12 @@ static void note_results(struct keeper *k, const struct batch *b, int signal)
 		const struct tree_result *r = &b->results[i];
 		uint64_t marks = word_load(&stop->signalled) & ~(uint64_t)MARK_KILLING;
 
-		if (r->signalled > 0)
-			marks |= signal == SIGKILL ? MARK_HARD : MARK_SOFT;
+		/* Whether the leader took SIGKILL, or had ended otherwise before it came, is told
+		 * by its exit status. */
+		if (signal == SIGKILL && r->signalled > r->leader)
+			marks |= MARK_HARD;
+		if (signal != SIGKILL && r->signalled > 0)
+			marks |= MARK_SOFT;
 		word_store(&stop->signalled, marks);
 		word_store(&stop->refused, r->refused);
 		if (r->refused > 0)

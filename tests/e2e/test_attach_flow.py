@@ -58,6 +58,16 @@ def test_a_gap_in_the_input_is_an_error(api):
     assert api.show(session)["status"] == "running"
 
 
+def test_no_offset_stands_for_wherever_the_input_is(api):
+    for offset in (2**64 - 1, 2**64 - 2, 2**63):
+        session = cat(api)
+        with api.attach(session) as client:
+            client.input(offset, b"x")
+            status, _ = error_of(client.rest()[-1])
+        assert status == 409
+        assert api.stdin(session, b"y", at=0).status == 200, "nothing was typed before"
+
+
 def test_every_byte_of_a_long_input_arrives(api):
     data = big(ROUND)
     session = cat(api, backlogBytes=2 * ROUND)

@@ -118,6 +118,12 @@ def test_a_plan_of_kill_alone_is_hard_at_once(api):
     assert end_of(session) == (-9, "SIGKILL", "hard", "stop", "stopped")
 
 
+def test_what_died_of_the_first_signal_was_not_killed_however_soon_sigkill_follows(api):
+    for grace in ["0s", "1ms"] * 10:
+        session = api.stop(api.spawn("sleep", "1000"), grace=grace)
+        assert end_of(session) == (-15, "SIGTERM", "soft", "stop", "stopped")
+
+
 def test_stop_of_what_has_ended_stops_nothing(api):
     session = api.spawn("true")
     api.ended(session)
