@@ -174,6 +174,35 @@ static const struct command commands[] = {
 		.run = cmd_purge,
 	},
 	{
+		.name = "observe",
+		.usage = "ID | -- COMMAND [ARG...]",
+		.summary = "show what a session does: its files, hosts and processes",
+		.details =
+			"Without -f: what was seen since it was observed (run --observe). With a command: runs\n"
+			"it, with what it does on stderr.",
+		.options = &observe_options,
+		.operand = OPERAND_ANY,
+		.min = 1,
+		.max = -1,
+		.run = cmd_observe,
+	},
+	{
+		.name = "report",
+		.usage = "ID",
+		.summary = "sum up what an observed session did",
+		.options = &report_options,
+		.operand = OPERAND_ANY,
+		.min = 1,
+		.max = 1,
+		.run = cmd_report,
+	},
+	{
+		.name = "capabilities",
+		.summary = "show what can be observed here, by what, and what is in the way",
+		.options = &capabilities_options,
+		.run = cmd_capabilities,
+	},
+	{
 		.name = "daemon",
 		.usage = "COMMAND",
 		.summary = "start, stop and look at the daemon",

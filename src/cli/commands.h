@@ -47,6 +47,7 @@ void command_help(FILE *to, const struct command *parent, const struct command *
 void commands_help(FILE *to);
 
 /* Options of commands, and what they do. */
+extern const struct option_table capabilities_options, observe_options, report_options;
 extern const struct option_table run_options, ps_options, logs_options, attach_options_table,
 	send_options, stop_options, kill_options, wait_options, inspect_options, rm_options,
 	purge_options, tree_options, screen_options, daemon_start_options, daemon_stop_options,
@@ -72,5 +73,8 @@ int cmd_daemon_status(struct cli *cli, const void *values, int n, char **operand
 int cmd_daemon_run(struct cli *cli, const void *values, int n, char **operands);
 int cmd_daemon_logs(struct cli *cli, const void *values, int n, char **operands);
 int cmd_completion(struct cli *cli, const void *values, int n, char **operands);
+int cmd_capabilities(struct cli *cli, const void *values, int n, char **operands);
+int cmd_observe(struct cli *cli, const void *values, int n, char **operands);
+int cmd_report(struct cli *cli, const void *values, int n, char **operands);
 int cmd_version(struct cli *cli, const void *values, int n, char **operands);
 int cmd_help(struct cli *cli, const void *values, int n, char **operands);

@@ -6,7 +6,7 @@ static const struct option_spec no_options[] = { { 0 } };
 static void print_table(FILE *to, const struct command *table)
 {
 	for (; table->name; table++)
-		fprintf(to, "  %-12s%s\n", table->name, table->summary);
+		fprintf(to, "  %-14s%s\n", table->name, table->summary);
 }
 
 void commands_help(FILE *to)

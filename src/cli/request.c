@@ -3,6 +3,7 @@
 #include "base/json.h"
 #include "base/parse.h"
 #include "cli/context.h"
+#include "cli/events.h"
 #include "cli/run.h"
 #include "cli/terminal.h"
 #include "cli/until.h"
@@ -106,6 +107,8 @@ int run_check(const struct run_values *v, struct error *e)
 		{ v->attach && !v->name, "--attach needs --name" },
 		{ v->attach && v->replace, "--attach and --replace exclude each other" },
 		{ v->attach && v->key, "--attach and --key exclude each other" },
+		{ v->report && v->detach, "--report needs the foreground; see `reeve report`" },
+		{ v->report && v->remove, "--report needs what --rm removes" },
 		{ v->remove && v->ttl, "--rm is a --ttl of 0s: only one of them" },
 	};
 
@@ -150,6 +153,20 @@ static int put_numbers(json_t *request, const struct run_values *v, struct error
 	if (r == 0 && v->backlog > 0)
 		r = request_put(request, "backlogBytes", json_integer((json_int_t)v->backlog), e);
 	return r;
+}
+
+static int put_observe(json_t *request, const struct run_values *v, struct error *e)
+{
+	const char *categories = v->observe ? v->observe : v->report ? "all" : NULL;
+	json_t *observe;
+	int r;
+
+	if (!categories)
+		return v->backends.n == 0
+			       ? 0
+			       : error_set(e, ERROR_INVALID_ARGUMENT, "--backend needs --observe");
+	r = observe_body_make(categories, &v->backends, &observe, e);
+	return r < 0 ? r : request_put(request, "observe", observe, e);
 }
 
 static int put_ready(json_t *request, const struct run_values *v, struct error *e)
@@ -222,5 +239,7 @@ int request_make(json_t *request, const struct run_values *v, int n, char **word
 		r = put_numbers(request, v, e);
 	if (r == 0)
 		r = put_ready(request, v, e);
+	if (r == 0)
+		r = put_observe(request, v, e);
 	return r < 0 ? r : context_add(request, &context, e);
 }

@@ -3,14 +3,18 @@
 #include "base/random.h"
 #include "base/text.h"
 #include "cli/commands.h"
+#include "cli/events.h"
 #include "cli/foreground.h"
 #include "cli/id_file.h"
+#include "cli/report.h"
 #include "cli/terminal.h"
 #include "cli/terminal_client.h"
 #include "cli/until.h"
 #include "client/uri.h"
 #include <errno.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/wait.h>
 
 #define TARGET_MAX  4096U
 #define ATTEMPTS    3    /* of --attach, against others that make and end the same session */
@@ -195,6 +199,44 @@ static int show_terminal(struct cli *cli, const struct terminal_keys *keys,
 	return terminal_client_run(cli, &o, client_take_http(cli->client));
 }
 
+/* Shows on stderr what it does. The pid of who does that; 0 for nobody. */
+static pid_t watch(struct cli *cli, const struct run_values *v, const char *id)
+{
+	struct watch w = {
+		.session = id,
+		.subscriber = "sub-1",
+		.follow = true,
+		.json = v->watch_json,
+		.filter = { .path = v->watch_path, .failed = v->watch_failed },
+		.to = stderr,
+	};
+
+	return v->watch ? watch_aside(cli, &w) : 0;
+}
+
+/* When the command has ended: waits for its last events, and sums them up. */
+static void end_watch(struct cli *cli, const struct run_values *v, const char *id, pid_t watcher)
+{
+	json_t *answer = NULL;
+	struct error e = { 0 };
+
+	if (watcher <= 0 && !v->report)
+		return;
+	/* What it leaves behind on purpose is not waited for. */
+	if (cli_call_session(cli, "POST", id, "/wait",
+			     json_pack("{s:[{s:b}], s:s}", "until", "tree", 1, "timeout", "2s"),
+			     &answer, &e) < 0 ||
+	    json_is_true(json_object_get(answer, "treeAlive"))) {
+		if (watcher > 0)
+			kill(watcher, SIGKILL);
+	}
+	json_decref(answer);
+	while (watcher > 0 && waitpid(watcher, NULL, 0) < 0 && errno == EINTR)
+		;
+	if (v->report && report_show(cli, id, "sub-1", REPORT_TEXT, false, stderr, &e) < 0)
+		cli_print_error(cli, &e);
+}
+
 static int run_here(struct cli *cli, const struct run_values *v, json_t *request)
 {
 	_cleanup_(freep) char *id = NULL;
@@ -208,6 +250,7 @@ static int run_here(struct cli *cli, const struct run_values *v, json_t *request
 	struct terminal_keys keys;
 	json_t *session = NULL;
 	struct error e = { 0 };
+	pid_t watcher;
 	int r;
 
 	if (terminal_keys_parse(&keys, v->detach_keys ? v->detach_keys : TERMINAL_KEYS_DEFAULT,
@@ -225,7 +268,10 @@ static int run_here(struct cli *cli, const struct run_values *v, json_t *request
 		return spawn_failed(cli, v, &e);
 	o.session = id;
 	o.socket_path = client_paths(cli->client)->socket;
-	return terminal ? show_terminal(cli, &keys, &o) : show_here(cli, v, &o);
+	watcher = watch(cli, v, id);
+	r = terminal ? show_terminal(cli, &keys, &o) : show_here(cli, v, &o);
+	end_watch(cli, v, id, watcher);
+	return r;
 }
 
 /* --attach: goes to the session of that name when its command runs. False when none does. */

@@ -11,6 +11,11 @@ struct run_values {
 		*id_file, *detach_keys;
 	struct words env, env_files, unset, labels, ready;
 	uint64_t backlog;
+	const char *observe;                  /* categories; NULL: nobody observes it */
+	struct words backends;                /* CATEGORY=NAME */
+	bool report;                          /* afterwards, on stderr */
+	bool watch, watch_json, watch_failed; /* its events, on stderr */
+	const char *watch_path;
 };
 
 /* Whether the session's stdin is a pipe: with -d when asked for, else when ours is more than

@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* observe.c - watching what a session does. */
+#include "cli/commands.h"
+#include "cli/events.h"
+#include "cli/run.h"
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+
+struct observe_values {
+	bool follow, json, failed;
+	const char *categories, *path, *subscriber;
+	struct words backends;
+};
+
+#define AT(m) offsetof(struct observe_values, m)
+
+static const struct option_spec specs[] = {
+	{ .name = "follow", .letter = 'f', .help = "and what comes", .offset = AT(follow) },
+	{ .name = "json", .help = "a line of JSON each, as the API tells it", .offset = AT(json) },
+	{ .name = "categories",
+	  .argument = "LIST",
+	  .help = "of lifecycle,file,network,process (default: all)",
+	  .type = OPTION_TEXT,
+	  .offset = AT(categories) },
+	{ .name = "path",
+	  .argument = "GLOB",
+	  .help = "only events of files whose path matches",
+	  .type = OPTION_TEXT,
+	  .offset = AT(path) },
+	{ .name = "failed", .help = "only what failed", .offset = AT(failed) },
+	{ .name = "backend",
+	  .argument = "CATEGORY=NAME",
+	  .help = "who is to observe a category (repeatable); see `reeve capabilities --probe`",
+	  .type = OPTION_WORDS,
+	  .offset = AT(backends) },
+	{ .name = "subscriber",
+	  .argument = "ID",
+	  .help = "the events of this subscription (sub-1, ...)",
+	  .type = OPTION_TEXT,
+	  .offset = AT(subscriber) },
+	{ 0 },
+};
+
+const struct option_table observe_options = { specs, sizeof(struct observe_values) };
+
+static unsigned set_of(const char *categories)
+{
+	static const char *const names[] = { "lifecycle", "file", "network", "process" };
+	unsigned set = 0;
+
+	for (unsigned i = 0; categories && i < ARRAY_SIZE(names); i++)
+		for (const char *at = categories; (at = strstr(at, names[i])); at++)
+			set |= 1U << i;
+	return set;
+}
+
+/* Whether the subscription has every category that is asked for. */
+static bool has_all(const json_t *subscriber, unsigned wanted)
+{
+	unsigned set = 0;
+	json_t *name;
+	size_t i;
+
+	json_array_foreach(json_object_get(subscriber, "categories"), i, name) set |=
+		set_of(json_string_value(name));
+	return (wanted & ~set) == 0;
+}
+
+/* One that was made before, and that nobody reads. */
+static int find_subscriber(struct cli *cli, const char *session, unsigned wanted, char **ret,
+			   struct error *e)
+{
+	json_t *list = NULL, *one;
+	size_t i;
+	int r = cli_call_session(cli, "GET", session, "/observers", NULL, &list, e);
+
+	*ret = NULL;
+	json_array_foreach(json_object_get(list, "items"), i, one)
+	{
+		if (*ret || json_is_true(json_object_get(one, "connected")) ||
+		    !has_all(one, wanted))
+			continue;
+		*ret = strdup(json_string_value(json_object_get(one, "subscriberId")));
+	}
+	json_decref(list);
+	return r;
+}
+
+static int subscribe(struct cli *cli, const char *session, const struct observe_values *v,
+		     char **ret, struct error *e)
+{
+	json_t *body, *answer = NULL;
+	int r = observe_body_make(v->categories ? v->categories : "all", &v->backends, &body, e);
+
+	if (r >= 0)
+		r = cli_call_session(cli, "POST", session, "/observers", body, &answer, e);
+	if (r >= 0)
+		*ret = strdup(json_string_value(json_object_get(answer, "subscriberId")));
+	json_decref(answer);
+	return r;
+}
+
+static void unsubscribe(struct cli *cli, const char *session, const char *subscriber)
+{
+	char rest[64];
+	struct error e = { 0 };
+
+	(void)snprintf(rest, sizeof(rest), "/observers/%.40s", subscriber);
+	(void)cli_call_session(cli, "DELETE", session, rest, NULL, NULL, &e);
+}
+
+static volatile sig_atomic_t interrupted;
+
+static void on_signal(int number)
+{
+	interrupted = number;
+}
+
+/* Watches until the end or a signal; a subscription that was made for it ends with it. */
+static int follow(struct cli *cli, const struct watch *w, bool made)
+{
+	struct sigaction action = { .sa_handler = on_signal };
+	pid_t pid;
+	int status = 0;
+
+	sigaction(SIGINT, &action, NULL);
+	sigaction(SIGTERM, &action, NULL);
+	sigaction(SIGHUP, &action, NULL);
+	pid = watch_aside(cli, w);
+	if (pid < 0)
+		return cli_fail(cli, &(struct error){ ERROR_EXHAUSTED, "fork failed" });
+	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		if (interrupted)
+			kill(pid, SIGKILL);
+	if (made)
+		unsubscribe(cli, w->session, w->subscriber);
+	if (interrupted)
+		return EXIT_SIGNAL + interrupted;
+	return WIFEXITED(status) ? WEXITSTATUS(status) : EXIT_FAILED;
+}
+
+static int watch_session(struct cli *cli, const struct observe_values *v, const char *session)
+{
+	_cleanup_(freep) char *subscriber = v->subscriber ? strdup(v->subscriber) : NULL;
+	unsigned set = set_of(v->categories);
+	struct error e = { 0 };
+	bool made = false;
+	struct watch w = {
+		.session = session,
+		.follow = v->follow,
+		.all = true,
+		.json = v->json,
+		.filter = { v->path, set, v->failed },
+		.to = stdout,
+	};
+
+	if (!subscriber && v->backends.n == 0 &&
+	    find_subscriber(cli, session, set, &subscriber, &e) < 0)
+		return cli_fail(cli, &e);
+	if (!subscriber && !v->follow)
+		return cli_fail(cli,
+				&(struct error){ ERROR_NOT_FOUND,
+						 "nobody has observed this session; -f watches "
+						 "from now on, `reeve run --observe` from the "
+						 "start" });
+	if (!subscriber) {
+		if (subscribe(cli, session, v, &subscriber, &e) < 0)
+			return cli_fail(cli, &e);
+		made = true;
+	}
+	w.subscriber = subscriber;
+	if (v->follow)
+		return follow(cli, &w, made);
+	return watch_here(cli, &w, &e) < 0 ? cli_fail(cli, &e) : 0;
+}
+
+/* Runs the command here; its events go to stderr, as strace's do. */
+static int watch_command(struct cli *cli, const struct observe_values *v, int n, char **words)
+{
+	struct run_values run = {
+		.observe = v->categories ? v->categories : "all",
+		.backends = v->backends,
+		.watch = true,
+		.watch_json = v->json,
+		.watch_path = v->path,
+		.watch_failed = v->failed,
+	};
+
+	return cmd_run(cli, &run, n, words);
+}
+
+int cmd_observe(struct cli *cli, const void *values, int n, char **operands)
+{
+	const struct observe_values *v = values;
+	_cleanup_(freep) char *session = NULL;
+	struct error e = { 0 };
+
+	if (strcmp(operands[-1], "--") == 0)
+		return watch_command(cli, v, n, operands);
+	if (n > 1)
+		return cli_usage(cli, "one session, or a command behind --");
+	if (cli_session(cli, operands[0], &session, &e) < 0)
+		return cli_fail(cli, &e);
+	return watch_session(cli, v, session);
+}

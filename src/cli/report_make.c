@@ -1,0 +1,374 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* report_make.c - from events to processes, files and hosts. */
+#include "cli/events.h"
+#include "cli/report.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <fnmatch.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ITEMS_MAX 262144U /* of each kind */
+
+static const char *const noise[] = {
+	"/usr/lib/*",     "/lib/*",
+	"/lib64/*",       "/usr/lib64/*",
+	"/usr/share/*",   "/etc/ld.so.*",
+	"/etc/locale*",   "/etc/nsswitch.conf",
+	"/etc/host.conf", "/etc/resolv.conf",
+	"/etc/gai.conf",  "/etc/passwd",
+	"/etc/group",     "/etc/localtime",
+	"/proc/*",        "/sys/*",
+	"/dev/*",         "*.so",
+	"*.so.[0-9]*",    "/usr/local/lib/*",
+	"*.pyc",          "*/lib/python[23]*",
+	"pipe:*",         "socket:*",
+	"anon_inode:*",   "/etc/ssl/*",
+};
+
+static int64_t number(const json_t *event, const char *name)
+{
+	return json_integer_value(json_object_get(event, name));
+}
+
+static const char *string(const json_t *event, const char *name)
+{
+	const char *text = json_string_value(json_object_get(event, name));
+
+	return text ? text : "";
+}
+
+static bool failed(const json_t *event)
+{
+	return number(event, "result") < 0;
+}
+
+/* The place of `key` in `map`, or the next of `*n` with room in `*items` of `size` bytes each, all
+ * zero. NULL without memory. `*ret_new` says which. */
+static void *place_of(json_t *map, const char *key, void **items, size_t *n, size_t size,
+		      bool *ret_new)
+{
+	json_t *known = json_object_get(map, key);
+	char *more;
+
+	*ret_new = false;
+	if (known)
+		return (char *)*items + (size_t)json_integer_value(known) * size;
+	if (*n >= ITEMS_MAX)
+		return NULL;
+	if ((*n & (*n - 1)) == 0) {
+		more = reallocarray(*items, *n ? *n * 2 : 1, size);
+		if (!more)
+			return NULL;
+		*items = more;
+	}
+	if (json_object_set_new_nocheck(map, key, json_integer((json_int_t)*n)) < 0)
+		return NULL;
+	more = (char *)*items + *n * size;
+	memset(more, 0, size);
+	++*n;
+	*ret_new = true;
+	return more;
+}
+
+/* --- processes ------------------------------------------------------------------------------- */
+
+static struct report_process *process(struct report *r, int64_t pid)
+{
+	struct report_process *p;
+	char key[24];
+	bool made;
+
+	(void)snprintf(key, sizeof(key), "%lld", (long long)pid);
+	p = place_of(r->pids, key, (void **)&r->processes, &r->n_processes, sizeof(*p), &made);
+	if (p && p->ended) {
+		/* The pid is another's by now. */
+		json_object_del(r->pids, key);
+		p = place_of(r->pids, key, (void **)&r->processes, &r->n_processes, sizeof(*p),
+			     &made);
+	}
+	if (p)
+		p->pid = pid;
+	return p;
+}
+
+static char *command_of(const json_t *event)
+{
+	const json_t *argv = json_object_get(event, "argv");
+	size_t n = 0, i;
+	json_t *word;
+	char *text, *to;
+
+	json_array_foreach(argv, i, word) n += json_string_length(word) + 2;
+	if (n == 0)
+		return event_text(event, "path");
+	text = malloc(n + 1);
+	to = text;
+	json_array_foreach(argv, i, word)
+	{
+		const char *item = json_string_value(word);
+
+		if (to)
+			to += sprintf(to, "%s%s", i > 0 ? " " : "", item ? item : "?");
+	}
+	return text;
+}
+
+static void take_fork(struct report *r, const json_t *event)
+{
+	struct report_process *child = process(r, number(event, "childPid"));
+
+	if (!child)
+		return;
+	child->ppid = number(event, "pid");
+	child->start_ms = number(event, "timestampMs");
+}
+
+static void take_exec(struct report *r, const json_t *event)
+{
+	struct report_process *p = process(r, number(event, "pid"));
+
+	if (!p || failed(event))
+		return;
+	free(p->command);
+	p->command = command_of(event);
+	if (p->ppid == 0)
+		p->ppid = number(event, "ppid");
+	if (p->start_ms == 0)
+		p->start_ms = number(event, "timestampMs");
+}
+
+static void take_exit(struct report *r, const json_t *event)
+{
+	struct report_process *p = process(r, number(event, "pid"));
+
+	if (!p)
+		return;
+	p->ended = true;
+	p->end_ms = number(event, "timestampMs");
+	p->code_known = json_object_get(event, "exitCode") != NULL;
+	p->code = number(event, "exitCode");
+	if (p->ppid == 0)
+		p->ppid = number(event, "ppid");
+}
+
+/* --- files ----------------------------------------------------------------------------------- */
+
+static struct report_file *file(struct report *r, const json_t *event, const char *name)
+{
+	char *path = event_text(event, name);
+	struct report_file *f;
+	bool made;
+
+	if (!path)
+		return NULL;
+	f = place_of(r->paths, path, (void **)&r->files, &r->n_files, sizeof(*f), &made);
+	if (!f || !made) {
+		free(path);
+		return f;
+	}
+	f->path = path;
+	for (size_t i = 0; i < ARRAY_SIZE(noise); i++)
+		f->noise |= fnmatch(noise[i], path, 0) == 0;
+	return f;
+}
+
+static unsigned uses_of_open(const json_t *event)
+{
+	switch ((int)number(event, "flags") & O_ACCMODE) {
+	case O_RDONLY:
+		return USE_READ;
+	case O_WRONLY:
+		return USE_WRITTEN;
+	default:
+		return USE_READ | USE_WRITTEN;
+	}
+}
+
+static const struct {
+	const char *kind;
+	unsigned uses, uses2; /* of path and path2 */
+} file_kinds[] = {
+	{ "created", USE_CREATED, 0 },
+	{ "renamed", USE_REMOVED, USE_CREATED },
+	{ "unlinked", USE_REMOVED, 0 },
+	{ "linked", 0, USE_CREATED },
+	{ "symlinked", 0, USE_CREATED },
+	{ "mkdir", USE_CREATED, 0 },
+	{ "rmdir", USE_REMOVED, 0 },
+	{ "truncated", USE_WRITTEN, 0 },
+	{ "chmod", USE_WRITTEN, 0 },
+	{ "chown", USE_WRITTEN, 0 },
+	{ "mapped", USE_EXECUTED, 0 },
+	{ "opened", 0, 0 },
+	{ "closed", 0, 0 },
+	{ "moved", 0, 0 },
+	{ "read", USE_READ, 0 },
+	{ "written", USE_WRITTEN, 0 },
+};
+
+static void take_file(struct report *r, const json_t *event)
+{
+	const char *kind = string(event, "kind");
+	unsigned uses = 0, uses2 = 0;
+	struct report_file *f;
+	bool known = false;
+
+	for (size_t i = 0; i < ARRAY_SIZE(file_kinds); i++) {
+		if (strcmp(kind, file_kinds[i].kind) != 0)
+			continue;
+		known = true;
+		uses = file_kinds[i].uses;
+		uses2 = file_kinds[i].uses2;
+	}
+	if (!known || failed(event))
+		return;
+	if (strcmp(kind, "opened") == 0)
+		uses = uses_of_open(event);
+	f = file(r, event, uses == 0 && uses2 != 0 ? "path2" : "path");
+	if (f) {
+		f->uses |= uses ? uses : uses2;
+		if (strcmp(kind, "moved") != 0) {
+			f->bytes_read += number(event, "bytesRead");
+			f->bytes_written += number(event, "bytesWritten");
+		}
+		if (number(event, "bytesWritten") > 0)
+			f->uses |= USE_WRITTEN;
+	}
+	f = uses != 0 && uses2 != 0 ? file(r, event, "path2") : NULL;
+	if (f)
+		f->uses |= uses2;
+}
+
+/* --- hosts ----------------------------------------------------------------------------------- */
+
+static struct report_host *host(struct report *r, const char *kind, const json_t *event,
+				const char *end)
+{
+	char *address = event_address(event, end);
+	struct report_host *h;
+	char *name = NULL;
+	bool made;
+
+	if (!address || asprintf(&name, "%s %s %s", kind, string(event, "protocol"), address) < 0) {
+		free(address);
+		return NULL;
+	}
+	h = place_of(r->names, name, (void **)&r->hosts, &r->n_hosts, sizeof(*h), &made);
+	if (h && made) {
+		*h = (struct report_host){ .name = name,
+					   .kind = strdup(kind),
+					   .protocol = strdup(string(event, "protocol")),
+					   .address = address };
+		return h;
+	}
+	free(name);
+	free(address);
+	return h;
+}
+
+static void take_network(struct report *r, const json_t *event)
+{
+	const char *kind = string(event, "kind");
+	bool closed = strcmp(kind, "closed") == 0, local = strcmp(kind, "listening") == 0;
+	struct report_host *h;
+
+	if (strcmp(kind, "bound") == 0 || strcmp(kind, "moved") == 0)
+		return;
+	/* Totals belong to the connection that was told of before. */
+	h = host(r, closed ? "connected" : kind, event, local ? "local" : "remote");
+	if (!h)
+		return;
+	h->times += !closed;
+	h->failed += failed(event);
+	h->sent += number(event, "bytesSent");
+	h->received += number(event, "bytesReceived");
+}
+
+/* --- all ------------------------------------------------------------------------------------- */
+
+static int take_event(void *data, const json_t *event)
+{
+	struct report *r = data;
+	const char *category = string(event, "category"), *kind = string(event, "kind");
+	int64_t at = number(event, "timestampMs");
+
+	r->n_events++;
+	r->start_ms = r->start_ms == 0 || at < r->start_ms ? at : r->start_ms;
+	r->end_ms = at > r->end_ms ? at : r->end_ms;
+	if (strcmp(category, "file") == 0)
+		take_file(r, event);
+	else if (strcmp(category, "network") == 0)
+		take_network(r, event);
+	else if (strcmp(kind, "forked") == 0)
+		take_fork(r, event);
+	else if (strcmp(kind, "executed") == 0)
+		take_exec(r, event);
+	else if (strcmp(kind, "exited") == 0 && strcmp(category, "process") == 0)
+		take_exit(r, event);
+	return 0;
+}
+
+bool report_is_root(const struct report *r, const struct report_process *p)
+{
+	char key[24];
+
+	(void)snprintf(key, sizeof(key), "%lld", (long long)p->ppid);
+	return !json_object_get(r->pids, key) || p->ppid == p->pid;
+}
+
+int report_make(struct report *r, struct cli *cli, const char *session, const char *subscriber,
+		struct error *e)
+{
+	char rest[64];
+	int result;
+
+	*r = (struct report){ .pids = json_object(),
+			      .paths = json_object(),
+			      .names = json_object() };
+	(void)snprintf(rest, sizeof(rest), "/observers/%.40s", subscriber);
+	result = events_read(cli, session, subscriber, false, true, take_event, r, e);
+	if (result >= 0)
+		result = cli_call_session(cli, "GET", session, "", NULL, &r->session, e);
+	if (result >= 0)
+		result = cli_call_session(cli, "GET", session, rest, NULL, &r->subscriber, e);
+	r->cwd = result >= 0 ? event_text(r->session, "cwd") : NULL;
+	return result;
+}
+
+void report_done(struct report *r)
+{
+	for (size_t i = 0; i < r->n_processes; i++)
+		free(r->processes[i].command);
+	for (size_t i = 0; i < r->n_files; i++)
+		free(r->files[i].path);
+	for (size_t i = 0; i < r->n_hosts; i++) {
+		free(r->hosts[i].name);
+		free(r->hosts[i].kind);
+		free(r->hosts[i].protocol);
+		free(r->hosts[i].address);
+	}
+	free(r->processes);
+	free(r->files);
+	free(r->hosts);
+	free(r->cwd);
+	json_decref(r->session);
+	json_decref(r->subscriber);
+	json_decref(r->pids);
+	json_decref(r->paths);
+	json_decref(r->names);
+}
+
+char *report_size(int64_t bytes, char buf[REPORT_SIZE_TEXT])
+{
+	static const char *const units[] = { "B", "kB", "MB", "GB", "TB" };
+	double size = (double)bytes;
+	unsigned i = 0;
+
+	while (size >= 1000 && i + 1 < ARRAY_SIZE(units)) {
+		size /= 1000;
+		i++;
+	}
+	(void)snprintf(buf, REPORT_SIZE_TEXT, i == 0 ? "%.0f %s" : "%.1f %s", size, units[i]);
+	return buf;
+}

@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: Apache-2.0
+"""reeve capabilities, observe and report."""
+
+import json
+import signal
+
+import pytest
+from conftest import wait_for
+from observers import capability, counted
+
+SCRIPT = "echo hello > made; cat made > copy; rm made; cat /no/such/file; exit 3"
+
+
+@pytest.fixture
+def sees_all(reeve):
+    api = reeve.api
+    if any(capability(api, c)["support"] != "supported" for c in ("file", "process")):
+        pytest.skip("nothing sees all of it here")
+
+
+def test_capabilities_are_a_table_that_can_be_diffed(reeve):
+    text = reeve.ok("capabilities")
+    answer = reeve.json("capabilities", "--json")
+    assert text + "\n" == answer["summary"] or text == answer["summary"]
+    lines = text.splitlines()
+    assert lines[0] == "observer capabilities:"
+    assert all(line.startswith("  ") for line in lines[1:])
+    starts = {line.index(c["backend"]) for line, c in zip(lines[1:], answer["capabilities"])}
+    assert len(starts) == 1
+    assert reeve.json("capabilities", "--json", "--scope", "system-wide")["scope"] == "system-wide"
+    assert "subreaper-proc-poll" in reeve.ok("capabilities", "--probe")
+
+
+def test_a_command_runs_and_is_watched_in_one(reeve, sees_all):
+    result = reeve("observe", "--categories", "file,process", "--", "sh", "-c", SCRIPT)
+    assert result.returncode == 3 and result.stdout == b""
+    lines = result.stderr.decode().splitlines()
+    shown = [" ".join(line.split()[2:]) for line in lines if len(line.split()) > 3]
+    assert "sh created made (write)" in shown
+    assert "cat opened /no/such/file (read): ENOENT" in shown
+    assert "rm unlinked made" in shown
+    assert "sh exited 3" in shown
+
+
+def test_what_is_shown_can_be_chosen(reeve, sees_all):
+    reeve("run", "--name", "it", "--observe", "all", "sh", "-c", SCRIPT)
+    by_path = reeve.ok("observe", "it", "--path", "mad*").splitlines()
+    assert by_path and all(" made" in line for line in by_path)
+    failed = reeve.ok("observe", "it", "--failed").splitlines()
+    assert any("/no/such/file (read): ENOENT" in line for line in failed)
+    assert all("ENOENT" in line or ": E" in line for line in failed)
+    events = [json.loads(line) for line in reeve.ok("observe", "it", "--json").splitlines()]
+    assert {e["category"] for e in events} == {"lifecycle", "file", "process"}
+    assert [e["seq"] for e in events] == list(range(1, len(events) + 1))
+    only = reeve.ok("observe", "it", "--json", "--categories", "lifecycle").splitlines()
+    assert [json.loads(line)["kind"] for line in only] == ["started", "exited"]
+
+
+def test_following_ends_with_the_session(reeve):
+    reeve.ok("run", "-d", "--name", "it", "--stdin", "--observe", "lifecycle", "cat")
+    client = reeve.popen("observe", "-f", "it")
+    assert b"started" in client.stdout.readline()
+    reeve.ok("stop", "it")
+    out, err = client.communicate(timeout=20)
+    assert client.returncode == 0 and b"exited" in out and err == b""
+
+
+def test_who_only_watches_leaves_no_subscription(reeve):
+    reeve.ok("run", "-d", "--name", "it", "sleep", "1000")
+    observers = reeve.api.path_of("it", "/observers")
+    client = reeve.popen("observe", "-f", "it", "--categories", "lifecycle")
+    wait_for(lambda: any(o["connected"] for o in reeve.api.get(observers).json["items"]))
+    client.send_signal(signal.SIGINT)
+    client.communicate(timeout=20)
+    assert client.returncode == 130
+    assert reeve.api.get(observers).json == {"items": []}
+
+
+def test_what_nobody_observed_cannot_be_shown(reeve):
+    reeve.ok("run", "--name", "it", "true")
+    for verb in ("observe", "report"):
+        result = reeve(verb, "it")
+        assert result.returncode == 1 and b"run --observe" in result.stderr
+
+
+def test_wrong_words_are_named(reeve):
+    result = reeve("run", "--observe", "files", "true")
+    assert result.returncode != 0 and b"files" in result.stderr
+    result = reeve("run", "--observe", "process", "--backend", "process", "true")
+    assert result.returncode == 2 and b"CATEGORY=NAME" in result.stderr
+    assert reeve("run", "--backend", "process=perf", "true").returncode == 2
+    assert reeve("run", "--report", "-d", "true").returncode == 2
+    assert reeve("observe", "one", "two").returncode == 2
+
+
+def test_a_backend_can_be_named(reeve):
+    named = ["--observe", "process", "--backend", "process=subreaper-proc-poll"]
+    reeve.ok("run", "--name", "it", *named, "sleep", "0.1")
+    report = reeve.json("report", "it", "--json")
+    assert report["capabilities"][0]["backend"] == "subreaper-proc-poll"
+
+
+def test_a_report_tells_what_a_command_did(reeve, sees_all):
+    reeve("run", "--name", "it", "--observe", "all", "sh", "-c", SCRIPT)
+    counted(reeve.api, "it")
+    report = reeve.json("report", "it", "--json")
+    files = {f["path"].removeprefix(f"{reeve.home}/"): f for f in report["files"]}
+    assert files["made"]["created"] and files["made"]["removed"] and files["made"]["read"]
+    assert files["copy"]["created"] and files["copy"]["bytesWritten"] == 6
+    assert not any("locale" in path for path in files)
+    commands = {p["command"]: p["exitCode"] for p in report["processes"]}
+    assert commands["cat /no/such/file"] == 1 and commands["rm made"] == 0
+    assert report["missedEvents"] == 0
+    text = reeve.ok("report", "it")
+    assert "exited with 3" in text and "created and removed" in text and "(--all)" in text
+    everything = reeve.ok("report", "it", "--all")
+    assert "libc.so" in everything and "libc.so" not in text
+
+
+def test_a_report_as_a_page_needs_nothing_else(reeve, sees_all):
+    reeve("run", "--name", "it", "--observe", "all", "sh", "-c", "echo '<b>' > '<i>'; exit 0")
+    page = reeve.ok("report", "it", "--html")
+    assert page.startswith("<!doctype html>") and page.rstrip().endswith("</html>")
+    assert "&lt;i&gt;" in page and "<i>" not in page
+    assert 'class="bar' in page
+    assert "http://" not in page and "https://" not in page and "src=" not in page
+
+
+def test_a_report_comes_at_the_end_of_a_run(reeve, sees_all):
+    result = reeve("run", "--report", "sh", "-c", "echo out; echo hello > made; exit 4")
+    assert result.returncode == 4 and result.stdout == b"out\n"
+    assert b"exited with 4" in result.stderr and b"made" in result.stderr
