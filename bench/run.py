@@ -23,6 +23,7 @@ import sys
 import tempfile
 import time
 
+import observe
 import terminal
 
 BUILD = pathlib.Path(
@@ -367,6 +368,13 @@ def on_terminals(rounds):
     yield from terminal.figures(rounds, sys.modules[__name__])
 
 
+def observing(rounds):
+    def at_most(name, target):
+        return Figure(name, target, at_least=False, unit=" x")
+
+    yield from observe.figures(rounds, BUILD, at_most)
+
+
 # --- all of it ---------------------------------------------------------------------------------
 
 PARTS = {
@@ -376,8 +384,9 @@ PARTS = {
     "shell": shell,
     "listing": listing,
     "memory": memory,
-    "terminal": on_terminals,
     "idle": idle,
+    "observing": observing,
+    "terminal": on_terminals,
 }
 WIDTHS = (56, 28, 12, 0)
 

@@ -35,7 +35,6 @@ static const struct program {
 	{ "on_fork", EBPF_NEED_ANY, 0, NULL },
 	{ "on_exec", EBPF_NEED_ANY, 0, NULL },
 	{ "on_exit", EBPF_NEED_ANY, 0, NULL },
-	{ "on_enter", EBPF_NEED_CALLS, 0, NULL },
 	{ "on_return", EBPF_NEED_CALLS, 0, NULL },
 	{ "on_state", EBPF_NEED_CALLS, 0, NULL },
 	{ "on_uring", EBPF_NEED_CALLS, 0, "io_uring_submit_req" },

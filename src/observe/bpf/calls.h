@@ -32,6 +32,7 @@ enum op {
 	OP_ACCEPT,
 	OP_SEND,
 	OP_RECEIVE,
+	OP_CLOSE,
 	OP_GONE, /* may have closed files: told by the next sweep */
 	OP_SOCKETCALL,
 };
@@ -60,6 +61,7 @@ static const struct call calls64[CALLS] = {
 	[0] = FD(OP_READ, 1),
 	[1] = FD(OP_WRITE, 1),
 	[2] = { .op = OP_OPEN, .path = 1, .flags = 2, .mode = 3 },
+	[3] = FD(OP_CLOSE, 1),
 	[9] = { .op = OP_MMAP, .fd = 5, .mode = 3, .flags = 4 },
 	[17] = FD(OP_READ, 1),
 	[18] = FD(OP_WRITE, 1),
@@ -117,6 +119,7 @@ static const struct call calls32[CALLS] = {
 	[3] = FD(OP_READ, 1),
 	[4] = FD(OP_WRITE, 1),
 	[5] = { .op = OP_OPEN, .path = 1, .flags = 2, .mode = 3 },
+	[6] = FD(OP_CLOSE, 1),
 	[8] = AT(OP_CREAT, 0, 1, 2),
 	[9] = TWO(OP_LINK, 0, 1, 0, 2),
 	[10] = AT(OP_UNLINK, 0, 1, 0),
@@ -170,9 +173,6 @@ static const struct call calls32[CALLS] = {
 	[437] = { .op = OP_OPENAT2, .dir = 1, .path = 2, .flags = 3 },
 	[452] = AT(OP_CHMOD, 1, 2, 3),
 };
-
-#define CLOSE_64 3
-#define CLOSE_32 6
 
 /* i386 socketcall(2): what its first argument stands for. */
 #define SOCKETCALLS 20

@@ -17,6 +17,7 @@
 #define TEXT_ROOM  (TEXTS * TEXT_MAX)
 #define NAME_BYTES 256
 #define WALK_STEPS 128
+#define WALK_BLOCK 32
 
 #define CATEGORY_FILE    1
 #define CATEGORY_NETWORK 2
@@ -57,19 +58,21 @@ enum kind {
 /* A walk from a dentry to the root. In map memory: the verifier follows each value on the stack
  * through each step, and does not come to an end. */
 struct walk {
-	__u64 dentry, mount;
+	__u64 dentry, mount, top; /* `top`: the mount's own root */
 	__u32 at, end;
 	__u32 rooted, pad;
+	__u64 block[WALK_BLOCK / 8]; /* of a dentry: its parent and its name */
 };
 
-/* Where a record is put together. */
+/* Where a record is put together. Begins as struct open_file does, and can be stored as one. */
 struct scratch {
+	__u64 reported, inode, dentry;
+	__u32 place, live;
 	struct record record;
 	char text[TEXT_ROOM + 2 * NAME_BYTES];
 	struct walk walk;
 	__u64 args[8];
 	__u8 raw[128]; /* an address of the process */
-	struct open_file file;
 };
 
 struct {
@@ -114,13 +117,6 @@ struct {
 } by_cgroup SEC(".maps");
 
 struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 16384);
-	__type(key, __u64); /* struct file */
-	__type(value, struct open_file);
-} files SEC(".maps");
-
-struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, __u32);
@@ -156,7 +152,8 @@ static __always_inline struct session *session_of_tag(const struct tag *tag)
 static __always_inline struct session *session_with(struct task_struct *task, struct tag *ret,
 						    bool own)
 {
-	struct tag *tag = bpf_task_storage_get(&tags, task, 0, 0);
+	/* Most tasks have nothing stored: no call to find that out. */
+	struct tag *tag = task->bpf_storage ? bpf_task_storage_get(&tags, task, 0, 0) : 0;
 	struct session *s = 0;
 	struct control *c;
 
@@ -303,40 +300,68 @@ static __noinline int text_string(struct scratch *x, __u32 index, __u64 address)
 	return x->text[at];
 }
 
+/* What of the parent and the name lies behind the first of them: where the kernel has them side by
+ * side, one read gets all. */
+#define PARENT_AT bpf_core_field_offset(struct dentry, d_parent)
+#define LENGTH_AT                                                                                  \
+	(bpf_core_field_offset(struct dentry, d_name) + bpf_core_field_offset(struct qstr, len))
+#define NAME_AT                                                                                    \
+	(bpf_core_field_offset(struct dentry, d_name) + bpf_core_field_offset(struct qstr, name))
+
+static __always_inline void read_dentry(struct walk *w, struct dentry *dentry, __u64 *parent,
+					__u64 *name, __u32 *n)
+{
+	__u32 length_at = LENGTH_AT - PARENT_AT, name_at = NAME_AT - PARENT_AT;
+
+	if (length_at <= WALK_BLOCK - 8 && name_at <= WALK_BLOCK - 8) {
+		bpf_probe_read_kernel(w->block, WALK_BLOCK, (void *)dentry + PARENT_AT);
+		*parent = w->block[0];
+		*n = *(__u32 *)((char *)w->block + length_at);
+		*name = *(__u64 *)((char *)w->block + name_at);
+		return;
+	}
+	*parent = (__u64)BPF_CORE_READ(dentry, d_parent);
+	*n = BPF_CORE_READ(dentry, d_name.len);
+	*name = (__u64)BPF_CORE_READ(dentry, d_name.name);
+}
+
+static __always_inline void enter_mount(struct walk *w, __u64 mount)
+{
+	w->mount = mount;
+	w->top = (__u64)BPF_CORE_READ((struct mount *)mount, mnt.mnt_root);
+}
+
 static long walk_step(__u32 i, struct scratch **context)
 {
 	struct scratch *x = *context;
-	struct mount *mount = (void *)x->walk.mount;
-	struct dentry *dentry = (void *)x->walk.dentry, *parent;
-	const unsigned char *name;
+	struct dentry *dentry = (void *)x->walk.dentry;
+	__u64 parent, name;
 	__u32 n, at = x->walk.at;
 
-	if (dentry == BPF_CORE_READ(mount, mnt.mnt_root)) {
-		struct mount *up = BPF_CORE_READ(mount, mnt_parent);
+	if ((__u64)dentry == x->walk.top) {
+		struct mount *mount = (void *)x->walk.mount, *up = BPF_CORE_READ(mount, mnt_parent);
 
 		if (up == mount || !up) {
 			x->walk.rooted = 1;
 			return 1;
 		}
 		x->walk.dentry = (__u64)BPF_CORE_READ(mount, mnt_mountpoint);
-		x->walk.mount = (__u64)up;
+		enter_mount(&x->walk, (__u64)up);
 		return 0;
 	}
-	parent = BPF_CORE_READ(dentry, d_parent);
-	if (parent == dentry || !parent)
+	read_dentry(&x->walk, dentry, &parent, &name, &n);
+	if (parent == (__u64)dentry || !parent)
 		return 1; /* of no mount: memfd, pipe, removed mount */
-	n = BPF_CORE_READ(dentry, d_name.len);
-	name = BPF_CORE_READ(dentry, d_name.name);
 	n = n > NAME_BYTES - 1 ? NAME_BYTES - 1 : n;
 	if (at > TEXT_ROOM || at + n >= x->walk.end)
 		return 1;
-	bpf_probe_read_kernel(x->text + at, n, name);
+	bpf_probe_read_kernel(x->text + at, n, (void *)name);
 	at += n;
 	if (at > TEXT_ROOM + NAME_BYTES)
 		return 1;
 	x->text[at] = 0;
 	x->walk.at = at + 1;
-	x->walk.dentry = (__u64)parent;
+	x->walk.dentry = parent;
 	return 0;
 }
 
@@ -348,7 +373,7 @@ static __noinline int text_walk(struct scratch *x, __u32 index, __u64 dentry, __
 	if (at > TEXT_ROOM - TEXT_MAX || dentry == 0)
 		return 0;
 	x->walk.dentry = dentry;
-	x->walk.mount = vfsmount - bpf_core_field_offset(struct mount, mnt);
+	enter_mount(&x->walk, vfsmount - bpf_core_field_offset(struct mount, mnt));
 	x->walk.at = at;
 	x->walk.end = at + TEXT_MAX;
 	x->walk.rooted = 0;

@@ -2,7 +2,7 @@
 /* files.h - open files and sockets from their beginning to their end, and calls that name files. */
 #pragma once
 #include "calls.h"
-#include "emit.h"
+#include "table.h"
 
 #define FMODE_CREATED 0x100000
 #define MODE_SOCKET   0140000
@@ -12,38 +12,22 @@
 #define PROTECT_EXEC  4
 #define MAP_NO_FILE   0x20
 
-/* Whether the structure serves another file now. */
-static __always_inline bool file_is_other(struct file *file, const struct open_file *of)
-{
-	return (__u64)BPF_CORE_READ(file, f_inode) != of->inode ||
-	       (__u64)BPF_CORE_READ(file, f_path.dentry) != of->dentry;
-}
-
-/* Whether nobody has the file open any more. */
+/* Whether nobody has the file open any more, or the structure serves another. */
 static __always_inline bool file_is_gone(struct file *file, const struct open_file *of)
 {
 	long refs;
 
-	if (file_is_other(file, of))
-		return true;
 	if (bpf_core_field_exists(struct file___ref, f_ref)) {
 		bpf_core_read(&refs, sizeof(refs), &((struct file___ref *)file)->f_ref.refcnt);
-		return refs < 0;
+		if (refs < 0)
+			return true;
+	} else {
+		bpf_core_read(&refs, sizeof(refs), &((struct file___count *)file)->f_count);
+		if (refs <= 0)
+			return true;
 	}
-	bpf_core_read(&refs, sizeof(refs), &((struct file___count *)file)->f_count);
-	return refs <= 0;
-}
-
-static __always_inline bool has_one_user(struct file *file)
-{
-	long refs;
-
-	if (bpf_core_field_exists(struct file___ref, f_ref)) {
-		bpf_core_read(&refs, sizeof(refs), &((struct file___ref *)file)->f_ref.refcnt);
-		return refs == 0;
-	}
-	bpf_core_read(&refs, sizeof(refs), &((struct file___count *)file)->f_count);
-	return refs == 1;
+	return (__u64)BPF_CORE_READ(file, f_inode) != of->inode ||
+	       (__u64)BPF_CORE_READ(file, f_path.dentry) != of->dentry;
 }
 
 static __always_inline void emit_open_file(struct open_file *of, __u32 kind)
@@ -61,41 +45,49 @@ static __always_inline void emit_open_file(struct open_file *of, __u32 kind)
 	emit(s, &of->record, size);
 }
 
-/* Tells of the end of a file. Of several who see it one does: the one that deletes the entry, whose
- * memory then serves another at once. */
-static __always_inline void end_file(__u64 key, const struct open_file *of, struct open_file *copy)
+/* Tells of the end of a file. Of several who see it one does. */
+static __always_inline void end_file(struct open_file *of)
 {
-	bpf_probe_read_kernel(copy, sizeof(*copy), of);
-	if (bpf_map_delete_elem(&files, &key) == 0)
-		emit_open_file(copy, KIND_CLOSED);
+	if (__sync_val_compare_and_swap(&of->live, 1, 0) != 1)
+		return;
+	emit_open_file(of, KIND_CLOSED);
+	free_file(of->place);
 }
 
 /* The record in `x`, whose texts describe the file, becomes what tells of its end. */
-static __always_inline void track(struct session *s, struct scratch *x, struct file *file)
+static __always_inline void track(struct session *s, struct scratch *x, struct task_struct *task,
+				  struct file *file, __u32 fd)
 {
-	struct open_file *of = &x->file, *old;
+	struct open_file *of;
 	__u64 key = (__u64)file;
-	__u32 n = x->record.size;
+	__u32 n = text_begin(x);
 
-	old = bpf_map_lookup_elem(&files, &key);
-	if (old)
-		end_file(key, old, of); /* it was closed unseen */
-	bpf_probe_read_kernel(of, sizeof(of->record) + FILE_TEXT, &x->record);
-	if (n > sizeof(of->record) + FILE_TEXT) {
-		/* Too long to be kept: the end is told without it. */
-		of->record.size = sizeof(of->record);
-		of->record.flags |= RECORD_CUT;
-		__builtin_memset(of->record.text_sizes, 0, sizeof(of->record.text_sizes));
+	of = find_file(key);
+	if (of)
+		end_file(of); /* it was closed unseen */
+	of = new_file(key);
+	if (!of) {
+		lose(s, x->record.category);
+		return;
 	}
-	of->record.flags =
-		(of->record.flags & (RECORD_CUT | RECORD_UNROOTED | RECORD_SOCKET)) | RECORD_TOTALS;
-	of->record.result = 0;
-	__builtin_memset(of->record.totals, 0, sizeof(of->record.totals));
+	if (n > FILE_TEXT) {
+		/* Too long to be kept: the end is told without it. */
+		n = 0;
+		x->record.size = sizeof(x->record);
+		x->record.flags |= RECORD_CUT;
+		__builtin_memset(x->record.text_sizes, 0, sizeof(x->record.text_sizes));
+	}
+	x->record.flags =
+		(x->record.flags & (RECORD_CUT | RECORD_UNROOTED | RECORD_SOCKET)) | RECORD_TOTALS;
+	x->record.result = 0;
+	__builtin_memset(x->record.totals, 0, sizeof(x->record.totals));
+	__builtin_memcpy(&of->record, &x->record, sizeof(of->record));
+	bpf_probe_read_kernel(of->text, n, x->text);
 	of->reported = 0;
 	of->inode = (__u64)BPF_CORE_READ(file, f_inode);
 	of->dentry = (__u64)BPF_CORE_READ(file, f_path.dentry);
-	if (bpf_map_update_elem(&files, &key, of, BPF_ANY) < 0)
-		lose(s, of->record.category);
+	of->live = 1;
+	remember_descriptor(task, fd, key);
 }
 
 /* One read or write of `n` bytes, counted; told of when each is wanted. */
@@ -103,12 +95,13 @@ static __always_inline void count(struct session *s, struct scratch *x, struct f
 				  bool write)
 {
 	__u64 key = (__u64)file;
-	struct open_file *of = bpf_map_lookup_elem(&files, &key);
+	struct open_file *of = find_file(key);
 
 	if (!of)
 		return;
-	if (file_is_other(file, of)) {
-		end_file(key, of, &x->file);
+	/* What is opened anew is tracked anew; only a pipe and its like are not. */
+	if ((__u64)BPF_CORE_READ(file, f_inode) != of->inode) {
+		end_file(of);
 		return;
 	}
 	__sync_fetch_and_add(&of->record.totals[write ? 1 : 0], n);
@@ -127,17 +120,20 @@ static __always_inline void count(struct session *s, struct scratch *x, struct f
 	emit_scratch(s, x);
 }
 
-/* close(2) begins, and will be the end of the file when nobody else has it. */
-static __always_inline void closing(struct task_struct *task, __u32 fd)
+/* close(2) has ended, and with it perhaps the file. */
+static __always_inline void closed(struct task_struct *task, __u32 fd)
 {
-	struct scratch *x = get_scratch();
-	struct file *file = file_of(task, fd);
-	__u64 key = (__u64)file;
-	struct open_file *of = file ? bpf_map_lookup_elem(&files, &key) : 0;
+	__u64 key = take_descriptor(task, fd);
+	struct open_file *of = key != 0 ? find_file(key) : 0;
+	struct control *c;
 
-	if (!x || !of || !has_one_user(file))
+	if (of && file_is_gone((struct file *)key, of)) {
+		end_file(of);
 		return;
-	end_file(key, of, &x->file);
+	}
+	c = get_control();
+	if (c)
+		c->gone++;
 }
 
 /* --- calls ----------------------------------------------------------------------------------- */
@@ -204,7 +200,7 @@ static __always_inline void opened(struct session *s, struct scratch *x, struct 
 		x->record.kind = KIND_CREATED;
 	text_file(x, TEXT_PATH, file);
 	emit_scratch(s, x);
-	track(s, x, file);
+	track(s, x, task, file, result);
 }
 
 static const __u8 kinds[] = {

@@ -178,12 +178,10 @@ static __always_inline long refusal(int error)
 /* connect(2) on a socket that does not wait: how it goes is seen later. */
 static __always_inline void connect_later(struct session *s, struct scratch *x, struct sock *sk)
 {
-	struct open_file *of = &x->file;
 	__u64 key = (__u64)sk;
 	__u8 state;
 
-	bpf_probe_read_kernel(of, sizeof(of->record) + FILE_TEXT, &x->record);
-	if (bpf_map_update_elem(&connecting, &key, of, BPF_ANY) < 0) {
+	if (bpf_map_update_elem(&connecting, &key, x, BPF_ANY) < 0) {
 		lose(s, CATEGORY_NETWORK);
 		return;
 	}
@@ -213,7 +211,7 @@ static __always_inline void connected(struct session *s, struct scratch *x,
 		emit_scratch(s, x);
 	}
 	if (result >= 0 || result == IN_PROGRESS)
-		track(s, x, file);
+		track(s, x, task, file, (__u32)arg(x, call->fd));
 }
 
 static __always_inline void bound(struct session *s, struct scratch *x, struct task_struct *task,
@@ -241,7 +239,7 @@ static __always_inline void accepted(struct session *s, struct scratch *x, struc
 	socket_begin(x, tag, task, sk, KIND_ACCEPTED);
 	add_remote(x, sk, 0, 0, true);
 	emit_scratch(s, x);
-	track(s, x, file);
+	track(s, x, task, file, result);
 }
 
 /* Bytes through a socket. A datagram socket is told of when it first sends to a place. */
@@ -251,7 +249,7 @@ static __always_inline void transferred(struct session *s, struct scratch *x,
 					long result, bool write)
 {
 	__u64 key = (__u64)file;
-	struct open_file *of = bpf_map_lookup_elem(&files, &key);
+	struct open_file *of = find_file(key);
 
 	if (!of && is_datagram(file)) {
 		bool is_connected = BPF_CORE_READ(sk, __sk_common.skc_dport) != 0;
@@ -259,7 +257,7 @@ static __always_inline void transferred(struct session *s, struct scratch *x,
 		socket_begin(x, tag, task, sk, KIND_DATAGRAM);
 		add_remote(x, sk, arg(x, call->path), (__u32)arg(x, call->mode), is_connected);
 		emit_scratch(s, x);
-		track(s, x, file);
+		track(s, x, task, file, (__u32)arg(x, call->fd));
 	}
 	forget_wanted();
 	count(s, x, file, result, write);

@@ -18,22 +18,6 @@ static __always_inline bool is_compat(struct task_struct *task)
 	return (task->thread_info.status & TS_COMPAT) != 0;
 }
 
-SEC("tp_btf/sys_enter")
-int BPF_PROG(on_enter, struct pt_regs *regs, long number)
-{
-	struct task_struct *task;
-	struct tag tag;
-
-	if (number != CLOSE_64 && number != CLOSE_32)
-		return 0;
-	task = bpf_get_current_task_btf();
-	if (!session_of(task, &tag))
-		return 0;
-	if (is_compat(task) ? number == CLOSE_32 : number == CLOSE_64)
-		closing(task, is_compat(task) ? regs->bx : regs->di);
-	return 0;
-}
-
 static __always_inline void take_args(struct scratch *x, struct pt_regs *regs, bool compat)
 {
 	if (compat) {
@@ -96,18 +80,11 @@ static __always_inline void on_file_call(struct session *s, struct scratch *x,
 					 struct task_struct *task, const struct tag *tag,
 					 const struct call *call, long result)
 {
-	struct control *c;
-
 	switch (call->op) {
 	case OP_OPEN:
 	case OP_OPENAT2:
 	case OP_CREAT:
 		opened(s, x, task, tag, call, result);
-		break;
-	case OP_GONE:
-		c = get_control();
-		if (c)
-			c->gone++;
 		break;
 	case OP_MMAP:
 		if ((arg(x, call->mode) & PROTECT_EXEC) == 0 ||
@@ -145,6 +122,8 @@ int BPF_PROG(on_return, struct pt_regs *regs, long result)
 		return 0;
 	if (call->op == OP_READ || call->op == OP_WRITE || call->op == OP_COPY)
 		on_transfer(s, x, task, call, result);
+	else if (call->op == OP_CLOSE || call->op == OP_GONE)
+		closed(task, call->op == OP_CLOSE ? (__u32)arg(x, call->fd) : -1U);
 	else if (call->op >= OP_CONNECT && call->op <= OP_RECEIVE) {
 		if (wants(s, CATEGORY_NETWORK))
 			on_socket_call(s, x, task, &tag, call, result);
@@ -182,31 +161,27 @@ int BPF_PROG(on_uring, struct io_kiocb *request)
 
 /* --- run by the backend ---------------------------------------------------------------------- */
 
-/* Of the sweep's own: unlike a tracepoint it can be interrupted by one. */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct open_file);
-} ending SEC(".maps");
-
-static long sweep_file(void *map, __u64 *key, struct open_file *of, void *context)
+static __always_inline void sweep_file(__u64 key, struct open_file *of)
 {
 	struct tag tag = { of->record.session, of->record.generation };
-	struct file *file = (void *)*key;
 	__u64 moved = of->record.totals[2] + of->record.totals[3];
 
-	if (!session_of_tag(&tag)) {
-		bpf_map_delete_elem(map, key);
-	} else if (file_is_gone(file, of)) {
-		__u32 zero = 0;
-		struct open_file *copy = bpf_map_lookup_elem(&ending, &zero);
-
-		if (copy)
-			end_file(*key, of, copy);
+	if (!session_of_tag(&tag) || file_is_gone((struct file *)key, of)) {
+		end_file(of); /* of no session: it is forgotten */
 	} else if (moved != of->reported) {
 		of->reported = moved;
 		emit_open_file(of, KIND_MOVED);
+	}
+}
+
+static long sweep_bucket(void *map, __u32 *index, struct bucket *bucket, void *context)
+{
+	for (__u32 i = 0; i < BUCKET; i++) {
+		__u64 key = bucket->keys[i];
+		struct open_file *of = key != 0 ? file_at(*index * BUCKET + i) : 0;
+
+		if (of && of->live != 0)
+			sweep_file(key, of);
 	}
 	return 0;
 }
@@ -224,6 +199,6 @@ int sweep(struct bpf_raw_tracepoint_args *ctx)
 		c->level = task->thread_pid->level;
 		return 0;
 	}
-	bpf_for_each_map_elem(&files, sweep_file, 0, 0);
+	bpf_for_each_map_elem(&buckets, sweep_bucket, 0, 0);
 	return 0;
 }
