@@ -6,9 +6,12 @@
 #include "engine/observe_private.h"
 #include "observe/seccomp_notify.h"
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 /* --- events ---------------------------------------------------------------------------------- */
 
@@ -47,6 +50,7 @@ static struct backend_target target_of(const struct observed *o, bool gated, boo
 		.mark = word_load(&w->mark),
 		.detail = (enum backend_detail)state->detail,
 		.resume = resume,
+		.prepared = word_load(&w->filter) == 1,
 		.listener = MAX(o->session->fds[SLOT_FD_LISTENER], 0),
 		.pending = o->memory.header->pending,
 	};
@@ -67,7 +71,26 @@ static void mark_gap(struct observed *o, const struct choice *choices)
 	}
 }
 
-static void start(struct observed *o, bool gated, bool resume)
+/* Better the lifecycle alone than nothing; the others say why. */
+static void start_lifecycle(struct observed *o, struct observation_config *config,
+			    const struct error *why)
+{
+	log_warn("%s: %s", o->session->id, why->message);
+	for (unsigned c = 0; c < REEVE_CATEGORIES; c++) {
+		struct events_choice *to = &o->memory.header->choices[c];
+
+		if (!config->choices[c].backend ||
+		    config->choices[c].backend == &backend_portable_lifecycle)
+			continue;
+		config->choices[c].backend = NULL;
+		to->support = REEVE_UNAVAILABLE;
+		(void)snprintf(to->reason, sizeof(to->reason), "%s", why->message);
+	}
+	(void)observation_start(&o->observation, config, NULL);
+}
+
+/* Starts what is wanted. False when a backend did not start. */
+static bool start(struct observed *o, bool gated, bool resume)
 {
 	struct session *s = o->session;
 	const struct events_state *state = events_state(&o->memory);
@@ -76,11 +99,12 @@ static void start(struct observed *o, bool gated, bool resume)
 		.sink = { on_event, on_missed, o },
 	};
 	struct error err = { 0 };
-	int r = observe_host(s->engine, &config.host, &err);
+	int r;
 
 	if (o->observation || state->over)
-		return;
-	if (s->fds[SLOT_FD_LISTENER] < 0)
+		return true;
+	r = observe_host(s->engine, &config.host, &err);
+	if (!config.target.prepared)
 		observe_step_down(s->engine, &o->memory);
 	observe_choices(&o->memory, state->running & events_wanted(&o->memory), config.choices);
 	if (resume)
@@ -88,21 +112,9 @@ static void start(struct observed *o, bool gated, bool resume)
 	memcpy(config.seq, events_state(&o->memory)->seq, sizeof(config.seq));
 	if (r >= 0)
 		r = observation_start(&o->observation, &config, &err);
-	if (r >= 0)
-		return;
-	/* Better the lifecycle alone than nothing; the others say why. */
-	log_warn("%s: %s", s->id, err.message);
-	for (unsigned c = 0; c < REEVE_CATEGORIES; c++) {
-		struct events_choice *to = &o->memory.header->choices[c];
-
-		if (!config.choices[c].backend ||
-		    config.choices[c].backend == &backend_portable_lifecycle)
-			continue;
-		config.choices[c].backend = NULL;
-		to->support = REEVE_UNAVAILABLE;
-		(void)snprintf(to->reason, sizeof(to->reason), "%s", err.message);
-	}
-	(void)observation_start(&o->observation, &config, NULL);
+	if (r < 0)
+		start_lifecycle(o, &config, &err);
+	return r >= 0;
 }
 
 static void note(struct observed *o, enum note_what what, uint64_t at)
@@ -137,8 +149,12 @@ static void note_told(struct observed *o, enum events_told what)
 
 void observe_gated(struct session *s)
 {
-	if (s->observed)
-		start(s->observed, true, false);
+	bool prepared = word_load(&s->words->filter) == 1;
+
+	if (!s->observed || start(s->observed, true, false) || !prepared || s->fds[SLOT_FD_PID] < 0)
+		return;
+	/* Nobody would answer its calls: better it does not run at all. */
+	syscall(SYS_pidfd_send_signal, s->fds[SLOT_FD_PID], SIGKILL, NULL, 0);
 }
 
 void observe_started(struct session *s)

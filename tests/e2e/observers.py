@@ -75,6 +75,15 @@ def counted(api, session, subscriber="sub-1"):
     return status(api, session, subscriber)
 
 
+def seeing(api, category):
+    """`backends` of a request so that all of a category is seen, whoever runs the test."""
+    found = api.get("/v1/capabilities?probe=true").json["backends"]
+    whole = [b for b in found if (b["category"], b["support"]) == (category, "supported")]
+    assert whole, f"no backend sees all of {category} here"
+    whole.sort(key=lambda b: b["onRequest"])
+    return {category: whole[0]["backend"]}
+
+
 def capability(api, category):
     answer = api.get("/v1/capabilities")
     assert answer.status == 200, answer.body

@@ -11,6 +11,7 @@ from observers import (
     kinds,
     path_of,
     reading,
+    seeing,
     status,
     subscribe,
 )
@@ -162,11 +163,11 @@ def test_what_is_wrong_with_a_request_is_named(api, body, word):
 
 
 def test_processes_of_the_tree_are_seen(api):
-    session = observed(api, "/bin/true; (exit 7) & wait; read x", "process")
+    session = observed(
+        api, "/bin/true; (exit 7) & wait; read x", "process", backends=seeing(api, "process")
+    )
     assert api.ended(session)["exit"]["exitCode"] == 1
     final, seen = counted(api, session), events(api, session)
-    if final["capabilities"][0]["support"] != "supported":
-        return  # what a partial one misses is in its own tests
     exactly(seen)
     assert {"forked", "executed", "exited"} <= set(kinds(seen))
     assert "/true" in "".join(e.get("path", "") for e in seen)
@@ -175,8 +176,6 @@ def test_processes_of_the_tree_are_seen(api):
 
 
 def test_files_of_the_tree_are_seen(api, tmp_path):
-    if capability(api, "file")["support"] == "unavailable":
-        pytest.skip("nothing sees files here")
     target = tmp_path / "made"
     tmp_path.chmod(0o777)
     session = observed(api, f"echo hello > {target}; rm {target}", "file", "lifecycle")
@@ -202,7 +201,8 @@ def test_several_subscribers_with_other_categories_share_one_stream_of_events(ap
             exactly(seen)
     assert kinds(alone) == ["exited"] == kinds(all_of_it, "lifecycle")
     assert kinds(rest) == kinds(all_of_it, "process")
-    assert {e["source"] for e in rest} == {capability(api, "process")["backend"]} or not rest
+    backend = status(api, session, other)["capabilities"][0]["backend"]
+    assert {e["source"] for e in rest} == {backend} or not rest
 
 
 def test_a_backend_can_be_named(api):
@@ -240,18 +240,17 @@ def test_block_is_refused_where_nobody_can_be_made_to_wait(api):
 # --- the sink ------------------------------------------------------------------------------------
 
 
-def flood(api, n, capacity, *categories):
+def flood(api, n, capacity):
     """A session that makes about `n` forks, and a subscriber that does not read."""
     script = f"i=0; while [ $i -lt {n} ]; do ( : ); i=$((i+1)); done"
-    session = observed(api, script, *categories, ringCapacityEvents=capacity)
+    backends = seeing(api, "process")
+    session = observed(api, script, "process", ringCapacityEvents=capacity, backends=backends)
     api.ended(session)
     return session, counted(api, session)
 
 
 def test_a_full_sink_drops_the_oldest_and_counts_it(api):
-    if capability(api, "process")["support"] != "supported":
-        pytest.skip("forks are not all seen here")
-    session, final = flood(api, 100, 10, "process")
+    session, final = flood(api, 100, 10)
     seen = events(api, session)
     total = final["deliveredEvents"]
     assert total >= 200 and final["waitingEvents"] == 10 == len(seen)

@@ -13,9 +13,8 @@ SCRIPT = "echo hello > made; cat made > copy; rm made; cat /no/such/file; exit 3
 
 @pytest.fixture
 def sees_all(reeve):
-    api = reeve.api
-    if any(capability(api, c)["support"] != "supported" for c in ("file", "process")):
-        pytest.skip("nothing sees all of it here")
+    """Whether results are seen, too: without privileges only what is asked of the kernel is."""
+    return all(capability(reeve.api, c)["support"] == "supported" for c in ("file", "process"))
 
 
 def test_capabilities_are_a_table_that_can_be_diffed(reeve):
@@ -36,10 +35,12 @@ def test_a_command_runs_and_is_watched_in_one(reeve, sees_all):
     assert result.returncode == 3 and result.stdout == b""
     lines = result.stderr.decode().splitlines()
     shown = [" ".join(line.split()[2:]) for line in lines if len(line.split()) > 3]
-    assert "sh created made (write)" in shown
-    assert "cat opened /no/such/file (read): ENOENT" in shown
-    assert "rm unlinked made" in shown
-    assert "sh exited 3" in shown
+    assert any(line.startswith("rm unlinked made") for line in shown)
+    assert any(line.startswith("cat opened /no/such/file (read)") for line in shown)
+    if sees_all:
+        assert "sh created made (write)" in shown
+        assert "cat opened /no/such/file (read): ENOENT" in shown
+        assert "sh exited 3" in shown
 
 
 def test_what_is_shown_can_be_chosen(reeve, sees_all):
@@ -47,7 +48,7 @@ def test_what_is_shown_can_be_chosen(reeve, sees_all):
     by_path = reeve.ok("observe", "it", "--path", "mad*").splitlines()
     assert by_path and all(" made" in line for line in by_path)
     failed = reeve.ok("observe", "it", "--failed").splitlines()
-    assert any("/no/such/file (read): ENOENT" in line for line in failed)
+    assert any("/no/such/file (read): ENOENT" in line for line in failed) == sees_all
     assert all("ENOENT" in line or ": E" in line for line in failed)
     events = [json.loads(line) for line in reeve.ok("observe", "it", "--json").splitlines()]
     assert {e["category"] for e in events} == {"lifecycle", "file", "process"}
@@ -105,14 +106,18 @@ def test_a_report_tells_what_a_command_did(reeve, sees_all):
     counted(reeve.api, "it")
     report = reeve.json("report", "it", "--json")
     files = {f["path"].removeprefix(f"{reeve.home}/"): f for f in report["files"]}
-    assert files["made"]["created"] and files["made"]["removed"] and files["made"]["read"]
-    assert files["copy"]["created"] and files["copy"]["bytesWritten"] == 6
+    assert files["made"]["removed"] and files["made"]["read"]
+    assert files["copy"]["written"] and (files["copy"]["bytesWritten"] == 6) == sees_all
     assert not any("locale" in path for path in files)
-    commands = {p["command"]: p["exitCode"] for p in report["processes"]}
-    assert commands["cat /no/such/file"] == 1 and commands["rm made"] == 0
-    assert report["missedEvents"] == 0
+    commands = {p["command"]: p.get("exitCode") for p in report["processes"]}
+    assert "cat /no/such/file" in commands
+    if sees_all:
+        assert commands["cat /no/such/file"] == 1 and commands["rm made"] == 0
+        assert files["made"]["created"] and files["copy"]["created"]
+        assert report["missedEvents"] == 0
     text = reeve.ok("report", "it")
-    assert "exited with 3" in text and "created and removed" in text and "(--all)" in text
+    assert "exited with 3" in text and "removed" in text and "(--all)" in text
+    assert ("partial" in text) != sees_all
     everything = reeve.ok("report", "it", "--all")
     assert "libc.so" in everything and "libc.so" not in text
 

@@ -4,9 +4,8 @@
 import os
 import signal
 
-import pytest
 from conftest import alive, wait_for
-from observers import capability, counted, events, exactly, kinds, status, subscribe
+from observers import capability, counted, events, exactly, kinds, seeing, status, subscribe
 
 
 def test_events_and_counts_outlive_the_engine(reeve):
@@ -38,13 +37,15 @@ def test_what_was_read_is_not_given_again_by_the_next_engine(reeve):
 def test_a_command_that_goes_on_while_engines_die_is_seen_once(reeve):
     """Nothing comes twice, and what is missing is counted."""
     api = reeve.api
-    if capability(api, "process")["support"] != "supported":
-        pytest.skip("forks are not all seen here")
     forks = 400
     session = api.sh(
         f"read x; i=0; while [ $i -lt {forks} ]; do ( : ); i=$((i+1)); done; exit 0",
         stdin="pipe",
-        observe={"categories": ["process", "lifecycle"], "ringCapacityEvents": 4096},
+        observe={
+            "categories": ["process", "lifecycle"],
+            "ringCapacityEvents": 4096,
+            "backends": seeing(api, "process"),
+        },
     )
     api.stdin(session, b"\n")
     for _ in range(3):
