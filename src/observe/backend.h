@@ -145,6 +145,7 @@ extern const struct backend backend_portable_lifecycle;
 extern const struct backend backend_ebpf;
 extern const struct backend backend_ptrace;
 extern const struct backend backend_seccomp_user_notify;
+extern const struct backend backend_fanotify;
 extern const struct backend backend_perf;
 extern const struct backend backend_proc_connector;
 extern const struct backend backend_subreaper_proc_poll;

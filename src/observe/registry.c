@@ -12,6 +12,7 @@ const struct backend *const backends[] = {
 	&backend_portable_lifecycle,
 	EBPF &backend_ptrace,
 	&backend_seccomp_user_notify,
+	&backend_fanotify,
 	&backend_perf,
 	&backend_proc_connector,
 	&backend_subreaper_proc_poll,
@@ -19,9 +20,6 @@ const struct backend *const backends[] = {
 };
 
 const struct backend *const backends_unprepared[] = {
-	&backend_portable_lifecycle,
-	EBPF &backend_perf,
-	&backend_proc_connector,
-	&backend_subreaper_proc_poll,
-	NULL,
+	&backend_portable_lifecycle, EBPF &backend_fanotify,       &backend_perf,
+	&backend_proc_connector,     &backend_subreaper_proc_poll, NULL,
 };
