@@ -123,10 +123,11 @@ enum spawn_step {
 	STEP_CLONE,
 	STEP_SESSION,
 	STEP_CGROUP,
-	STEP_LIMITS,
-	STEP_NICE,
 	STEP_TERMINAL,
 	STEP_FDS,
+	STEP_LIMITS, /* after the descriptors: the caller may allow fewer than setting them up takes
+		      */
+	STEP_NICE,
 	STEP_CHDIR,
 	STEP_FILTER,
 	STEP_GATE,

@@ -345,6 +345,20 @@ static void drop_block(struct session *s)
 		attachment_lease_check(s);
 }
 
+static void update_ended(struct session *s)
+{
+	if (session_tree_alive(s) || !session_ended(s))
+		return;
+	observe_over(s);
+	housekeeping_soon(s->engine);
+	roster_clear(s->engine, s->slot);
+	if (word_load(&s->words->cgroup)) {
+		cgroups_drop(s->engine, (uint32_t)word_load(&s->words->cgroup));
+		word_store(&s->words->cgroup, 0);
+	}
+	engine_check_quit(s->engine);
+}
+
 void session_publish_exit(struct session *s)
 {
 	if (session_exited(s))
@@ -358,6 +372,7 @@ void session_publish_exit(struct session *s)
 	session_check_leftovers(s);
 	session_end_children(s);
 	housekeeping_soon(s->engine);
+	update_ended(s); /* the keeper may have said all it has to say before the last byte came */
 	session_notify(s);
 }
 
@@ -375,20 +390,6 @@ static void spawn_settled(struct session *s)
 	} else {
 		session_arm_timeout(s);
 	}
-}
-
-static void update_ended(struct session *s)
-{
-	if (session_tree_alive(s) || !session_ended(s))
-		return;
-	observe_over(s);
-	housekeeping_soon(s->engine);
-	roster_clear(s->engine, s->slot);
-	if (word_load(&s->words->cgroup)) {
-		cgroups_drop(s->engine, (uint32_t)word_load(&s->words->cgroup));
-		word_store(&s->words->cgroup, 0);
-	}
-	engine_check_quit(s->engine);
 }
 
 void session_update(struct session *s, bool settled)

@@ -4,9 +4,11 @@
 import contextlib
 import os
 import signal
+import struct
 import subprocess
 
 from conftest import BUILD, alive, wait_for
+from frames import Stream, Type, read_all
 
 
 def status_of(reeve):
@@ -187,6 +189,29 @@ def test_a_daemon_that_could_not_write_its_pid_down_is_known_by_its_socket(reeve
     assert status_of(reeve) == (0, f"running (PID {keeper})")
     assert reeve.ok("daemon", "stop") == f"stopped (PID {keeper})"
     assert not alive(keeper)
+
+
+def test_what_ended_before_its_daemon_is_not_lost_with_it(reeve):
+    """Its end is known while its output is still on the way: nobody took from the full ring."""
+    script = "read x; head -c 6000 /dev/zero"
+    session = reeve.api.spawn("sh", "-c", script, stdin="pipe", backlogBytes=4096)
+    with reeve.api.attach(session, streams="stdout", mode="block") as client:
+        client.input(0, b"\n")
+        client.send(Type.EOF, Stream.STDIN)
+        wait_for(lambda: not alive(session["pid"]), what="the end of the command")
+        reeve.ok("ps")  # the engine has heard of it, too
+        assert reeve.api.show(session)["status"] == "running"
+        data, end, _ = read_all(client)
+    assert len(data) == 6000 and end.code == 0
+    assert not lost_if_now(reeve, session), "the roster still has it"
+
+
+def lost_if_now(reeve, session):
+    """Whether the file that outlives the daemon names the session as one that runs."""
+    entry = 512
+    roster = (reeve.dir / "roster").read_bytes()
+    live = [roster[i : i + entry] for i in range(entry, len(roster), entry) if roster[i] == 1]
+    return any(struct.unpack_from("<Q", e, 40)[0] == session["handle"] for e in live)
 
 
 def test_stop_ends_the_sessions_first(reeve):
