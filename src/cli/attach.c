@@ -48,6 +48,7 @@ static int attach_terminal(struct cli *cli, const struct attach_options *attach,
 	};
 	struct error e = { 0 };
 
+	o.attach.restore = !v->from;
 	if (terminal_keys_parse(&o.keys, o.keys_text, &e) < 0)
 		return cli_usage(cli, "%s", e.message);
 	return terminal_client_run(cli, &o, client_take_http(cli->client));

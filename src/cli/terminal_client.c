@@ -12,9 +12,11 @@
 #include <string.h>
 #include <sys/signalfd.h>
 
-#define TYPED_MAX   (4U * MiB) /* typed and not yet taken; the keys that detach are found in it */
-#define READ_SIZE   (32U * 1024U)
-#define LAG_LOOK_MS 100
+#define TYPED_MAX     (4U * MiB) /* typed and not yet taken; the keys that detach are found in it */
+#define READ_SIZE     (32U * 1024U)
+#define TELL_AFTER_MS 50U   /* with the screen drawn */
+#define TELL_MS       2000U /* or until a key is typed */
+#define LAG_LOOK_MS   100
 
 enum { P_ATTACH, P_SIGNALS, P_STDIN, P_OUT, N_POLL };
 
@@ -31,7 +33,11 @@ struct terminal_client {
 	struct buffer typed; /* waits for room in the attachment */
 	int signal_fd;
 	bool shown; /* the terminal is the session's */
+	bool gap;   /* in what it shows: the screen is to be drawn anew */
 	uint64_t skipped;
+	bool uncounted;     /* the next gap is not the terminal's fault */
+	bool told, telling; /* which keys detach: over the screen, for a moment */
+	uint64_t tell_at;   /* monotonic ms: when that begins, or ends; 0: never */
 	enum leaving leaving;
 	int signal; /* of LEFT_BY_SIGNAL */
 };
@@ -78,9 +84,19 @@ static int on_output(void *data, enum frame_stream stream, const uint8_t *bytes,
 	return show(c, bytes, n);
 }
 
+static bool has_keys(const struct terminal_client *c)
+{
+	return c->o->keys_text && strcmp(c->o->keys_text, "none") != 0;
+}
+
 static int on_screen(void *data, const uint8_t *bytes, size_t n)
 {
-	return show(data, bytes, n);
+	struct terminal_client *c = data;
+
+	c->uncounted = false;
+	if (!c->told && has_keys(c))
+		c->tell_at = clock_monotonic_ms() + TELL_AFTER_MS;
+	return show(c, bytes, n);
 }
 
 static void on_dropped(void *data, enum frame_stream stream, uint64_t n)
@@ -88,7 +104,72 @@ static void on_dropped(void *data, enum frame_stream stream, uint64_t n)
 	struct terminal_client *c = data;
 
 	(void)stream;
-	c->skipped += n;
+	if (!c->uncounted)
+		c->skipped += n;
+	c->gap = c->shown && !attach_restores(c->attach);
+}
+
+static void draw_anew(struct terminal_client *c)
+{
+	size_t dropped = terminal_out_drop(&c->out);
+
+	if (!c->uncounted)
+		c->skipped += dropped;
+	c->gap = c->telling = false;
+	c->tell_at = 0;
+	attach_refresh(c->attach);
+}
+
+/* In the last row, beside whatever the program has there. */
+static void begin_telling(struct terminal_client *c)
+{
+	char keys[64], text[256];
+	uint16_t rows, cols;
+	int n;
+
+	c->told = true;
+	c->tell_at = 0;
+	if (!terminal_size(&rows, &cols))
+		return;
+	(void)snprintf(keys, sizeof(keys), " reeve: %s detaches ", c->o->keys_text);
+	n = snprintf(text, sizeof(text), "\0337\033[%u;1H\033[0;7m%.*s\033[0m\0338", rows, cols - 1,
+		     keys);
+	show(c, (const uint8_t *)text, (size_t)n);
+	c->telling = true;
+	c->tell_at = clock_monotonic_ms() + TELL_MS;
+}
+
+static void end_telling(struct terminal_client *c)
+{
+	c->uncounted = true;
+	draw_anew(c);
+}
+
+static bool may_tell(const struct terminal_client *c)
+{
+	return c->tell_at != 0 && attach_state(c->attach) == ATTACH_UP && !attach_exit(c->attach);
+}
+
+static void tell(struct terminal_client *c)
+{
+	if (!may_tell(c) || clock_monotonic_ms() < c->tell_at)
+		return;
+	if (c->telling)
+		end_telling(c);
+	else
+		begin_telling(c);
+}
+
+/* The session has ended meanwhile. */
+static void take_back(struct terminal_client *c)
+{
+	char text[64];
+	uint16_t rows, cols;
+
+	if (!c->telling || !terminal_size(&rows, &cols))
+		return;
+	(void)snprintf(text, sizeof(text), "\0337\033[%u;1H\033[0m\033[2K\0338", rows);
+	show(c, (const uint8_t *)text, strlen(text));
 }
 
 static void flush_output(struct terminal_client *c)
@@ -97,11 +178,9 @@ static void flush_output(struct terminal_client *c)
 	if (c->out.error != 0)
 		c->leaving = LEFT_ALONE;
 	/* A terminal that cannot follow is shown where things stand, not how they came there. */
-	if (c->o->attach.restore && terminal_out_lags(&c->out) &&
-	    attach_state(c->attach) == ATTACH_UP && !attach_exit(c->attach)) {
-		c->skipped += terminal_out_drop(&c->out);
-		attach_refresh(c->attach);
-	}
+	if ((c->gap || terminal_out_lags(&c->out)) && attach_state(c->attach) == ATTACH_UP &&
+	    !attach_exit(c->attach))
+		draw_anew(c);
 	attach_pause(c->attach, terminal_out_waiting(&c->out) >= TERMINAL_OUT_HIGH);
 }
 
@@ -134,6 +213,8 @@ static void read_typed(struct terminal_client *c)
 		c->leaving = LEFT_ALONE;
 		return;
 	}
+	if (c->telling)
+		end_telling(c);
 	k = terminal_keys_filter(&c->keys, typed, (size_t)n, kept, &detach);
 	if (c->o->attach.read_only)
 		detach |= memchr(kept, 'C' - '@', k) != NULL; /* there is nobody else to take it */
@@ -160,18 +241,20 @@ static int enter(struct terminal_client *c, struct error *e)
 	int r = terminal_enter(&c->terminal, e);
 
 	c->shown = true;
-	if (r < 0 || !again)
-		return r;
-	resize(c);
-	c->skipped += terminal_out_drop(&c->out);
-	if (c->o->attach.restore)
-		attach_refresh(c->attach);
-	return 0;
+	c->out.held = false;
+	if (again) {
+		resize(c);
+		c->uncounted = true;
+		draw_anew(c);
+	}
+	terminal_out_flush(&c->out);
+	return r;
 }
 
 static void suspend(struct terminal_client *c)
 {
 	terminal_out_flush(&c->out);
+	c->out.held = true;
 	terminal_leave(&c->terminal);
 	raise(SIGSTOP);
 }
@@ -218,17 +301,31 @@ static int read_signals(struct terminal_client *c, struct error *e)
 
 /* --- the loop -------------------------------------------------------------------------------- */
 
+static int shorter(int a, int b)
+{
+	return a < 0 ? b : MIN(a, b);
+}
+
+static int left_until(uint64_t time)
+{
+	uint64_t now = clock_monotonic_ms();
+
+	return time > now ? (int)(time - now) : 0;
+}
+
 static int fill_poll(struct terminal_client *c, struct pollfd p[N_POLL])
 {
-	bool waiting = terminal_out_waiting(&c->out) > 0;
+	bool waiting = terminal_out_waiting(&c->out) > 0 && !c->out.held;
 	int timeout = attach_timeout(c->attach);
 
+	if (may_tell(c))
+		timeout = shorter(timeout, left_until(c->tell_at));
 	p[P_ATTACH] = (struct pollfd){ attach_fd(c->attach), attach_events(c->attach), 0 };
 	p[P_SIGNALS] = (struct pollfd){ c->signal_fd, POLLIN, 0 };
 	p[P_STDIN] = (struct pollfd){ c->shown && c->typed.size + READ_SIZE < TYPED_MAX ? 0 : -1,
 				      POLLIN, 0 };
 	p[P_OUT] = (struct pollfd){ waiting ? c->out.fd : -1, POLLOUT, 0 };
-	return waiting && (timeout < 0 || timeout > LAG_LOOK_MS) ? LAG_LOOK_MS : timeout;
+	return waiting ? shorter(timeout, LAG_LOOK_MS) : timeout;
 }
 
 static bool is_finished(const struct terminal_client *c)
@@ -241,9 +338,10 @@ static bool is_finished(const struct terminal_client *c)
 	return terminal_out_waiting(&c->out) == 0;
 }
 
+/* Where no screen is drawn over it. */
 static void greet(const struct terminal_client *c)
 {
-	if (c->o->keys_text && strcmp(c->o->keys_text, "none") != 0)
+	if (!c->o->attach.restore && has_keys(c))
 		fprintf(stderr, "reeve: attached to %s; %s detaches\n", attach_session(c->attach),
 			c->o->keys_text);
 }
@@ -258,9 +356,11 @@ static int turn(struct terminal_client *c, const struct pollfd p[N_POLL], struct
 	if (r == 0 && c->leaving == STAY) {
 		pass_typed(c);
 		flush_output(c);
+		tell(c);
 		r = attach_step(c->attach, e);
 	}
-	if (r >= 0 && !c->shown && attach_state(c->attach) == ATTACH_UP) {
+	/* It may be over as soon as it is there: what it wrote is shown all the same. */
+	if (r >= 0 && !c->shown && attach_state(c->attach) >= ATTACH_UP) {
 		greet(c);
 		r = enter(c, e);
 	}
@@ -326,6 +426,7 @@ static int prepare(struct terminal_client *c, struct error *e)
 	if (c->signal_fd < 0)
 		return error_set_errno(e, ERROR_EXHAUSTED, errno, "signalfd");
 	terminal_out_open(&c->out, &c->terminal.shared->modes);
+	c->out.held = true;
 	c->keys = c->o->keys;
 	c->attach_options = c->o->attach;
 	c->attach_options.output = on_output;
@@ -353,8 +454,10 @@ int terminal_client_run(struct cli *cli, const struct terminal_client_options *o
 		http_client_close(http);
 	if (r == 0)
 		r = loop(&c, &e);
-	if (c.attach)
+	if (c.attach) {
+		take_back(&c);
 		say_goodbye(&c);
+	}
 	terminal_close(&c.terminal);
 	if (r == 0) {
 		status = leave(&c);

@@ -52,7 +52,7 @@ static void look_at_lag(struct terminal_out *o)
 
 void terminal_out_flush(struct terminal_out *o)
 {
-	while (terminal_out_waiting(o) > 0 && o->error == 0) {
+	while (terminal_out_waiting(o) > 0 && o->error == 0 && !o->held) {
 		ssize_t n = write_some(o, o->waiting + o->start, terminal_out_waiting(o));
 
 		if (n < 0 && errno == EINTR)

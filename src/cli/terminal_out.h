@@ -15,6 +15,7 @@
 struct terminal_out {
 	int fd;
 	bool own;
+	bool held;                    /* the terminal is not ready: nothing is written yet */
 	struct terminal_modes *modes; /* fed with what is written */
 	uint8_t *waiting;
 	size_t start, end, size; /* of `waiting` */
