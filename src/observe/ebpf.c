@@ -215,7 +215,7 @@ static bool take_over(struct ebpf *b, struct host *h)
 		b->fds[i] = host_held(h, name);
 		if (b->fds[i] < 0)
 			b->fds[i] = -1;
-		if (b->fds[i] < 0 && i < EBPF_PROGRAM)
+		if (i < EBPF_PROGRAM && b->fds[i] < 0)
 			return false;
 	}
 	return true;

@@ -70,7 +70,7 @@ static void choose_best(struct prober *p, enum reeve_scope scope, unsigned categ
 {
 	unsigned partial = HOST_STATES, above = HOST_STATES;
 
-	for (unsigned i = 0; p->ladder[i] && i < HOST_STATES; i++) {
+	for (unsigned i = 0; i < HOST_STATES && p->ladder[i]; i++) {
 		const struct backend_support *s;
 
 		if (!serves(p->ladder[i], category) || p->ladder[i]->on_request)

@@ -66,6 +66,8 @@ static int start_run(struct observation *o, const struct backend *b, unsigned ca
 	struct observed_run *r = run_of(o, NULL);
 	int result;
 
+	if (!r)
+		return error_set(e, ERROR_INTERNAL, "too many backends at a time");
 	r->observation = o;
 	r->run = (struct backend_run){
 		.backend = b,

@@ -170,6 +170,8 @@ static bool compare(struct poller *p, const struct members *before, const struct
 			i++;
 			continue;
 		}
+		if (!new)
+			break; /* cannot be: one of the two is there */
 		if (!same)
 			tell_born(p, new);
 		if (new->program != 0)
