@@ -54,6 +54,7 @@ struct library {
 	struct bpf_program *(*find_program)(const struct bpf_object *, const char *);
 	struct bpf_map *(*find_map)(const struct bpf_object *, const char *);
 	int (*set_max_entries)(struct bpf_map *, uint32_t);
+	int (*set_initial)(struct bpf_map *, const void *, size_t);
 	int (*set_autoload)(struct bpf_program *, bool);
 	int (*program_fd)(const struct bpf_program *);
 	int (*map_fd)(const struct bpf_map *);
@@ -71,6 +72,7 @@ static const struct {
 	{ "bpf_object__find_program_by_name", offsetof(struct library, find_program) },
 	{ "bpf_object__find_map_by_name", offsetof(struct library, find_map) },
 	{ "bpf_map__set_max_entries", offsetof(struct library, set_max_entries) },
+	{ "bpf_map__set_initial_value", offsetof(struct library, set_initial) },
 	{ "bpf_program__set_autoload", offsetof(struct library, set_autoload) },
 	{ "bpf_program__fd", offsetof(struct library, program_fd) },
 	{ "bpf_map__fd", offsetof(struct library, map_fd) },
@@ -179,14 +181,22 @@ static void choose_ring_size(const struct library *l, const struct bpf_object *o
 		(void)l->set_max_entries(l->find_map(object, map_names[i]), (uint32_t)size);
 }
 
-static int load_with(const struct library *l, bool sockets, int fds[N_EBPF_FDS], struct error *e)
+/* What is left out when the whole does not load. */
+struct attempt {
+	bool sockets; /* the cgroup programs: they take CAP_NET_ADMIN too */
+	uint32_t cast;
+};
+
+static int load_with(const struct library *l, const struct attempt *a, int fds[N_EBPF_FDS],
+		     struct error *e)
 {
 	struct bpf_object *object = l->open(observe_bpf, sizeof(observe_bpf), NULL);
 	int r;
 
 	if (!object)
 		return ebpf_refuse(e, errno, "opening the BPF programs");
-	choose_programs(l, object, sockets);
+	choose_programs(l, object, a->sockets);
+	(void)l->set_initial(l->find_map(object, ".rodata.cast"), &a->cast, sizeof(a->cast));
 	choose_ring_size(l, object);
 	r = l->load(object);
 	if (r < 0)
@@ -199,12 +209,15 @@ static int load_with(const struct library *l, bool sockets, int fds[N_EBPF_FDS],
 
 int ebpf_load(int fds[N_EBPF_FDS], struct error *e)
 {
+	static const struct attempt attempts[] = {
+		{ true, 1 }, { true, 0 }, { false, 1 }, { false, 0 }
+	};
 	struct library l = { 0 };
 	int r = library_open(&l, e);
+	bool is_open = r >= 0;
 
-	/* The cgroup programs take CAP_NET_ADMIN too; the others do without them. */
-	if (r >= 0 && load_with(&l, true, fds, e) < 0)
-		r = load_with(&l, false, fds, e);
+	for (size_t i = 0; is_open && (i == 0 || r < 0) && i < ARRAY_SIZE(attempts); i++)
+		r = load_with(&l, &attempts[i], fds, e);
 	library_close(&l);
 	for (unsigned i = 0; r < 0 && i < N_EBPF_FDS; i++)
 		fds[i] = fd_close(fds[i]);

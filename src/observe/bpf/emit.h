@@ -137,6 +137,26 @@ static __always_inline struct scratch *get_scratch(void)
 	return bpf_map_lookup_elem(&scratch, &zero);
 }
 
+/* --- reading kernel structures --------------------------------------------------------------- */
+
+/* Set by the loader: the kernel lets a pointer that was found be read like one that was given
+ * (Linux 6.2), which takes a tenth of the time of a call. */
+const volatile __u32 has_cast SEC(".rodata.cast") = 1;
+
+extern void *bpf_rdonly_cast(const void *object, __u32 type) __ksym __weak;
+
+#define READ(type, p, member)                                                                      \
+	({                                                                                         \
+		typeof(((struct type *)0)->member) value_;                                         \
+		if (has_cast)                                                                      \
+			value_ = ((struct type *)bpf_rdonly_cast(                                  \
+					  (void *)(p), bpf_core_type_id_kernel(struct type)))      \
+					 ->member;                                                 \
+		else                                                                               \
+			bpf_core_read(&value_, sizeof(value_), &((struct type *)(p))->member);     \
+		value_;                                                                            \
+	})
+
 /* --- whose task ------------------------------------------------------------------------------ */
 
 static __always_inline struct session *session_of_tag(const struct tag *tag)
@@ -313,6 +333,12 @@ static __always_inline void read_dentry(struct walk *w, struct dentry *dentry, _
 {
 	__u32 length_at = LENGTH_AT - PARENT_AT, name_at = NAME_AT - PARENT_AT;
 
+	if (has_cast) {
+		*parent = (__u64)READ(dentry, dentry, d_parent);
+		*n = READ(dentry, dentry, d_name.len);
+		*name = (__u64)READ(dentry, dentry, d_name.name);
+		return;
+	}
 	if (length_at <= WALK_BLOCK - 8 && name_at <= WALK_BLOCK - 8) {
 		bpf_probe_read_kernel(w->block, WALK_BLOCK, (void *)dentry + PARENT_AT);
 		*parent = w->block[0];
@@ -328,7 +354,7 @@ static __always_inline void read_dentry(struct walk *w, struct dentry *dentry, _
 static __always_inline void enter_mount(struct walk *w, __u64 mount)
 {
 	w->mount = mount;
-	w->top = (__u64)BPF_CORE_READ((struct mount *)mount, mnt.mnt_root);
+	w->top = (__u64)READ(mount, mount, mnt.mnt_root);
 }
 
 static long walk_step(__u32 i, struct scratch **context)
@@ -339,13 +365,13 @@ static long walk_step(__u32 i, struct scratch **context)
 	__u32 n, at = x->walk.at;
 
 	if ((__u64)dentry == x->walk.top) {
-		struct mount *mount = (void *)x->walk.mount, *up = BPF_CORE_READ(mount, mnt_parent);
+		struct mount *mount = (void *)x->walk.mount, *up = READ(mount, mount, mnt_parent);
 
 		if (up == mount || !up) {
 			x->walk.rooted = 1;
 			return 1;
 		}
-		x->walk.dentry = (__u64)BPF_CORE_READ(mount, mnt_mountpoint);
+		x->walk.dentry = (__u64)READ(mount, mount, mnt_mountpoint);
 		enter_mount(&x->walk, (__u64)up);
 		return 0;
 	}
@@ -389,8 +415,8 @@ static __noinline int text_walk(struct scratch *x, __u32 index, __u64 dentry, __
 
 static __always_inline void text_file(struct scratch *x, __u32 index, struct file *file)
 {
-	text_walk(x, index, (__u64)BPF_CORE_READ(file, f_path.dentry),
-		  (__u64)BPF_CORE_READ(file, f_path.mnt));
+	text_walk(x, index, (__u64)READ(file, file, f_path.dentry),
+		  (__u64)READ(file, file, f_path.mnt));
 }
 
 static __always_inline void text_cwd(struct scratch *x, __u32 index, struct task_struct *task)

@@ -18,16 +18,16 @@ static __always_inline bool file_is_gone(struct file *file, const struct open_fi
 	long refs;
 
 	if (bpf_core_field_exists(struct file___ref, f_ref)) {
-		bpf_core_read(&refs, sizeof(refs), &((struct file___ref *)file)->f_ref.refcnt);
+		refs = READ(file___ref, file, f_ref.refcnt.counter);
 		if (refs < 0)
 			return true;
 	} else {
-		bpf_core_read(&refs, sizeof(refs), &((struct file___count *)file)->f_count);
+		refs = READ(file___count, file, f_count.counter);
 		if (refs <= 0)
 			return true;
 	}
-	return (__u64)BPF_CORE_READ(file, f_inode) != of->inode ||
-	       (__u64)BPF_CORE_READ(file, f_path.dentry) != of->dentry;
+	return (__u64)READ(file, file, f_inode) != of->inode ||
+	       (__u64)READ(file, file, f_path.dentry) != of->dentry;
 }
 
 static __always_inline void emit_open_file(struct open_file *of, __u32 kind)
@@ -84,8 +84,8 @@ static __always_inline void track(struct session *s, struct scratch *x, struct t
 	__builtin_memcpy(&of->record, &x->record, sizeof(of->record));
 	bpf_probe_read_kernel(of->text, n, x->text);
 	of->reported = 0;
-	of->inode = (__u64)BPF_CORE_READ(file, f_inode);
-	of->dentry = (__u64)BPF_CORE_READ(file, f_path.dentry);
+	of->inode = (__u64)READ(file, file, f_inode);
+	of->dentry = (__u64)READ(file, file, f_path.dentry);
 	of->live = 1;
 	remember_descriptor(task, fd, key);
 }
@@ -100,7 +100,7 @@ static __always_inline void count(struct session *s, struct scratch *x, struct f
 	if (!of)
 		return;
 	/* What is opened anew is tracked anew; only a pipe and its like are not. */
-	if ((__u64)BPF_CORE_READ(file, f_inode) != of->inode) {
+	if ((__u64)READ(file, file, f_inode) != of->inode) {
 		end_file(of);
 		return;
 	}
@@ -196,7 +196,7 @@ static __always_inline void opened(struct session *s, struct scratch *x, struct 
 		emit_scratch(s, x);
 		return;
 	}
-	if ((BPF_CORE_READ(file, f_mode) & FMODE_CREATED) != 0)
+	if ((READ(file, file, f_mode) & FMODE_CREATED) != 0)
 		x->record.kind = KIND_CREATED;
 	text_file(x, TEXT_PATH, file);
 	emit_scratch(s, x);

@@ -14,8 +14,6 @@ struct qstr {
 	const unsigned char *name;
 };
 
-struct super_block;
-
 struct inode {
 	unsigned short i_mode;
 };
