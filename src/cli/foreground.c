@@ -66,7 +66,9 @@ static void check_outlet(struct foreground *f, const struct outlet *outlet)
 		return;
 	f->stop_at = clock_monotonic_ms();
 	if (outlet->error != EPIPE)
-		fprintf(stderr, "reeve: write: %s\n", strerrordesc_np(outlet->error));
+		fprintf(stderr, "reeve: write to %s: %s\n",
+			outlet == &f->outlets[0] ? "stdout" : "stderr",
+			strerrordesc_np(outlet->error));
 	if (f->o->owner) {
 		attach_signal(f->attach, SIGPIPE);
 		f->stop_at += PIPE_GRACE_MS;

@@ -152,7 +152,7 @@ def test_a_closed_stderr_alone_counts_as_well(reeve):
 def test_a_full_disk_ends_the_command_and_is_told(reeve):
     with open("/dev/full", "wb") as full:
         result = reeve("run", "--name", "job", "--", "yes", stdout=full)
-    assert result.returncode == 1 and b"No space left" in result.stderr
+    assert result.returncode == 1 and b"write to stdout: No space left" in result.stderr
     reeve("wait", "job", "--timeout", "20s")
     assert running(reeve) is None
 
