@@ -188,10 +188,9 @@ static void write_process(struct json_writer *w, const struct reeve_event *e)
 	}
 }
 
-static void write_file(struct json_writer *w, const struct reeve_event *e)
+/* What it was about. */
+static void write_texts(struct json_writer *w, const struct reeve_event *e)
 {
-	char mode[16];
-
 	if (has(e, REEVE_HAS_PATH) && e->path)
 		write_bytes(w, "path", e->path, strlen(e->path));
 	if (has(e, REEVE_HAS_PATH2) && e->path2)
@@ -200,6 +199,12 @@ static void write_file(struct json_writer *w, const struct reeve_event *e)
 		write_argv(w, e);
 	if (has(e, REEVE_HAS_CWD) && e->cwd)
 		write_bytes(w, "cwd", e->cwd, strlen(e->cwd));
+}
+
+static void write_file(struct json_writer *w, const struct reeve_event *e)
+{
+	char mode[16];
+
 	if (has(e, REEVE_HAS_FLAGS))
 		json_write_integer(w, "flags", e->flags);
 	if (has(e, REEVE_HAS_MODE)) {
@@ -255,6 +260,7 @@ void render_event(struct json_writer *w, const struct reeve_event *e, uint64_t s
 	json_write_text(w, "category", category ? category : "unknown");
 	json_write_text(w, "kind", kind ? kind : "unknown");
 	write_process(w, e);
+	write_texts(w, e);
 	write_file(w, e);
 	write_network(w, e);
 	if (e->source)

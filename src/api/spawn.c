@@ -373,38 +373,56 @@ static int spawn_new(struct request *rq, struct engine *e, struct spawn_body *b,
 	return r < 0 ? r : session_spawn(e, &b->request, ret, err);
 }
 
+/* The request, and the session that its key made before; NULL when there is none. */
+static int read_spawn(struct request *rq, struct engine *e, struct spawn_body *b,
+		      struct session **ret, struct error *err)
+{
+	json_t *json;
+	int r = request_json(rq, &json, err);
+
+	*b = (struct spawn_body){ 0 };
+	if (r >= 0)
+		r = spawn_body_read(b, json, word_load(&e->daemon->nofile_soft), err);
+	if (r >= 0)
+		r = find_by_key(e, rq, &b->request, ret, err);
+	if (r >= 0 && b->ready)
+		r = read_ready(b->ready, &(struct ready_body){ 0 }, err);
+	return r;
+}
+
+/* Returns 1 when the session is being made; 0 when it will be later. */
+static int spawn_or_wait(struct request *rq, struct engine *e, struct spawn_body *b,
+			 struct session **ret, struct error *err)
+{
+	struct session *holder = b->replace && b->name ? session_by_name(e, b->name) : NULL;
+	int r = 1;
+
+	if (holder)
+		return spawn_after(rq, holder, err);
+	if (b->observe)
+		r = choose_observer(rq, e, b, err);
+	if (r > 0)
+		r = spawn_new(rq, e, b, ret, err);
+	return r < 0 ? r : *ret != NULL;
+}
+
 static int spawn_now(struct request *rq, struct engine *e, struct error *err)
 {
-	struct session *s = NULL, *holder;
+	struct session *s = NULL;
 	struct spawn_body b;
-	json_t *json, *ready;
-	bool later;
+	json_t *ready;
 	int r, status = 200;
 
-	r = request_json(rq, &json, err);
-	if (r < 0)
-		return r;
-	r = spawn_body_read(&b, json, word_load(&e->daemon->nofile_soft), err);
-	if (r >= 0)
-		r = find_by_key(e, rq, &b.request, &s, err);
-	if (r >= 0 && b.ready)
-		r = read_ready(b.ready, &(struct ready_body){ 0 }, err);
-	holder = r >= 0 && !s && b.replace && b.name ? session_by_name(e, b.name) : NULL;
-	later = holder != NULL;
-	if (holder) {
-		r = spawn_after(rq, holder, err);
-	} else if (r >= 0 && !s) {
+	r = read_spawn(rq, e, &b, &s, err);
+	if (r >= 0 && s) {
+		r = 1;
+	} else if (r >= 0) {
 		status = 201;
-		r = b.observe ? choose_observer(rq, e, &b, err) : 1;
-		later = r == 0;
-		if (r > 0)
-			r = spawn_new(rq, e, &b, &s, err);
+		r = spawn_or_wait(rq, e, &b, &s, err);
 	}
 	ready = b.ready; /* part of the request's own JSON */
 	spawn_body_done(&b);
-	if (r < 0 || later)
-		return r < 0 ? r : 0;
-	return answer_when_settled(rq, s, status, ready, err);
+	return r <= 0 ? r : answer_when_settled(rq, s, status, ready, err);
 }
 
 int sessions_spawn(struct request *rq, void *context, struct error *err)

@@ -18,35 +18,41 @@ static const char *string(const json_t *event, const char *name)
 
 /* --- paths ----------------------------------------------------------------------------------- */
 
+/* Bytes that both have in front, up to where a component ends in both. */
+static size_t common(const char *path, const char *cwd)
+{
+	size_t same = 0, i = 0;
+
+	while (path[i] && path[i] == cwd[i]) {
+		if (path[i] == '/')
+			same = i;
+		i++;
+	}
+	if ((path[i] == '/' || !path[i]) && (cwd[i] == '/' || !cwd[i]))
+		same = i;
+	return same;
+}
+
 char *path_from(const char *path, const char *cwd)
 {
-	size_t same = 0, ups = 0;
+	size_t same, ups = 0;
+	const char *rest;
 	char *made, *to;
 
-	if (!cwd || path[0] != '/' || cwd[0] != '/' || strcmp(cwd, "/") == 0)
+	if (!cwd || path[0] != '/' || cwd[0] != '/' || (same = common(path, cwd)) == 0)
 		return strdup(path);
-	for (size_t i = 0; path[i] == cwd[i] || (cwd[i] == '\0' && path[i] == '/') ||
-			   (path[i] == '\0' && cwd[i] == '/');
-	     i++) {
-		if (path[i] == '/' || path[i] == '\0')
-			same = i;
-		if (path[i] == '\0' || cwd[i] == '\0')
-			break;
-	}
 	for (const char *p = cwd + same; *p; p++)
-		ups += *p == '/' && p[1] != '\0';
-	path += same;
-	if (3 * ups + strlen(path) >= strlen(path) + same || same == 0)
-		return strdup(path - same);
-	made = malloc(3 * ups + strlen(path) + 2);
+		ups += *p == '/';
+	rest = path + same + (path[same] == '/');
+	if (3 * ups + strlen(rest) >= strlen(path))
+		return strdup(path);
+	made = malloc(3 * ups + strlen(rest) + 2);
 	if (!made)
 		return NULL;
 	to = made;
 	for (size_t i = 0; i < ups; i++)
 		to = stpcpy(to, "../");
-	strcpy(to, path[0] == '/' ? path + 1 : path);
-	if (made[0] == '\0')
-		strcpy(made, ".");
+	strcpy(to, *rest || ups > 0 ? rest : ".");
 	return made;
 }
 

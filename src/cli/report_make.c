@@ -207,35 +207,46 @@ static const struct {
 	{ "written", USE_WRITTEN, 0 },
 };
 
-static void take_file(struct report *r, const json_t *event)
+/* What an event says of its path and the second one; false for a kind that says nothing. */
+static bool uses_of(const json_t *event, unsigned *ret, unsigned *ret2)
 {
 	const char *kind = string(event, "kind");
-	unsigned uses = 0, uses2 = 0;
-	struct report_file *f;
-	bool known = false;
 
 	for (size_t i = 0; i < ARRAY_SIZE(file_kinds); i++) {
 		if (strcmp(kind, file_kinds[i].kind) != 0)
 			continue;
-		known = true;
-		uses = file_kinds[i].uses;
-		uses2 = file_kinds[i].uses2;
+		*ret = file_kinds[i].uses;
+		*ret2 = file_kinds[i].uses2;
+		if (strcmp(kind, "opened") == 0)
+			*ret = uses_of_open(event);
+		return true;
 	}
-	if (!known || failed(event))
+	return false;
+}
+
+static void take_totals(struct report_file *f, const json_t *event)
+{
+	if (strcmp(string(event, "kind"), "moved") == 0) /* again when it is closed */
 		return;
-	if (strcmp(kind, "opened") == 0)
-		uses = uses_of_open(event);
-	f = file(r, event, uses == 0 && uses2 != 0 ? "path2" : "path");
+	f->bytes_read += number(event, "bytesRead");
+	f->bytes_written += number(event, "bytesWritten");
+	if (number(event, "bytesWritten") > 0)
+		f->uses |= USE_WRITTEN;
+}
+
+static void take_file(struct report *r, const json_t *event)
+{
+	unsigned uses, uses2;
+	struct report_file *f;
+
+	if (failed(event) || !uses_of(event, &uses, &uses2))
+		return;
+	f = uses != 0 || uses2 == 0 ? file(r, event, "path") : NULL;
 	if (f) {
-		f->uses |= uses ? uses : uses2;
-		if (strcmp(kind, "moved") != 0) {
-			f->bytes_read += number(event, "bytesRead");
-			f->bytes_written += number(event, "bytesWritten");
-		}
-		if (number(event, "bytesWritten") > 0)
-			f->uses |= USE_WRITTEN;
+		f->uses |= uses;
+		take_totals(f, event);
 	}
-	f = uses != 0 && uses2 != 0 ? file(r, event, "path2") : NULL;
+	f = uses2 != 0 ? file(r, event, "path2") : NULL;
 	if (f)
 		f->uses |= uses2;
 }
