@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Backends that hold up the commands they observe: these must never notice."""
+
+import os
+import signal
+
+import pytest
+from conftest import alive, wait_for
+from observers import counted, events, exactly, path_of, status
+
+HOLDING = ["seccomp-user-notify", "ptrace"]
+OPENS = 300
+
+
+found = []  # what works here, asked once
+
+
+def works(api, category, backend):
+    if not found:
+        found.extend(api.get("/v1/capabilities?probe=true").json["backends"])
+    return any(
+        b["support"] != "unavailable"
+        for b in found
+        if (b["category"], b["backend"]) == (category, backend)
+    )
+
+
+@pytest.fixture(params=HOLDING)
+def backend(request, reeve):
+    if not works(reeve.api, "file", request.param):
+        pytest.skip(f"{request.param} does not work here")
+    return request.param
+
+
+def opening(api, tmp_path, backend, **observe):
+    """Opens as many files as there are, waits in between, and fails when one cannot be opened."""
+    script = (
+        f"cd {tmp_path} && i=0; while [ $i -lt {OPENS} ]; do : > f$i || exit 9; i=$((i+1));"
+        "  [ $i = 100 ] && read x; done; exit 0"
+    )
+    observe = {"categories": ["file"], "ringCapacityEvents": 4096, **observe}
+    return api.sh(script, stdin="pipe", observe={"backends": {"file": backend}, **observe})
+
+
+def opened(seen, tmp_path):
+    names = [e["path"] for e in seen if e["kind"] in ("opened", "created")]
+    return [n for n in names if n.startswith(f"{tmp_path}/f")]
+
+
+def all_names(tmp_path):
+    return [f"{tmp_path}/f{i}" for i in range(OPENS)]
+
+
+def test_each_file_is_seen_once(reeve, tmp_path, backend):
+    api = reeve.api
+    session = opening(api, tmp_path, backend)
+    api.stdin(session, b"\n")
+    assert api.ended(session)["exit"]["exitCode"] == 0
+    seen = events(api, session)
+    exactly(seen)
+    assert opened(seen, tmp_path) == all_names(tmp_path)
+    assert {e["source"] for e in seen} == {backend}
+    assert counted(api, session)["missedEvents"] == 0
+
+
+def test_the_command_goes_on_when_engines_die(reeve, tmp_path, backend):
+    """No call fails, no event is lost, none comes twice."""
+    api = reeve.api
+    session = opening(api, tmp_path, backend)
+    wait_for(lambda: status(api, session)["deliveredEvents"] >= 100)
+    reeve.kill_engine()
+    api.stdin(session, b"\n")
+    reeve.kill_engine()
+    assert api.ended(session)["exit"]["exitCode"] == 0
+    seen = events(api, session)
+    exactly(seen)
+    assert opened(seen, tmp_path) == all_names(tmp_path)
+    assert counted(api, session)["missedEvents"] == 0
+
+
+def test_the_command_goes_on_when_nobody_observes_it_any_more(reeve, tmp_path, backend):
+    api = reeve.api
+    session = opening(api, tmp_path, backend)
+    wait_for(lambda: status(api, session)["deliveredEvents"] >= 100)
+    assert api.delete(path_of(api, session)).status in (200, 204)
+    api.stdin(session, b"\n")
+    assert api.ended(session)["exit"]["exitCode"] == 0
+    assert (tmp_path / f"f{OPENS - 1}").exists()
+
+
+def test_nobody_observes_it_and_engines_die(reeve, tmp_path, backend):
+    api = reeve.api
+    session = opening(api, tmp_path, backend)
+    wait_for(lambda: status(api, session)["deliveredEvents"] >= 100)
+    assert api.delete(path_of(api, session)).status in (200, 204)
+    reeve.kill_engine()
+    api.stdin(session, b"\n")
+    assert api.ended(session)["exit"]["exitCode"] == 0
+
+
+def test_the_command_goes_on_when_the_keeper_dies(reeve, tmp_path, backend):
+    api = reeve.api
+    session = opening(api, tmp_path, backend)
+    wait_for(lambda: status(api, session)["deliveredEvents"] >= 100)
+    keeper = reeve.status()["keeperPid"]
+    os.kill(keeper, signal.SIGKILL)
+    wait_for(lambda: not alive(keeper) and "took over the sessions" in reeve.log())
+    api.stdin(session, b"\n")
+    api.ended(session)
+    assert (tmp_path / f"f{OPENS - 1}").exists()
+    seen = events(api, session)
+    assert opened(seen, tmp_path) == all_names(tmp_path)
