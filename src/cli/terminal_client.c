@@ -317,6 +317,7 @@ static int fill_poll(struct terminal_client *c, struct pollfd p[N_POLL])
 {
 	bool waiting = terminal_out_waiting(&c->out) > 0 && !c->out.held;
 	int timeout = attach_timeout(c->attach);
+	struct iovec room[2];
 
 	if (may_tell(c))
 		timeout = shorter(timeout, left_until(c->tell_at));
@@ -325,6 +326,8 @@ static int fill_poll(struct terminal_client *c, struct pollfd p[N_POLL])
 	p[P_STDIN] = (struct pollfd){ c->shown && c->typed.size + READ_SIZE < TYPED_MAX ? 0 : -1,
 				      POLLIN, 0 };
 	p[P_OUT] = (struct pollfd){ waiting ? c->out.fd : -1, POLLOUT, 0 };
+	if (c->typed.size > 0 && attach_input_room(c->attach, room) > 0)
+		return 0; /* there is room since the last turn */
 	return waiting ? shorter(timeout, LAG_LOOK_MS) : timeout;
 }
 
@@ -400,6 +403,8 @@ static int leave(struct terminal_client *c)
 			"reeve: %llu bytes came too fast for this terminal; `reeve logs %s` has the "
 			"newest\n",
 			(unsigned long long)c->skipped, id);
+	if (c->typed.size > 0)
+		fprintf(stderr, "reeve: %zu bytes that were typed were not taken\n", c->typed.size);
 	switch (c->leaving) {
 	case LEFT_BY_KEY:
 		fprintf(stderr, "reeve: detached; the session goes on: reeve attach %s\n", id);

@@ -377,8 +377,10 @@ void attach_detach(struct attach *a)
 	if (a->fd < 0)
 		return;
 	attach_send_acks(a, true);
-	if (a->state == ATTACH_UP)
+	if (a->state == ATTACH_UP) {
+		attach_send_input(a);
 		attach_put(a, &(struct frame){ .type = FRAME_DETACH });
+	}
 	for (attach_flush(a); a->out.size > 0 && poll(&p, 1, DETACH_MS) > 0; attach_flush(a))
 		;
 	a->state = ATTACH_OVER;

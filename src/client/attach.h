@@ -110,5 +110,6 @@ void attach_refresh(struct attach *a);
 /* Whether the daemon follows a gap in this connection's output by the screen. */
 bool attach_restores(const struct attach *a);
 
-/* Says what was consumed, and goodbye when it is still up. Waits up to a second for the socket. */
+/* Sends what was typed, as far as it fits, says what was consumed, and goodbye when it is still up.
+ * Waits up to a second for the socket. */
 void attach_detach(struct attach *a);
