@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* helper_main.c - the program reeve-observe-helper; see helper.h. */
+#include "base/parse.h"
+#include "observe/helper.h"
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+int main(int argc, char **argv)
+{
+	uint64_t sock;
+	int r;
+
+	(void)clearenv();
+	if (argc == 2 && strcmp(argv[1], "--help") == 0) {
+		puts("Usage: reeve-observe-helper --socket FD\n"
+		     "Loads the BPF programs of reeve and lets them observe cgroups of the user who runs it.\n"
+		     "The daemon starts it; it wants CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN.");
+		return 0;
+	}
+	if (argc != 3 || strcmp(argv[1], "--socket") != 0 ||
+	    parse_u64(argv[2], 3, 1023, &sock) < 0) {
+		fputs("Usage: reeve-observe-helper --socket FD\n", stderr);
+		return 2;
+	}
+	r = helper_serve((int)sock);
+	if (r < 0)
+		fprintf(stderr, "reeve-observe-helper: %s\n", strerror(-r));
+	return r < 0;
+}
