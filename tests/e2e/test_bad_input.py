@@ -11,6 +11,7 @@ import json
 import openapi
 import pytest
 from frames import Connection
+from observers import subscribe
 
 pytestmark = pytest.mark.shared
 
@@ -138,7 +139,10 @@ def target(api):
         if "{id}" not in path:
             return path
         made.append(api.spawn("sleep", "1000", stdin="pipe"))
-        return path.replace("{id}", made[0]["id"])
+        path = path.replace("{id}", made[0]["id"])
+        if "{subscriberId}" not in path:
+            return path
+        return path.replace("{subscriberId}", subscribe(api, made[0], "lifecycle")["subscriberId"])
 
     yield make
     for session in made:
