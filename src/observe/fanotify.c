@@ -123,11 +123,13 @@ static void tell(struct fan_run *f, const struct fanotify_event_metadata *m, con
 	}
 }
 
-/* The paths among the information records of one event. */
-static void find_paths(struct watcher *w, const struct fanotify_event_metadata *m, bool has[2])
+/* The paths among the information records of one event, which stands at `at`. */
+static void find_paths(struct watcher *w, const struct fanotify_event_metadata *m, const char *at,
+		       bool has[2])
 {
-	const char *at = (const char *)m + m->metadata_len, *end = (const char *)m + m->event_len;
+	const char *end = at + m->event_len;
 
+	at += m->metadata_len;
 	has[0] = has[1] = false;
 	while (at + sizeof(struct fanotify_event_info_fid) <= end) {
 		const struct fanotify_event_info_fid *info = (const void *)at;
@@ -142,7 +144,7 @@ static void find_paths(struct watcher *w, const struct fanotify_event_metadata *
 	}
 }
 
-static void take_event(struct watcher *w, const struct fanotify_event_metadata *m)
+static void take_event(struct watcher *w, const struct fanotify_event_metadata *m, const char *at)
 {
 	bool has[2], found = false;
 
@@ -154,7 +156,7 @@ static void take_event(struct watcher *w, const struct fanotify_event_metadata *
 		if (!f->run->target.everything && !pidset_has(&f->pids, m->pid))
 			continue;
 		if (!found)
-			find_paths(w, m, has);
+			find_paths(w, m, at, has);
 		found = true;
 		tell(f, m, has[0] ? w->path : NULL, has[1] ? w->path2 : NULL);
 	}
@@ -164,7 +166,7 @@ static void take_event(struct watcher *w, const struct fanotify_event_metadata *
 static bool read_some(struct watcher *w)
 {
 	ssize_t n = read(w->watch.fd, w->bytes, sizeof(w->bytes));
-	const struct fanotify_event_metadata *m = (const void *)w->bytes;
+	struct fanotify_event_metadata m; /* they stand at multiples of 4 */
 
 	if (n <= 0)
 		return false;
@@ -172,8 +174,13 @@ static bool read_some(struct watcher *w)
 		if (f->forks.backend)
 			f->forks.backend->flush(&f->forks);
 	}
-	for (; FAN_EVENT_OK(m, n); m = FAN_EVENT_NEXT(m, n))
-		take_event(w, m);
+	for (const char *at = w->bytes, *end = at + n; end - at >= (ssize_t)sizeof(m);
+	     at += m.event_len) {
+		memcpy(&m, at, sizeof(m));
+		if (m.event_len < sizeof(m) || m.event_len > (size_t)(end - at))
+			break;
+		take_event(w, &m, at);
+	}
 	for (struct fan_run *f = w->runs; f; f = f->next)
 		forget_ended(f);
 	return true;
