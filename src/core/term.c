@@ -31,6 +31,16 @@ bool term_is_valid(const struct term *t)
 	       t->charsets.gl < 4 && t->saved_charsets.gl < 4 && t->n_keys <= TERM_KEYS_MAX;
 }
 
+bool term_is_within(const struct term *t)
+{
+	return t->state != TERM_GROUND;
+}
+
+bool term_in_string(const struct term *t)
+{
+	return t->state >= TERM_OSC;
+}
+
 /* --- one byte after the other ---------------------------------------------------------------- */
 
 static void begin(struct term *t)

@@ -97,6 +97,10 @@ bool term_is_valid(const struct term *t);
 
 void term_feed(struct term *t, const void *data, size_t n);
 
+/* Within a sequence; within a string: OSC, DCS, SOS, PM or APC. */
+bool term_is_within(const struct term *t);
+bool term_in_string(const struct term *t);
+
 static inline bool term_has(const struct term *t, enum term_mode mode)
 {
 	return t->modes & 1U << mode;

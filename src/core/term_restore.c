@@ -45,21 +45,31 @@ int term_write_alternate(struct buffer *b)
 	return buffer_append_text(b, "\x1b[m\x1b[?1049h\x1b[H\x1b[2J");
 }
 
-static int write_colour(const struct term_colour *c, unsigned base, struct buffer *b)
+/* One of the 16 that have a parameter of their own: stands with the attributes. */
+static bool is_short(const struct term_colour *c, unsigned base)
 {
-	if (c->kind == 1 && c->v[0] < 8 && base != 58)
-		return buffer_printf(b, ";%u", base - 8 + c->v[0]);
-	if (c->kind == 1 && c->v[0] < 16 && base != 58)
-		return buffer_printf(b, ";%u", base + 52 + c->v[0] - 8);
-	if (c->kind == 1)
-		return buffer_printf(b, ";%u;5;%u", base, (unsigned)c->v[0]);
-	if (c->kind == 2)
-		return buffer_printf(b, ";%u;2;%u;%u;%u", base, (unsigned)c->v[0],
-				     (unsigned)c->v[1], (unsigned)c->v[2]);
-	return 0;
+	return c->kind == 1 && c->v[0] < 16 && base != 58;
 }
 
-int term_write_pen(const struct term_pen *pen, struct buffer *b)
+static int write_short(const struct term_colour *c, unsigned base, struct buffer *b)
+{
+	if (!is_short(c, base))
+		return 0;
+	return buffer_printf(b, ";%u", c->v[0] < 8 ? base - 8 + c->v[0] : base + 52 + c->v[0] - 8U);
+}
+
+/* The others have a sequence of their own: terminals take no more than 16 parameters in one. */
+static int write_long(const struct term_colour *c, unsigned base, struct buffer *b)
+{
+	if (c->kind == 0 || is_short(c, base))
+		return 0;
+	if (c->kind == 1)
+		return buffer_printf(b, "\x1b[%u;5;%um", base, (unsigned)c->v[0]);
+	return buffer_printf(b, "\x1b[%u;2;%u;%u;%um", base, (unsigned)c->v[0], (unsigned)c->v[1],
+			     (unsigned)c->v[2]);
+}
+
+static int write_attributes(const struct term_pen *pen, struct buffer *b)
 {
 	int r = buffer_append_text(b, "\x1b[0");
 
@@ -74,13 +84,24 @@ int term_write_pen(const struct term_pen *pen, struct buffer *b)
 		r = buffer_printf(b, ";4:%u", (unsigned)pen->underline);
 	if (r >= 0 && pen->overline)
 		r = buffer_append_text(b, ";53");
+	return r;
+}
+
+int term_write_pen(const struct term_pen *pen, struct buffer *b)
+{
+	int r = write_attributes(pen, b);
+
 	if (r >= 0)
-		r = write_colour(&pen->fg, 38, b);
+		r = write_short(&pen->fg, 38, b);
 	if (r >= 0)
-		r = write_colour(&pen->bg, 48, b);
+		r = write_short(&pen->bg, 48, b);
 	if (r >= 0)
-		r = write_colour(&pen->line, 58, b);
-	return r < 0 ? r : buffer_append_text(b, "m");
+		r = buffer_append_text(b, "m");
+	if (r >= 0)
+		r = write_long(&pen->fg, 38, b);
+	if (r >= 0)
+		r = write_long(&pen->bg, 48, b);
+	return r < 0 ? r : write_long(&pen->line, 58, b);
 }
 
 static int write_charsets(const struct term_charsets *c, struct buffer *b)

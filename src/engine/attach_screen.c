@@ -5,6 +5,7 @@
 #include "core/pty.h"
 #include "engine/attachment_private.h"
 
+#define CANCEL     "\x18" /* what it was sent may end within a sequence */
 #define PIECE_MAX  (64U * 1024U) /* bytes of one SCREEN frame */
 #define SCREEN_MAX (8U * 1024U * 1024U)
 #define PAUSE_MS   100U /* between two screens of a client that is lapped again and again */
@@ -26,7 +27,9 @@ static void on_drawn(void *data, const struct screen_shot *shot)
 
 	a->drawing = NULL;
 	a->screen_at = clock_monotonic_ms();
-	if (shot)
+	if (!shot)
+		buffer_done(&a->screen);
+	else
 		buffer_append(&a->screen, shot->restore.data, shot->restore.size);
 	attach_pump(a);
 }
@@ -45,6 +48,7 @@ static void begin(struct attachment *a)
 				   .offset = head - c->offset };
 
 		attach_push(a, &f);
+		buffer_append(&a->screen, CANCEL, 1);
 		c->dropped += head - c->offset;
 		c->offset = head;
 	}

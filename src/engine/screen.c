@@ -37,6 +37,12 @@ static uint64_t lag_max(const struct session *s)
 	return MIN((uint64_t)SCREEN_LAG, ring_of(s)->size / 2);
 }
 
+/* A small ring is turned at a lower speed. */
+static uint64_t calm_ms(const struct session *s)
+{
+	return 1 + SCREEN_CALM_MS * lag_max(s) / SCREEN_LAG;
+}
+
 /* --- the record ---------------------------------------------------------------------------------
  */
 
@@ -57,8 +63,9 @@ static bool record_fits(const struct session *s, const struct screen_record *rec
 	return record->at == record_at(s) && record->at <= ring_head(ring) &&
 	       record->at >= ring_tail(ring) && record->size <= CONTENTS_MAX &&
 	       term_is_valid(&record->term) &&
-	       (record->size == 0 || (record->rows > 0 && record->rows <= SCREEN_ROWS_MAX &&
-				      record->cols > 0 && record->cols <= SCREEN_COLS_MAX));
+	       (record->size == 0 ||
+		(record->rows > 0 && record->rows <= SCREEN_ROWS_MAX &&
+		 record->cols >= SCREEN_COLS_MIN && record->cols <= SCREEN_COLS_MAX));
 }
 
 /* The record that counts. Without one: a new terminal at the beginning, or at the oldest byte that
@@ -111,6 +118,15 @@ static void record_advance(struct session *s, uint64_t upto)
 	record.size = 0;
 	record.whole = 0;
 	record_store(s, &record, NULL);
+}
+
+/* Lets the record be no further behind than a worker may be given. */
+static void bound_lag(struct session *s)
+{
+	uint64_t head = ring_head(ring_of(s)), lag = lag_max(s);
+
+	if (head - record_at(s) >= lag)
+		record_advance(s, head - lag / 2);
 }
 
 /* --- the window ----------------------------------------------------------------------------------
@@ -200,18 +216,15 @@ static void drawn(uv_work_t *work, int status)
 static int copy_input(struct session *s, struct screen_input *in)
 {
 	const struct ring *ring = ring_of(s);
-	uint64_t word = word_load(&s->words->screen), n;
+	uint64_t word, n;
 
+	bound_lag(s);
+	word = word_load(&s->words->screen);
 	record_load(s, &in->record);
 	screen_size(s, &in->rows, &in->cols);
 	in->rows = (uint16_t)MIN((unsigned)in->rows, SCREEN_ROWS_MAX);
-	in->cols = (uint16_t)MIN((unsigned)in->cols, SCREEN_COLS_MAX);
+	in->cols = (uint16_t)MIN(MAX((unsigned)in->cols, SCREEN_COLS_MIN), SCREEN_COLS_MAX);
 	n = ring_head(ring) - in->record.at;
-	if (n > SCREEN_LAG) { /* a record that was damaged: the newest will do */
-		in->record = (struct screen_record){ .at = in->record.at + (n - SCREEN_LAG) };
-		term_init(&in->record.term);
-		n = SCREEN_LAG;
-	}
 	in->bytes = malloc(n + 1);
 	in->contents = malloc(in->record.size + 1);
 	if (!in->bytes || !in->contents)
@@ -275,14 +288,9 @@ void screen_cancel(struct screen_job *job)
 
 uint64_t screen_before_capture(struct session *s, uint64_t max)
 {
-	uint64_t head, lag;
-
 	if (word_load(&s->words->screen_size) == 0)
 		return max;
-	head = ring_head(ring_of(s));
-	lag = lag_max(s);
-	if (head - record_at(s) >= lag)
-		record_advance(s, head - lag / 2);
+	bound_lag(s);
 	return MIN(max, MIN((uint64_t)SCREEN_STEP, ring_of(s)->size / 4));
 }
 
@@ -292,7 +300,7 @@ void screen_captured(struct session *s)
 
 	if (s->screen_busy || word_load(&s->words->screen_size) == 0 ||
 	    ring_head(ring_of(s)) - record_at(s) < lag_max(s) / 4 ||
-	    uv_now(&s->engine->loop) - s->screen_since < SCREEN_CALM_MS ||
+	    uv_now(&s->engine->loop) - s->screen_since < calm_ms(s) ||
 	    s->engine->drawing >= RENEWALS_MAX)
 		return;
 	job = start(s, SCREEN_RESTORE, false);

@@ -7,7 +7,8 @@
  * and the bytes behind it by libvterm, on a worker; the loop only copies those bytes.
  *
  * The record is renewed while output is captured. Output of usual speed: a worker draws the screen
- * as it then was. A flood (SCREEN_LAG bytes in less than SCREEN_CALM_MS): only the state is
+ * as it then was. A flood (SCREEN_LAG bytes in less than SCREEN_CALM_MS, of a small ring half of it
+ * in a part of that time): only the state is
  * followed, at the speed of memory, and of the contents so much is known as the bytes behind the
  * record draw. There are two records, chosen by one store of a word of the slot, so that a
  * successor of a killed engine finds one that is whole and fits the ring.
@@ -24,6 +25,7 @@
 #define SCREEN_CALM_MS  200U
 #define SCREEN_ROWS_MAX 300U
 #define SCREEN_COLS_MAX 1000U
+#define SCREEN_COLS_MIN 2U  /* a wide character */
 #define SCREENS_MAX     32U /* drawn at the same time */
 
 enum screen_part {

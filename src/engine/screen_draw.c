@@ -20,15 +20,17 @@ static VTermPos cursor_of(const struct drawing *d)
 	return at;
 }
 
-static void feed(struct drawing *d, const void *bytes, size_t n)
-{
-	if (n > 0)
-		vterm_input_write(d->vt, bytes, n);
-}
-
 static void feed_text(struct drawing *d, const char *text)
 {
-	feed(d, text, strlen(text));
+	vterm_input_write(d->vt, text, strlen(text));
+}
+
+static void feed_restore(struct drawing *d, const char *bytes, size_t n)
+{
+	struct screen_feeder f = { .vt = d->vt };
+
+	term_init(&f.term);
+	screen_feed(&f, bytes, n);
 }
 
 /* --- from the record -------------------------------------------------------------------------- */
@@ -50,7 +52,7 @@ static int seed_modes(struct drawing *d, const struct term *t)
 	if (r >= 0)
 		r = term_write_end(t, &b);
 	if (r >= 0)
-		feed(d, b.data, b.size);
+		feed_restore(d, b.data, b.size);
 	return r;
 }
 
@@ -74,7 +76,7 @@ static int drawing_open(struct drawing *d, const struct screen_input *in)
 		     "7"); /* what it has saved at first is black on black */
 	if (!drawn)
 		return record->at > 0 ? seed_modes(d, &record->term) : 0;
-	feed(d, in->contents, record->size);
+	feed_restore(d, in->contents, record->size);
 	if (d->rows != in->rows || d->cols != in->cols)
 		vterm_set_size(d->vt, in->rows, in->cols);
 	d->rows = in->rows;
@@ -183,6 +185,7 @@ static int write_parts(struct drawing *d, unsigned parts, struct screen_shot *sh
 int screen_draw(const struct screen_input *in, unsigned parts, struct screen_shot *shot)
 {
 	struct drawing d = { 0 };
+	struct screen_feeder f = { 0 };
 	size_t partial;
 	int r;
 
@@ -199,7 +202,9 @@ int screen_draw(const struct screen_input *in, unsigned parts, struct screen_sho
 	shot->offset = in->record.at + in->n - (in->at_head ? 0 : partial);
 	r = drawing_open(&d, in);
 	if (r >= 0) {
-		feed(&d, in->bytes, in->n - partial);
+		f.vt = d.vt;
+		f.term = in->record.term;
+		screen_feed(&f, in->bytes, in->n - partial);
 		vterm_screen_flush_damage(d.screen);
 		r = write_parts(&d, parts, shot);
 	}

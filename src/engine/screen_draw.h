@@ -31,6 +31,18 @@ struct screen_input {
  * are the caller's to free in any case. */
 int screen_draw(const struct screen_input *in, unsigned parts, struct screen_shot *ret);
 
+/* --- screen_feed.c ------------------------------------------------------------------------------
+ */
+
+struct screen_feeder {
+	VTerm *vt;
+	struct term term;        /* behind what was fed */
+	uint8_t last[4], n_last; /* the character that a repetition would repeat */
+};
+
+/* What is not complete at the end does not come back: end where a sequence does. */
+void screen_feed(struct screen_feeder *f, const void *bytes, size_t n);
+
 /* --- screen_render.c: the cells as bytes ------------------------------------------------------ */
 
 /* How a row is written. */

@@ -52,6 +52,32 @@ static void text_stands_where_the_program_put_it(void **state _unused_)
 		      "\xe6\xbc\xa2\xc3\xa9 e\xcc\x81\n\n\n\n\n\n", 0, 5);
 }
 
+static void what_libvterm_cannot_bear_is_kept_from_it(void **state _unused_)
+{
+	assert_screen("a\x1b[3bb\x1b[b", "aaaabb\n\n\n\n\n\n", 0, 6);
+	assert_screen("\x1b[5bx\x1b]2;t\x1b\\\x1b[2b", "xxx\n\n\n\n\n\n", 0, 3);
+	assert_screen("\x1b[1;9H\xe6\xbc\xa2\x1b[1b",
+		      "        \xe6\xbc\xa2\xe6\xbc\xa2\n\n\n\n\n\n", 0, 10);
+	assert_screen("a\xc2\x85\xc2\x9b"
+		      "b",
+		      "ab\n\n\n\n\n\n", 0, 2);
+	assert_screen("a\x1b]52;c;\xff\x1b[1mb\x1bPq\x1b"
+		      "7c\x1b_x\x1b\\d",
+		      "abcd\n\n\n\n\n\n", 0, 4);
+}
+
+static void a_sequence_of_many_parameters_takes_effect(void **state _unused_)
+{
+	const char *bytes = "\x1b[1;2;3;4;5;7;8;9;53;0;1;38;2;1;2;3;48;2;4;5;6;4mx";
+	struct screen_input in = input_of(bytes, strlen(bytes));
+	struct screen_shot shot = { 0 };
+
+	assert_int_equal(screen_draw(&in, SCREEN_ANSI, &shot), 0);
+	assert_string_equal(buffer_text(&shot.ansi),
+			    "\x1b[0;1;4m\x1b[38;2;1;2;3m\x1b[48;2;4;5;6mx\x1b[m\n\n\n\n\n\n");
+	done(&shot);
+}
+
 static void the_alternate_screen_covers_the_primary(void **state _unused_)
 {
 	assert_screen("below\x1b[?1049h\x1b[Habove", "above\n\n\n\n\n\n", 0, 5);
@@ -197,7 +223,7 @@ static void another_window_shows_what_fits(void **state _unused_)
 {
 	static const struct {
 		uint16_t rows, cols;
-	} sizes[] = { { 1, 1 }, { 2, 3 }, { 50, 5 }, { 3, 100 }, { 6, 12 }, { 300, 1000 } };
+	} sizes[] = { { 1, 2 }, { 2, 3 }, { 50, 5 }, { 3, 100 }, { 6, 12 }, { 300, 1000 } };
 
 	for (size_t i = 0; i < ARRAY_SIZE(programs); i++)
 		for (size_t k = 0; k < ARRAY_SIZE(sizes); k++) {
@@ -225,6 +251,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(text_stands_where_the_program_put_it),
+		cmocka_unit_test(what_libvterm_cannot_bear_is_kept_from_it),
+		cmocka_unit_test(a_sequence_of_many_parameters_takes_effect),
 		cmocka_unit_test(the_alternate_screen_covers_the_primary),
 		cmocka_unit_test(colours_are_written_once),
 		cmocka_unit_test(a_restored_terminal_goes_on_as_the_first_would),

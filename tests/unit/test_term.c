@@ -176,6 +176,8 @@ static void it_does_not_matter_where_the_bytes_are_cut(void **state _unused_)
 	}
 }
 
+static const char used[] = "\x1b[?2004h\x1b[4;31m\x1b[?1003h\x1b[4h\x1b(0\x1b[2;3r\x1b[6 q";
+
 /* A terminal that is told the state, and then what was not complete, is where the first one is. */
 static void the_state_can_be_written_and_read_again(void **state _unused_)
 {
@@ -197,8 +199,7 @@ static void the_state_can_be_written_and_read_again(void **state _unused_)
 		assert_int_equal(term_write_cursor(&first, 24, 3, 4, &b), 0);
 		term_cut(&first);
 		assert_int_equal(term_write_end(&first, &b), 0);
-		term_feed(&second, "\x1b[?2004h\x1b[4;31m\x1b[?1003h\x1b[4h\x1b(0\x1b[2;3r\x1b[6 q",
-			  43);
+		term_feed(&second, used, strlen(used));
 		term_feed(&second, b.data, b.size);
 		if (!term_has(&first, TERM_INSERT))
 			assert_same(&first, &second);
