@@ -69,9 +69,10 @@ static bool has_all(const json_t *subscriber, unsigned wanted)
 	return (wanted & ~set) == 0;
 }
 
-/* One that was made before, and that nobody reads. */
+/* One that was made before, and that nobody reads; `*ret_busy`: somebody reads one that would do.
+ */
 static int find_subscriber(struct cli *cli, const char *session, unsigned wanted, char **ret,
-			   struct error *e)
+			   bool *ret_busy, struct error *e)
 {
 	json_t *list = NULL, *one;
 	size_t i;
@@ -80,9 +81,12 @@ static int find_subscriber(struct cli *cli, const char *session, unsigned wanted
 	*ret = NULL;
 	json_array_foreach(json_object_get(list, "items"), i, one)
 	{
-		if (*ret || json_is_true(json_object_get(one, "connected")) ||
-		    !has_all(one, wanted))
+		if (*ret || !has_all(one, wanted))
 			continue;
+		if (json_is_true(json_object_get(one, "connected"))) {
+			*ret_busy = true;
+			continue;
+		}
 		*ret = strdup(json_string_value(json_object_get(one, "subscriberId")));
 	}
 	json_decref(list);
@@ -147,7 +151,7 @@ static int watch_session(struct cli *cli, const struct observe_values *v, const 
 	_cleanup_(freep) char *subscriber = v->subscriber ? strdup(v->subscriber) : NULL;
 	unsigned set = set_of(v->categories);
 	struct error e = { 0 };
-	bool made = false;
+	bool made = false, busy = false;
 	struct watch w = {
 		.session = session,
 		.follow = v->follow,
@@ -158,14 +162,17 @@ static int watch_session(struct cli *cli, const struct observe_values *v, const 
 	};
 
 	if (!subscriber && v->backends.n == 0 &&
-	    find_subscriber(cli, session, set, &subscriber, &e) < 0)
+	    find_subscriber(cli, session, set, &subscriber, &busy, &e) < 0)
 		return cli_fail(cli, &e);
-	if (!subscriber && !v->follow)
-		return cli_fail(cli,
-				&(struct error){ ERROR_NOT_FOUND,
-						 "nobody has observed this session; -f watches "
-						 "from now on, `reeve run --observe` from the "
-						 "start" });
+	if (!subscriber && !v->follow) {
+		error_set(
+			&e, ERROR_NOT_FOUND,
+			busy ? "somebody else reads the events of %s; --subscriber takes them over"
+			     : "nobody has observed %s; -f watches it from now on, `reeve run "
+			       "--observe` a command from its start",
+			session);
+		return cli_fail(cli, &e);
+	}
 	if (!subscriber) {
 		if (subscribe(cli, session, v, &subscriber, &e) < 0)
 			return cli_fail(cli, &e);

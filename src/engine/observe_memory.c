@@ -8,7 +8,7 @@
 
 #define MAGIC        0x72656576652d6576ULL /* "reeve-ev" */
 #define VERSION      1U
-#define USUAL        512U /* bytes of an event, for the size of a ring */
+#define USUAL        1024U /* bytes that few events are longer than, for the size of a ring */
 #define HEADER_SIZE  ((sizeof(struct events_header) + 4095) & ~4095ULL)
 #define NO_CATEGORY  UINT32_MAX
 #define ROUND_UP8(n) (((n) + 7) & ~(uint64_t)7)
