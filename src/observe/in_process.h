@@ -9,7 +9,9 @@
 #include "reeve/observer.h"
 
 /* What each process has to do before its execve so that all can be observed that is possible here:
- * see core/entry.h. `ret->n` is 0 when there is nothing to do. */
+ * see core/entry.h. `ret->n` is 0 when there is nothing to do. A prepared process needs the
+ * observer until it has ended: once that is closed, the calls it was observed by fail with ENOSYS.
+ */
 void observer_prepare(struct reeve_observer *o, struct entry *ret);
 
 /* Begins to observe a process and what descends from it; `target->session` is the caller's number
