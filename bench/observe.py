@@ -94,7 +94,7 @@ def figures(rounds, build, figure):
                     one.add(seconds_of([driver(build), backend, ALL, "-", *words]) / ceiling)
                 yield one
         for categories, target in BYSTANDER if works(build, "ebpf") else []:
-            one = figure(f"ebpf, a bystander while {categories} is observed", target)
+            one = figure(f"ebpf, a bystander of {categories}", target)
             for _ in range(rounds):
                 ceiling = seconds_of(load)
                 with observed(build, "ebpf", categories):

@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The backend `ebpf` with the cgroup of a session: who comes into it is observed, and the hooks of
- * the cgroup say where the kernel was really asked to send. */
+ * the cgroup say where the kernel was really asked to connect to. */
 #include "core/cgroup.h"
 #include "ebpf_observed.h"
 #include <netinet/in.h>
 #include <pthread.h>
 #include <sys/socket.h>
 
-#define LEAF      7U
-#define DATAGRAMS 2000
-#define PORTS     2
+#define LEAF    7U
+#define WAIT_MS 400L
 
 struct scene {
 	struct observed o;
@@ -92,84 +91,83 @@ static void who_comes_into_the_cgroup_is_observed(void **state _unused_)
 	end_scene(&s);
 }
 
-struct flip {
+struct claim {
 	int cgroups;
-	struct sockaddr_in to; /* its port flips between the two */
-	uint16_t ports[PORTS];
-	uint32_t received[PORTS];
+	uint16_t port;         /* that was asked for */
+	struct sockaddr_in to; /* changes while the call waits */
 };
 
-static void *flip_forever(void *userdata)
+static void *change_the_claim(void *userdata)
 {
-	struct flip *f = userdata;
+	struct claim *c = userdata;
 
-	for (unsigned i = 0;; i++)
-		*(volatile uint16_t *)&f->to.sin_port = htons(f->ports[i % PORTS]);
+	pause_ms(WAIT_MS / 4);
+	*(volatile uint16_t *)&c->to.sin_port = htons(1);
 	return NULL;
 }
 
-static void send_where_it_flips(void *userdata)
+/* A server whose queue is full lets one wait who connects. */
+static uint16_t listen_with_a_full_queue(void)
 {
-	struct flip *f = userdata;
 	struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	int receivers[PORTS];
-	pthread_t thread;
-	char byte = 'x';
+	int server = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	socklen_t size = sizeof(a);
 
-	enter(f->cgroups);
-	f->to = a;
-	for (unsigned i = 0; i < PORTS; i++) {
-		socklen_t size = sizeof(a);
-
-		a.sin_port = 0;
-		receivers[i] = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-		must(bind(receivers[i], (struct sockaddr *)&a, sizeof(a)) == 0);
-		must(getsockname(receivers[i], (struct sockaddr *)&a, &size) == 0);
-		f->ports[i] = ntohs(a.sin_port);
-	}
-	f->to.sin_port = a.sin_port;
-	must(pthread_create(&thread, NULL, flip_forever, f) == 0);
-	for (unsigned i = 0; i < DATAGRAMS; i++) {
-		int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-
-		must(sendto(fd, &byte, 1, 0, (struct sockaddr *)&f->to, sizeof(f->to)) == 1);
-		close(fd);
-		for (unsigned k = 0; k < PORTS; k++)
-			f->received[k] += read(receivers[k], &byte, 1) == 1;
-	}
+	must(bind(server, (struct sockaddr *)&a, sizeof(a)) == 0);
+	must(listen(server, 0) == 0);
+	must(getsockname(server, (struct sockaddr *)&a, &size) == 0);
+	must(connect(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), (struct sockaddr *)&a, size) ==
+	     0);
+	return ntohs(a.sin_port);
 }
 
-static void the_destination_is_where_the_kernel_sent_and_not_what_was_claimed(void **state _unused_)
+static void connect_and_change_the_claim(void *userdata)
 {
-	struct flip *f =
+	struct timeval patience = { .tv_usec = WAIT_MS * 1000L };
+	struct claim *c = userdata;
+	pthread_t thread;
+	int fd;
+
+	/* A socket is of the cgroup in which it was made. */
+	enter(c->cgroups);
+	fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	c->port = listen_with_a_full_queue();
+	c->to = (struct sockaddr_in){ .sin_family = AF_INET,
+				      .sin_port = htons(c->port),
+				      .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	must(setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)) == 0);
+	must(pthread_create(&thread, NULL, change_the_claim, c) == 0);
+	must(connect(fd, (struct sockaddr *)&c->to, sizeof(c->to)) < 0 && errno == EINPROGRESS);
+	must(pthread_join(thread, NULL) == 0);
+	must(close(fd) == 0);
+}
+
+static void the_destination_is_what_the_kernel_took_and_not_what_is_claimed(void **state _unused_)
+{
+	struct claim *c =
 		mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	const struct reeve_event *e;
-	uint32_t told[PORTS] = { 0 };
 	struct scene s;
 
-	f->cgroups = -1;
 	need_ebpf();
-	f->cgroups = open_cgroups();
-	begin_scene(&s, NETWORK, send_where_it_flips, f);
-	close(f->cgroups);
+	c->cgroups = open_cgroups();
+	begin_scene(&s, NETWORK, connect_and_change_the_claim, c);
+	close(c->cgroups);
 	observed_finish(&s.o);
 	assert_int_equal(s.o.status, 0);
-	for (unsigned n = 0; (e = observed_nth(&s.o, REEVE_DATAGRAM, 0, n)); n++) {
-		for (unsigned k = 0; k < PORTS; k++)
-			told[k] += e->remote.port == f->ports[k];
-	}
-	assert_int_equal(f->received[0] + f->received[1], DATAGRAMS);
-	assert_int_equal(told[0], f->received[0]);
-	assert_int_equal(told[1], f->received[1]);
+	assert_int_equal(observed_count(&s.o, REEVE_CONNECTED, 0), 2);
+	e = observed_nth(&s.o, REEVE_CONNECTED, 0, 1);
+	assert_true(e->result < 0);
+	assert_int_equal(e->remote.port, c->port);
 	end_scene(&s);
-	munmap(f, 4096);
+	munmap(c, 4096);
 }
 
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		TEST(who_comes_into_the_cgroup_is_observed),
-		TEST(the_destination_is_where_the_kernel_sent_and_not_what_was_claimed),
+		TEST(the_destination_is_what_the_kernel_took_and_not_what_is_claimed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
