@@ -31,7 +31,7 @@ static size_t read_key(const char *text, uint8_t *ret)
 		control = control_of(text[1]);
 		n = 2;
 	} else if (text[0] > ' ' && text[0] < 0x7f) {
-		control = text[0];
+		control = (unsigned char)text[0];
 	}
 	if (control < 0)
 		return 0;

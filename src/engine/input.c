@@ -161,6 +161,7 @@ int input_take(struct session *s, uint64_t at, const void *data, size_t n, uint6
 	if (n > 0)
 		put(s, accepted, (const char *)data + skip, n);
 	*ret_accepted = accepted + n;
+	s->typing_at = 0; /* whoever waited for this waits no more */
 	if (!s->in_polling)
 		input_pump(s);
 	return 0;
