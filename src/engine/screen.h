@@ -25,7 +25,7 @@
 #define SCREEN_CALM_MS  200U
 #define SCREEN_ROWS_MAX 300U
 #define SCREEN_COLS_MAX 1000U
-#define SCREEN_COLS_MIN 2U  /* a wide character */
+#define SCREEN_COLS_MIN 8U  /* libvterm fails in narrower ones */
 #define SCREENS_MAX     32U /* drawn at the same time */
 
 enum screen_part {

@@ -6,10 +6,14 @@
 #include "engine/screen_draw.h"
 #include <string.h>
 
-#define ESC        0x1b
-#define PARAMS_MAX 16U
-#define PEN_MAX    256U
-#define PIECE_MAX  16384U /* libvterm needs several times as much stack */
+#define ESC 0x1b
+#define CAN 0x18
+#define SUB 0x1a
+
+#define SEQUENCE_MAX 512U
+#define PARAMS_MAX   16U
+#define PEN_MAX      256U
+#define PIECE_MAX    16384U /* libvterm needs several times as much stack */
 
 static void give(VTerm *vt, const uint8_t *p, size_t n)
 {
@@ -79,8 +83,30 @@ static void repeat(struct screen_feeder *f, const uint8_t *p, size_t n)
 		give(f->vt, f->last, f->n_last);
 }
 
-static void give_sequence(struct screen_feeder *f, const uint8_t *p, size_t n)
+/* The sequence alone: controls within it act before it. Returns its size; 0 for one that was
+ * cancelled, is none, or is too long: parsers differ about those. */
+static size_t clean(struct screen_feeder *f, const uint8_t *p, size_t n, uint8_t to[SEQUENCE_MAX])
 {
+	size_t size = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		if (p[i] == CAN || p[i] == SUB || p[i] >= 0x80 || size == SEQUENCE_MAX)
+			return 0;
+		if (i > 0 && (p[i] < ' ' || p[i] == 0x7f))
+			give(f->vt, p + i, 1);
+		else
+			to[size++] = p[i];
+	}
+	return size;
+}
+
+static void give_sequence(struct screen_feeder *f, const uint8_t *bytes, size_t size)
+{
+	uint8_t p[SEQUENCE_MAX];
+	size_t n = clean(f, bytes, size, p);
+
+	if (n == 0)
+		return;
 	if (is_repetition(p, n)) {
 		repeat(f, p, n);
 		return;

@@ -223,7 +223,7 @@ static void another_window_shows_what_fits(void **state _unused_)
 {
 	static const struct {
 		uint16_t rows, cols;
-	} sizes[] = { { 1, 2 }, { 2, 3 }, { 50, 5 }, { 3, 100 }, { 6, 12 }, { 300, 1000 } };
+	} sizes[] = { { 1, 8 }, { 2, 9 }, { 50, 10 }, { 3, 100 }, { 6, 12 }, { 300, 1000 } };
 
 	for (size_t i = 0; i < ARRAY_SIZE(programs); i++)
 		for (size_t k = 0; k < ARRAY_SIZE(sizes); k++) {
