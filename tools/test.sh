@@ -54,10 +54,10 @@ pytest() { # DIR TESTS
 # From copies that the user can read, with a home of its own.
 pytest_as_user() { # DIR TESTS
 	mkdir -p "$HOME_OF_USER/$1/tests" &&
-		cp "$1/reeve" "$1/reeved" "$1/reeve-keeper" "$HOME_OF_USER/$1" &&
+		find "$1" -maxdepth 1 -type f -name 'reeve*' -exec cp {} "$HOME_OF_USER/$1" \; &&
 		{ [ ! -d "$1/tests/torture" ] ||
 			cp -R "$1/tests/torture" "$HOME_OF_USER/$1/tests"; } &&
-		cp -R docs examples tests "$HOME_OF_USER" && chown -R $NOBODY:$NOBODY "$HOME_OF_USER" &&
+		cp -R docs examples man tests "$HOME_OF_USER" && chown -R $NOBODY:$NOBODY "$HOME_OF_USER" &&
 		(
 			cd "$HOME_OF_USER" || exit 1
 			# shellcheck disable=SC2086

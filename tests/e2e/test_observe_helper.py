@@ -17,6 +17,7 @@ LOAD, ATTACH, WATCH, UNWATCH = range(1, 5)
 REPLY = struct.Struct("iIQ240s")
 RINGS, TAGS, BY_CGROUP, SWEEP, LINK = (0, 1), 4, 5, 6, 17
 PROGRAM = BUILD / "reeve-observe-helper"
+pytestmark = pytest.mark.skipif(not PROGRAM.exists(), reason="built without BPF programs")
 
 
 class Helper:
