@@ -6,6 +6,7 @@
 #include "base/signals.h"
 #include "base/text.h"
 #include "core/spawn.h"
+#include "engine/observe.h"
 #include "engine/typing.h"
 #include <errno.h>
 #include <stdio.h>
@@ -106,6 +107,8 @@ static const char *fail_text(int fail)
 	switch (fail) {
 	case ECHILD:
 		return "it was killed before it could run; try again";
+	case ENOTCONN:
+		return "nobody could observe it, as it was asked for";
 	case ECANCELED:
 		return "the daemon's keeper was replaced meanwhile; try again";
 	default:
@@ -126,6 +129,8 @@ void render_spawn_error(const struct session *s, char *buffer, size_t size)
 	if ((step == STEP_EXEC || step == STEP_CHDIR) && json_bytes_decode(thing, &text, &n) >= 0)
 		snprintf(buffer, size, "%s \"%.200s\": %s", spawn_step_name(step), text,
 			 fail_text(fail));
+	else if (fail == ENOTCONN && step == STEP_GATE && observe_refusal(s))
+		snprintf(buffer, size, "observe: %s", observe_refusal(s));
 	else
 		snprintf(buffer, size, "%s: %s", spawn_step_name(step), fail_text(fail));
 	free(text);

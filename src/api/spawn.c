@@ -33,6 +33,7 @@ static enum error_code spawn_error_code(int fail)
 	case ETIMEDOUT:
 	case ECANCELED:
 	case ECHILD:
+	case ENOTCONN: /* its observer did not start */
 		return ERROR_UNAVAILABLE;
 	default:
 		return ERROR_INVALID_ARGUMENT;

@@ -27,7 +27,8 @@ enum link_type {
 	LINK_SIGNALLED, /* keeper -> engine: `arg` = errno of that */
 	LINK_CLOSE,     /* engine -> keeper: close the descriptors in the set `arg` */
 	LINK_RELEASE,   /* engine -> keeper: forget slot */
-	LINK_OPEN_GATE, /* engine -> keeper: let the gated child of slot go on */
+	LINK_OPEN_GATE, /* engine -> keeper: the gated child of slot may go on, or must not: `arg` =
+			   errno */
 	LINK_PING,      /* keeper -> engine */
 	LINK_PONG,      /* engine -> keeper */
 	LINK_QUIT,      /* either way: `arg` = enum quit_mode */

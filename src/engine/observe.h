@@ -14,7 +14,8 @@ struct observed {
 	struct events_memory memory;
 	struct observation *observation; /* NULL: none runs */
 	struct observe_reader *readers;
-	bool news; /* since the readers were told */
+	bool news;    /* since the readers were told */
+	bool refused; /* its calls would wait for an observer that could not be started */
 };
 
 /* Somebody who reads a subscription's events: one at a time, a new one ends the one before. */
@@ -75,12 +76,15 @@ void observe_news(struct observed *o);
 
 /* Takes up what is in the session's event memory, if there is one. */
 void observe_load(struct session *s);
-/* Its child waits at the gate, runs, has exited; all processes have ended; the object goes. */
-void observe_gated(struct session *s);
+/* Its child waits at the gate, runs, has exited; all processes have ended; the object goes. False
+ * at the gate: it is prepared for an observer that could not be started, and must not run. */
+bool observe_gated(struct session *s);
 void observe_started(struct session *s);
 void observe_exited(struct session *s);
 void observe_over(struct session *s);
 void observe_discard(struct session *s);
+/* Why it was not let through the gate; NULL: for no reason of ours. */
+const char *observe_refusal(const struct session *s);
 /* Goes on after an engine that died; then the others' events are over. */
 void observe_continue(struct session *s);
 

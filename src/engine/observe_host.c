@@ -144,6 +144,15 @@ static void on_readable(uv_poll_t *poll, int status, int events)
 	host_dispatch(ob->host);
 }
 
+static void on_complaint(void *userdata, uint32_t session, const char *text)
+{
+	struct observatory *ob = userdata;
+
+	for (struct observed *o = ob->sessions; o; o = o->next)
+		if ((uint32_t)word_load(&o->session->words->handle) == session)
+			log_error("%s: %s", o->session->id, text);
+}
+
 int observe_host(struct engine *e, struct host **ret, struct error *err)
 {
 	struct observatory *ob = observatory_of(e);
@@ -160,6 +169,7 @@ int observe_host(struct engine *e, struct host **ret, struct error *err)
 			ob->host = host_free(ob->host);
 			return error_set_errno(err, ERROR_EXHAUSTED, r, "observe");
 		}
+		host_listen(ob->host, on_complaint, ob);
 		ob->poll.data = ob;
 		uv_poll_start(&ob->poll, UV_READABLE, on_readable);
 	}

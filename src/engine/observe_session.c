@@ -6,11 +6,9 @@
 #include "engine/observe_private.h"
 #include "observe/seccomp_notify.h"
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 /* --- events ---------------------------------------------------------------------------------- */
@@ -112,8 +110,10 @@ static bool start(struct observed *o, bool gated, bool resume)
 	memcpy(config.seq, events_state(&o->memory)->seq, sizeof(config.seq));
 	if (r >= 0)
 		r = observation_start(&o->observation, &config, &err);
-	if (r < 0)
+	if (r < 0) {
+		o->refused = config.target.prepared;
 		start_lifecycle(o, &config, &err);
+	}
 	return r >= 0;
 }
 
@@ -147,14 +147,28 @@ static void note_told(struct observed *o, enum events_told what)
 	events_commit(&o->memory);
 }
 
-void observe_gated(struct session *s)
+bool observe_gated(struct session *s)
 {
-	bool prepared = word_load(&s->words->filter) == 1;
+	struct observed *o = s->observed;
 
-	if (!s->observed || start(s->observed, true, false) || !prepared || s->fds[SLOT_FD_PID] < 0)
-		return;
-	/* Nobody would answer its calls: better it does not run at all. */
-	syscall(SYS_pidfd_send_signal, s->fds[SLOT_FD_PID], SIGKILL, NULL, 0);
+	if (!o)
+		return true;
+	(void)start(o, true, false);
+	return !o->refused; /* nobody would answer its calls: better it does not run at all */
+}
+
+const char *observe_refusal(const struct session *s)
+{
+	const struct events_memory *m = s->observed ? &s->observed->memory : NULL;
+
+	for (unsigned c = 0; m && word_load(&s->words->filter) == 1 && c < REEVE_CATEGORIES; c++) {
+		const struct events_choice *choice = &m->header->choices[c];
+		const struct backend *b = backend_find(choice->backend);
+
+		if (b && b->prepare && choice->support == REEVE_UNAVAILABLE)
+			return choice->reason;
+	}
+	return NULL;
 }
 
 void observe_started(struct session *s)

@@ -398,10 +398,8 @@ void session_update(struct session *s, bool settled)
 
 	s->settled |= settled;
 	session_hold(s);
-	if (spawn == SPAWN_GATED) {
-		observe_gated(s);
-		link_tell(s->engine, LINK_OPEN_GATE, s->slot, 0);
-	}
+	if (spawn == SPAWN_GATED)
+		link_tell(s->engine, LINK_OPEN_GATE, s->slot, observe_gated(s) ? 0 : ENOTCONN);
 	if (spawn == SPAWN_STARTED)
 		observe_started(s);
 	if (spawn == SPAWN_STARTED || spawn == SPAWN_FAILED)

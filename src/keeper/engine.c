@@ -123,10 +123,29 @@ static void give_slot(struct keeper *k, unsigned slot)
 		log_warn("slot %u could not be handed over", slot);
 }
 
+/* False when the engine asks again for what was begun: it cannot know what became of a request that
+ * it sent to a keeper before this one. What was cancelled without a trace begins anew. */
+static bool may_begin(struct control_slot *s)
+{
+	uint64_t spawn = word_load(&s->spawn);
+
+	if (spawn == SPAWN_NONE)
+		return true;
+	if (spawn != SPAWN_FAILED || word_load(&s->fail) != ECANCELED)
+		return false;
+	word_store(&s->spawn, SPAWN_NONE); /* first: the next keeper would leave what has failed */
+	word_store(&s->pid, 0);
+	word_store(&s->step, STEP_NONE);
+	word_store(&s->fail, 0);
+	return true;
+}
+
 static void begin_spawn(struct keeper *k, unsigned slot, int table[N_LINK_FDS])
 {
 	struct control_slot *s = keeper_slot(k, slot);
 
+	if (table[SLOT_FD_SPEC] >= 0 && !may_begin(s))
+		return;
 	slot_release(k, slot);
 	slot_take_fds(k, slot, table);
 	if (table[SLOT_FD_SPEC] < 0)
@@ -249,7 +268,10 @@ static void obey(struct keeper *k, const struct link_message *m, int table[N_LIN
 		slot_release(k, m->slot);
 		break;
 	case LINK_OPEN_GATE:
-		spawning_open_gate(k, m->slot);
+		if (m->arg == 0)
+			spawning_open_gate(k, m->slot);
+		else
+			spawning_refuse(k, m->slot, (int)m->arg);
 		break;
 	case LINK_LOOK:
 		look_at_terminal(k, m);

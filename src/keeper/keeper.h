@@ -137,6 +137,8 @@ int spawning_timeout(const struct keeper *k);
 /* A child ended that may be one just being spawned. */
 void spawning_child_ended(struct keeper *k, unsigned slot);
 void spawning_open_gate(struct keeper *k, unsigned slot);
+/* Ends the child that waits at its gate: the spawn fails with this errno. */
+void spawning_refuse(struct keeper *k, unsigned slot, int errnum);
 void spawning_gate_event(struct keeper *k, struct spawn_job *job);
 /* The spawner process ended (by itself or killed). */
 void spawner_died(struct keeper *k);

@@ -308,6 +308,17 @@ static void kill_child(struct keeper *k, unsigned slot)
 		kill(slot_pid(s), SIGKILL); /* ours, not reaped yet */
 }
 
+void spawning_refuse(struct keeper *k, unsigned slot, int errnum)
+{
+	struct spawn_job *job = job_of(k, slot);
+
+	if (!job || job->gate_w < 0 || job->gate_open)
+		return;
+	kill_child(k, slot);
+	word_store(&keeper_slot(k, slot)->fail, (uint64_t)errnum);
+	job_failed(k, job);
+}
+
 static void abandon(struct keeper *k, struct spawn_job *job)
 {
 	struct control_slot *s = keeper_slot(k, job->slot);

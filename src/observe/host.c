@@ -16,6 +16,8 @@ struct held {
 };
 
 struct host {
+	void (*complain)(void *userdata, uint32_t session, const char *text);
+	void *complain_userdata;
 	int epoll_fd, cgroup_dir;
 	struct host_keeping keeping;
 	struct {
@@ -76,6 +78,20 @@ struct host *host_free(struct host *h)
 int host_fd(const struct host *h)
 {
 	return h->epoll_fd;
+}
+
+void host_listen(struct host *h,
+		 void (*complain)(void *userdata, uint32_t session, const char *text),
+		 void *userdata)
+{
+	h->complain = complain;
+	h->complain_userdata = userdata;
+}
+
+void host_complain(struct host *h, uint32_t session, const char *text)
+{
+	if (h->complain)
+		h->complain(h->complain_userdata, session, text);
 }
 
 int host_cgroup_dir(const struct host *h)

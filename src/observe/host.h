@@ -38,6 +38,11 @@ void host_dispatch(struct host *h);
 
 int host_cgroup_dir(const struct host *h);
 
+/* Whom a backend tells what goes wrong with a session that it observes; nobody at first. */
+void host_listen(struct host *h,
+		 void (*complain)(void *userdata, uint32_t session, const char *text),
+		 void *userdata);
+
 /* --- for a successor ------------------------------------------------------------------------- */
 
 /* Gives back a descriptor that was held under `name`; before any run is started. Takes it over, on
@@ -69,6 +74,8 @@ struct hook {
 
 void host_hook(struct host *h, struct hook *k);
 void host_unhook(struct hook *k);
+
+void host_complain(struct host *h, uint32_t session, const char *text);
 
 /* The state that the runs of a backend share; NULL at first. */
 void **host_shared(struct host *h, const struct backend *backend);

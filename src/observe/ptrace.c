@@ -49,14 +49,41 @@ static void look_again(struct reader *d)
 	(void)timerfd_settime(d->timer.fd, 0, &soon, NULL);
 }
 
+static void read_all(struct reader *d)
+{
+	while (read_some(d, EVENTS_A_TURN) > 0)
+		continue;
+}
+
+/* The tracer has ended: with its last process, or it was killed, and they with it. */
+static void on_end(struct reader *d)
+{
+	read_all(d);
+	host_unwatch(d->run->host, &d->watch);
+	d->watch.fd = -1;
+	if (atomic_load(&d->ring.shared->done) != 0)
+		return;
+	host_complain(d->run->host, d->run->target.session,
+		      d->run->target.prepared
+			      ? "its tracer was killed, and with it all of its processes: their "
+				"calls would fail from now on"
+			      : "its tracer was killed; it is not observed any more");
+	for (unsigned c = 0; c < REEVE_CATEGORIES; c++)
+		if (run_wants(d->run, (enum reeve_category)c))
+			run_missed(d->run, (enum reeve_category)c, 1);
+}
+
 /* The first event after a while: there will be more, and the tracer need not tell of each. */
 static void on_events(struct watch *w)
 {
 	struct reader *d = container_of(w, struct reader, watch);
 
-	trace_ring_awake(&d->ring);
-	(void)read_some(d, EVENTS_A_TURN);
-	look_again(d);
+	if (trace_ring_awake(&d->ring)) {
+		(void)read_some(d, EVENTS_A_TURN);
+		look_again(d);
+	} else {
+		on_end(d);
+	}
 }
 
 static void on_timer(struct watch *w)
@@ -71,8 +98,7 @@ static void on_timer(struct watch *w)
 
 static void flush(struct backend_run *run)
 {
-	while (read_some(run->state, EVENTS_A_TURN) > 0)
-		continue;
+	read_all(run->state);
 }
 
 /* --- runs ------------------------------------------------------------------------------------ */

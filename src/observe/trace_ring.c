@@ -68,12 +68,16 @@ static void wake(const struct trace_ring *r)
 	(void)send(r->sock, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
-static void forget_wakes(const struct trace_ring *r)
+/* False when the other side is gone. */
+static bool forget_wakes(const struct trace_ring *r)
 {
 	char bytes[64];
+	ssize_t n;
 
-	while (recv(r->sock, bytes, sizeof(bytes), MSG_DONTWAIT) > 0)
-		continue;
+	do
+		n = recv(r->sock, bytes, sizeof(bytes), MSG_DONTWAIT);
+	while (n > 0 || (n < 0 && errno == EINTR));
+	return n < 0 && errno == EAGAIN;
 }
 
 /* --- writing --------------------------------------------------------------------------------- */
@@ -131,9 +135,9 @@ void trace_ring_write(struct trace_ring *r, const struct reeve_event *e)
 
 /* --- reading --------------------------------------------------------------------------------- */
 
-void trace_ring_awake(struct trace_ring *r)
+bool trace_ring_awake(struct trace_ring *r)
 {
-	forget_wakes(r);
+	return forget_wakes(r);
 }
 
 bool trace_ring_sleep(struct trace_ring *r, uint64_t at)

@@ -13,6 +13,7 @@ struct trace_ring_shared {
 	_Atomic uint64_t head, tail;
 	_Atomic uint32_t reader_sleeps, writer_waits;
 	_Atomic uint32_t muted; /* nobody wants any more */
+	_Atomic uint32_t done;  /* the writer has said all there is to say */
 };
 
 struct trace_ring {
@@ -35,8 +36,8 @@ void trace_ring_write(struct trace_ring *r, const struct reeve_event *e);
  * event is the caller's. -EBADMSG, -ENOMEM. */
 int trace_ring_read(struct trace_ring *r, uint64_t *at, struct reeve_event **ret);
 
-/* The socket is not readable any more. */
-void trace_ring_awake(struct trace_ring *r);
+/* The socket is not readable any more. False: the writer has ended. */
+bool trace_ring_awake(struct trace_ring *r);
 
 /* Makes the socket readable with the next event; until then each costs the writer less. False when
  * there is one at `at` already. */

@@ -26,6 +26,9 @@
 	(PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | PTRACE_O_TRACECLONE |  \
 	 PTRACE_O_TRACEEXEC | PTRACE_O_TRACEEXIT | PTRACE_O_TRACESECCOMP)
 
+/* Of a call that stops by its filter nothing is left but ENOSYS once nobody traces. */
+#define OPTIONS_FILTERED (OPTIONS | PTRACE_O_EXITKILL)
+
 /* What a call returns that the kernel will make anew, after a signal: it is seen again then. */
 #define RESTARTS(r) ((r) <= -512 && (r) >= -516)
 
@@ -309,6 +312,12 @@ static void on_end(struct tracer *t, pid_t tid, int status)
 		free_orphans(t);
 }
 
+static _Noreturn void leave(struct tracer *t)
+{
+	atomic_store(&t->ring.shared->done, 1);
+	_exit(0);
+}
+
 static _Noreturn void trace(struct tracer *t)
 {
 	for (;;) {
@@ -318,7 +327,7 @@ static _Noreturn void trace(struct tracer *t)
 		if (tid < 0 && errno == EINTR)
 			continue;
 		if (tid < 0)
-			_exit(0); /* nobody is left */
+			leave(t); /* nobody is left */
 		if (WIFSTOPPED(status))
 			on_stop(t, tid, status);
 		else
@@ -347,9 +356,9 @@ static void leave_descriptors(int *memory, int *sock)
 static _Noreturn void be_tracer(const struct tracer_config *config, int memory, int sock)
 {
 	struct tracer *t = calloc(1, sizeof(*t));
+	int r = 0, options = config->filtered ? OPTIONS_FILTERED : OPTIONS;
 	struct task *task;
 	sigset_t all;
-	int r = 0;
 
 	(void)setsid();
 	(void)prctl(PR_SET_NAME, NAME);
@@ -362,7 +371,7 @@ static _Noreturn void be_tracer(const struct tracer_config *config, int memory, 
 	task = task_add(&t->tasks, config->leader);
 	if (!task || !task_join(&t->tasks, task, NULL))
 		_exit(1);
-	if (ptrace(PTRACE_SEIZE, config->leader, NULL, (void *)(intptr_t)OPTIONS) < 0)
+	if (ptrace(PTRACE_SEIZE, config->leader, NULL, (void *)(intptr_t)options) < 0)
 		r = -errno;
 	else if (!config->filtered)
 		(void)ptrace(PTRACE_INTERRUPT, config->leader, NULL, NULL);

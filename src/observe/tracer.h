@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* tracer.h - a process of its own that traces a tree (ptrace(2)) and writes its events into a ring.
  *
- * It lives until the last process it traces has ended: where the filter of calls is in place, these
- * would fail with ENOSYS without it. */
+ * It lives until the last process it traces has ended. Where the filter of calls is in place, these
+ * would fail with ENOSYS without it, and a successor would come too late for the first of them: so
+ * the kernel kills with it what it traces (PTRACE_O_EXITKILL). */
 #pragma once
 #include "observe/backend.h"
 #include "observe/trace_ring.h"

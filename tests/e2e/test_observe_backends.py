@@ -1,12 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Backends that hold up the commands they observe: these must never notice."""
 
+import contextlib
 import os
+import pathlib
+import resource
 import signal
 
 import pytest
-from conftest import alive, wait_for
+from conftest import alive, descendants, wait_for
 from observers import counted, events, exactly, path_of, status
+from ordinary import ordinary
 
 HOLDING = ["seccomp-user-notify", "ptrace"]
 OPENS = 300
@@ -110,3 +114,46 @@ def test_the_command_goes_on_when_the_keeper_dies(reeve, tmp_path, backend):
     assert (tmp_path / f"f{OPENS - 1}").exists()
     seen = events(api, session)
     assert opened(seen, tmp_path) == all_names(tmp_path)
+
+
+def test_a_command_that_nobody_could_observe_does_not_run(tmp_path):
+    """Its calls would fail one by one."""
+    with ordinary() as reeve:
+        run = ["run", "--observe", "file", "--backend", "file=ptrace", "--"]
+        if reeve(*run, "true").returncode != 0:
+            pytest.skip("ptrace does not work here")
+        engine = reeve.status()["enginePid"]
+        soft, _ = resource.prlimit(0, resource.RLIMIT_NPROC)
+        reeve.limit(engine, "nproc=0:")  # no tracer is started
+        refused = reeve(*run, "sh", "-c", "echo ran")
+        assert (refused.returncode, refused.stdout) == (1, b""), refused
+        assert b"observe: " in refused.stderr and b"ptrace" in refused.stderr, refused.stderr
+        reeve.limit(engine, f"nproc={'unlimited' if soft < 0 else soft}:")
+        assert reeve.ok(*run, "echo", "ran") == "ran"
+
+
+def tracer_of(keeper):
+    def is_tracer(pid):
+        with contextlib.suppress(OSError):
+            return pathlib.Path(f"/proc/{pid}/comm").read_text() == "reeve-tracer\n"
+        return False
+
+    return next((pid for pid in descendants(keeper) if is_tracer(pid)), None)
+
+
+def test_what_was_traced_ends_with_its_tracer(reeve, tmp_path):
+    """Without it calls would fail with ENOSYS, and the program would go on with that."""
+    api = reeve.api
+    if not works(api, "file", "ptrace"):
+        pytest.skip("ptrace does not work here")
+    script = f"i=0; while :; do : > {tmp_path}/f$i || exit 9; i=$(((i+1)%50)); done"
+    session = api.sh(
+        f"({script}) & {script}", observe={"categories": ["file"], "backends": {"file": "ptrace"}}
+    )
+    wait_for(lambda: status(api, session)["deliveredEvents"] >= 50)
+    os.kill(tracer_of(reeve.status()["keeperPid"]), signal.SIGKILL)
+    assert api.ended(session)["exit"]["signal"] == "SIGKILL"
+    assert api.output(session, "stderr") == b""
+    assert counted(api, session)["missedEvents"] > 0  # how much it would have told nobody knows
+    assert "its tracer was killed" in reeve.log()
+    assert reeve.status()["enginePid"]
