@@ -9,6 +9,7 @@
 #include "engine/attachment.h"
 #include "engine/budget.h"
 #include "engine/card.h"
+#include "engine/launch.h"
 #include "engine/observe.h"
 #include "engine/owner.h"
 #include <errno.h>
@@ -284,6 +285,7 @@ void session_discard(struct session *s)
 	link_out(s);
 	s->engine->spawns -= s->pending_spawn;
 	s->pending_spawn = false;
+	launch_done(s);
 	budget_forget(s);
 	output_close(s);
 	input_shut(s);
@@ -381,6 +383,7 @@ static void spawn_settled(struct session *s)
 	if (!s->pending_spawn)
 		return;
 	s->pending_spawn = false;
+	launch_done(s);
 	s->engine->spawns--;
 	if (session_failed(s)) {
 		word_store(&s->words->ended_at, clock_realtime_ms());
@@ -397,6 +400,8 @@ void session_update(struct session *s, bool settled)
 	uint64_t spawn = word_load(&s->words->spawn);
 
 	s->settled |= settled;
+	if (launch_again(s))
+		return;
 	session_hold(s);
 	if (spawn == SPAWN_GATED)
 		link_tell(s->engine, LINK_OPEN_GATE, s->slot, observe_gated(s) ? 0 : ENOTCONN);

@@ -6,6 +6,7 @@
 #include "core/pipes.h"
 #include "core/pty.h"
 #include "engine/budget.h"
+#include "engine/launch.h"
 #include "engine/owner.h"
 #include <errno.h>
 #include <stdio.h>
@@ -209,29 +210,17 @@ static int make_spec(const struct spawn_request *rq, struct control_slot *w, con
 	return r;
 }
 
-static int tell_keeper(struct engine *e, unsigned slot, struct parcel *p, struct error *err)
-{
-	struct link_message m = { .type = LINK_SPAWN, .slot = slot };
-	int r;
-
-	for (unsigned i = 0; i < N_LINK_FDS; i++)
-		if (p->fds[i] >= 0)
-			m.fds |= 1U << i;
-	r = link_tell_fds(e, &m, p->fds);
-	if (r < 0)
-		return error_set_errno(err, ERROR_UNAVAILABLE, r, "ask the keeper for a process");
-	return 0;
-}
-
 /* Loads the session with its own ends of what is in the parcel. */
 static int load(struct engine *e, unsigned slot, struct parcel *p, struct session **ret,
 		struct error *err)
 {
+	bool pty = word_load(&engine_slot(e, slot)->kind) == KIND_PTY;
+	uint32_t own = pty ? SESSION_FDS & ~(1U << SLOT_FD_SLAVE) : SESSION_FDS;
 	int fds[N_SLOT_FDS];
 
 	for (unsigned i = 0; i < N_SLOT_FDS; i++)
-		fds[i] = SESSION_FDS & 1U << i ? p->fds[i] : -1;
-	p->lent = SESSION_FDS;
+		fds[i] = own & 1U << i ? p->fds[i] : -1;
+	p->lent = own;
 	return session_load(e, slot, fds, ret, err);
 }
 
@@ -262,7 +251,7 @@ static int launch(struct engine *e, unsigned slot, struct parcel *p, const struc
 	roster_note(
 		e,
 		s); /* before there can be a process, and only with a record by which to clear it */
-	r = tell_keeper(e, slot, p, err);
+	r = launch_begin(s, p->fds, err);
 	if (r < 0) {
 		word_store(&w->state, SLOT_FREE);
 		roster_clear(e, slot);
@@ -383,5 +372,5 @@ int session_make_record(struct engine *e, unsigned slot, const char *meta, struc
 	if (r < 0)
 		return r;
 	word_store(&w->state, SLOT_LIVE);
-	return tell_keeper(e, slot, &p, err);
+	return launch_record(*ret, p.fds, err);
 }

@@ -11,7 +11,8 @@ bool session_started(const struct session *s)
 
 bool session_failed(const struct session *s)
 {
-	return word_load(&s->words->spawn) == SPAWN_FAILED;
+	/* until the engine has taken that up, it may ask another keeper */
+	return word_load(&s->words->spawn) == SPAWN_FAILED && !s->pending_spawn;
 }
 
 bool session_exited(const struct session *s)

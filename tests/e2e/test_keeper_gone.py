@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A keeper that is killed while it makes a child: nobody notices."""
+
+import os
+import signal
+
+import pytest
+from conftest import alive, command_line, descendants, wait_for
+
+KINDS = pytest.mark.parametrize("kind", ["pipe", "pty"])
+
+
+def spawner_of(keeper):
+    """The spawner is a copy of the keeper, under a name of its own."""
+    for pid in descendants(keeper):
+        try:
+            with open(f"/proc/{pid}/comm") as file:
+                if file.read().strip() == "reeve-spawner":
+                    return pid
+        except OSError:
+            pass
+    return None
+
+
+def start_counted(reeve, kind, *options):
+    """`reeve run` of a command that counts its runs, up to the place where nobody makes it."""
+    script = 'echo run >>"$1"; echo said; exit 7'
+    client = reeve.popen("run", f"--{kind}", *options, "--", "sh", "-c", script, "sh", runs(reeve))
+    wait_for(lambda: [s["status"] for s in reeve.api.get("/v1/sessions").json["items"]])
+    return client
+
+
+def runs(reeve):
+    return reeve.home / "runs"
+
+
+def ran_once(reeve, client):
+    out, err = client.communicate(timeout=20)
+    assert (client.returncode, err) == (7, b""), (out, reeve.log())
+    assert out.split() == [b"said"]
+    assert runs(reeve).read_text() == "run\n"
+    (session,) = reeve.api.get("/v1/sessions").json["items"]
+    assert session["status"] == "exited"
+    return session
+
+
+def replaced(reeve, keeper):
+    wait_for(lambda: (reeve.status() or {}).get("keeperPid") not in (None, keeper))
+
+
+@KINDS
+def test_a_command_that_the_spawner_had_not_begun_runs_all_the_same(reeve, kind):
+    keeper = reeve.start()["keeperPid"]
+    os.kill(spawner_of(keeper), signal.SIGSTOP)
+    client = start_counted(reeve, kind)
+    os.kill(keeper, signal.SIGKILL)
+    session = ran_once(reeve, client)
+    assert not alive(keeper)
+    # it is a child of the next keeper's own, which alone can tell this
+    assert session["exit"]["rusage"]["maxRssKib"] > 0
+
+
+@KINDS
+def test_a_command_that_the_keeper_had_not_heard_of_runs_all_the_same(reeve, kind):
+    keeper = reeve.start()["keeperPid"]
+    os.kill(keeper, signal.SIGSTOP)
+    client = start_counted(reeve, kind)
+    os.kill(keeper, signal.SIGKILL)
+    ran_once(reeve, client)
+
+
+def test_a_command_survives_several_keepers_that_cannot_make_it(reeve):
+    keeper = reeve.start()["keeperPid"]
+    os.kill(keeper, signal.SIGSTOP)
+    client = start_counted(reeve, "pipe")
+    for _ in range(3):
+        os.kill(keeper, signal.SIGKILL)
+        replaced(reeve, keeper)
+        keeper = reeve.status()["keeperPid"]
+    ran_once(reeve, client)
+
+
+def test_a_command_that_was_stopped_before_it_was_made_does_not_run(reeve):
+    keeper = reeve.start()["keeperPid"]
+    os.kill(spawner_of(keeper), signal.SIGSTOP)
+    client = start_counted(reeve, "pipe")
+    (session,) = reeve.api.get("/v1/sessions").json["items"]
+    stopper = reeve.popen("stop", session["id"])
+    wait_for(lambda: reeve.api.show(session)["status"] == "stopping")
+    os.kill(keeper, signal.SIGKILL)
+    _, err = client.communicate(timeout=20)
+    assert client.returncode == 1 and b"replaced" in err, err
+    assert reeve.api.show(session)["status"] == "failed"
+    assert stopper.wait(20) == 0
+    assert not runs(reeve).exists()
+
+
+def test_the_keeper_holds_one_end_of_a_terminal_that_a_command_may_close_and_open_again(reeve):
+    session = reeve.api.spawn("sleep", "600", kind="pty")
+    keeper = reeve.status()["keeperPid"]
+    ends = [os.readlink(f"/proc/{keeper}/fd/{fd}") for fd in os.listdir(f"/proc/{keeper}/fd")]
+    assert len([end for end in ends if end.startswith("/dev/pts/")]) == 1, ends
+    assert len([end for end in ends if end.endswith("ptmx")]) == 1, ends
+    assert command_line(reeve.api.show(session)["pid"]).split()[:1] == ["sleep"]
