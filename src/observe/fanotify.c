@@ -338,13 +338,12 @@ static void stop(struct backend_run *run)
 static void probe(enum reeve_scope scope, int cgroup_dir,
 		  struct backend_support ret[REEVE_CATEGORIES])
 {
-	trial_probe(
-		&backend_fanotify, scope, cgroup_dir, category_bit(REEVE_FILE),
-		KIND_BIT(REEVE_OPENED), REEVE_PARTIAL,
-		"what succeeded, in local file systems mounted before: like events are merged, "
-		"paths in directories that are gone are missed; no results, bytes, links, modes "
-		"or truncation; sees io_uring",
-		ret);
+	trial_probe(&backend_fanotify, scope, cgroup_dir, category_bit(REEVE_FILE),
+		    KIND_BIT(REEVE_OPENED), REEVE_PARTIAL,
+		    "what succeeded, in local file systems mounted before: like events are merged, "
+		    "paths in directories that are gone are missed; executed files are opened; no "
+		    "results, bytes, links, modes, truncation or mapping; sees io_uring",
+		    ret);
 }
 
 const struct backend backend_fanotify = {

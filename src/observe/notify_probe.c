@@ -109,14 +109,14 @@ static const struct {
 	const char *reason;
 } trials[] = {
 	{ REEVE_FILE, KIND_BIT(REEVE_OPENED),
-	  "calls as they are made: paths as claimed, no results, no bytes, no closing; nothing done "
-	  "through io_uring" },
+	  "calls as they are made: paths as claimed, no results, no bytes, no closing or mapping; "
+	  "nothing done through io_uring" },
 	{ REEVE_NETWORK, KIND_BIT(REEVE_CONNECTED),
 	  "destinations as they are asked for: no results, no accepted connections, no bytes; "
 	  "nothing done through io_uring" },
 	{ REEVE_PROCESS, KIND_BIT(REEVE_EXECUTED) | KIND_BIT(REEVE_FORKED) | KIND_BIT(REEVE_EXITED),
-	  "executions as they are asked for, failed ones too, paths as claimed; forks and exits by "
-	  "perf or the proc connector" },
+	  "executions as they are asked for, failed ones too, paths as claimed; forks and exits "
+	  "without exit codes" },
 };
 
 void notify_probe(enum reeve_scope scope, int cgroup_dir,

@@ -183,8 +183,9 @@ static void lost(struct connector *c, uint64_t n)
 
 static void take_event(struct connector *c, const struct cn_msg *m, const struct proc_event *p)
 {
-	if (m->id.idx != CN_IDX_PROC || m->id.val != CN_VAL_PROC || (uint32_t)p->what == 0)
-		return; /* an answer to what we said */
+	if (m->id.idx != CN_IDX_PROC || m->id.val != CN_VAL_PROC)
+		return;
+	/* Answers to what some listener said take a number, too; of no CPU before Linux 6.6. */
 	if (p->cpu < CPUS_MAX) {
 		uint32_t gap = m->seq - c->cpus[p->cpu].seq - 1;
 

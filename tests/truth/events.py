@@ -60,7 +60,7 @@ class Told:
             if event["pid"] not in pids:
                 continue
             self.facts.update(FACTS[event["category"]](event))
-            if event["category"] == "file" and event["kind"] == "closed":
+            if (event["category"], event["kind"]) == ("file", "closed") and "bytesRead" in event:
                 moved[event.get("path")][0] += event["bytesRead"]
                 moved[event.get("path")][1] += event["bytesWritten"]
         for name, (read, written) in moved.items():

@@ -2,7 +2,9 @@
 /* observed-run BACKEND CATEGORIES FILE COMMAND...: runs a command under one backend, and writes
  * what that tells to FILE, an event a line (JSON; each byte of a text is one character), at last
  * what was missed. Ends with the command's exit code; with 77 and the reason where the backend does
- * not work, without running it. CATEGORIES: "file,network,process", or "none" to run it bare. */
+ * not work, without running it. CATEGORIES: "file,network,process", or "none" to run it bare.
+ *
+ * observed-run --probe BACKEND: what that says of itself here, a line a category. */
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "observe/observation.h"
@@ -220,6 +222,21 @@ static int observe(const struct backend *b, unsigned categories, struct run *r, 
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
+static int probe(const struct backend *b)
+{
+	struct backend_support found[REEVE_CATEGORIES] = { 0 };
+
+	if (!b)
+		return UNAVAILABLE;
+	b->probe(REEVE_LAUNCHED_TREE, -1, found);
+	for (unsigned c = 0; c < REEVE_CATEGORIES; c++) {
+		if ((b->categories & 1U << c) != 0)
+			printf("%s\t%s\t%s\n", reeve_category_name((enum reeve_category)c),
+			       reeve_support_name(found[c].support), found[c].reason);
+	}
+	return 0;
+}
+
 int main(int argc, char *argv[])
 {
 	const struct backend *b = argc > 4 ? backend_find(argv[1]) : NULL;
@@ -227,6 +244,8 @@ int main(int argc, char *argv[])
 	struct run r = { 0 };
 	int code;
 
+	if (argc == 3 && strcmp(argv[1], "--probe") == 0)
+		return probe(backend_find(argv[2]));
 	if (argc < 5) {
 		fputs("usage: observed-run BACKEND CATEGORIES FILE COMMAND...\n", stderr);
 		return 2;

@@ -108,13 +108,16 @@ def join(base, path):
 
 
 class Trace:
-    """Reads the file that `strace -f -y -o` wrote."""
+    """Reads the file that `strace -f -y -o` wrote. `claimed`: as a call's arguments say, whatever
+    came of it."""
 
-    def __init__(self, lines, cwd):
+    def __init__(self, lines, cwd, claimed=False):
+        self.claimed = claimed
         self.facts = collections.Counter()
         self.moved = collections.defaultdict(lambda: [0, 0])
         self.opened, self.threads, self.root = set(), {}, None
         self.pids, self.cwds, self.pending = set(), {}, {}
+        self.places = set()  # of `facts`: opened as places only, O_PATH
         self.unsaid = set()  # how a connection went; which port the kernel chose
         for line in lines:
             match = LINE.match(line.rstrip("\n"))
@@ -208,6 +211,10 @@ class Trace:
             self.cwds[pid] = os.path.realpath(join(self.cwd(pid), string(arguments[0])))
 
     def execute(self, pid, arguments, result):
+        if self.claimed:
+            path = join(self.cwd(pid), string(arguments[0]))
+            self.facts["process", pid, "executed", path] += 1
+            return
         if result < 0:
             return
         path = os.path.realpath(join(self.cwd(pid), string(arguments[0])))
@@ -262,7 +269,7 @@ class Trace:
             at = 1 if name.startswith("openat") else 0
             base = path_of_fd(arguments[0]) if at else cwd
             path = join(base or cwd, string(arguments[at]))
-            if result >= 0:
+            if result >= 0 and not self.claimed:
                 path = path_of_fd(f"{result}{rest.strip()}") or path
                 self.opened.add(path)
         elif name == "mmap":
@@ -288,7 +295,10 @@ class Trace:
         else:
             kind, directory, place = PATH_CALLS[name]
             path = self.named(cwd, arguments, directory, place)
-        self.facts["file", pid, kind, min(result, 0), path, path2] += 1
+        fact = ("file", pid, kind, min(result, 0), path, path2)
+        self.facts[fact] += 1
+        if kind == "opened" and any("O_PATH" in argument for argument in arguments):
+            self.places.add(fact)
 
     @staticmethod
     def named(cwd, arguments, directory, place):

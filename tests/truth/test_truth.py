@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Real commands under a backend, and under `strace -f -y` in the same run: both tell the same.
 
-What only one of them tells is printed, a line a fact. A backend that says `supported` has no gap.
+What only one of them tells is printed, a line a fact, unless it is a gap that the capability's
+reason documents (gaps.py). A backend that says `supported` has no gap.
 """
 
+import functools
+import gaps
 import json
 import os
 import pathlib
@@ -24,6 +27,23 @@ DRIVER = BUILD / "tests" / "truth" / "observed-run"
 UNAVAILABLE = 77
 
 
+@functools.lru_cache(maxsize=None)
+def reasons(backend):
+    """By category, what the backend says of itself when it is tried out here."""
+    ran = subprocess.run([DRIVER, "--probe", backend], stdout=subprocess.PIPE, timeout=60, check=True)
+    lines = (line.split("\t") for line in ran.stdout.decode().splitlines())
+    return {category: (support, reason) for category, support, reason in lines}
+
+
+def told_of(backend):
+    """The categories that it serves here."""
+    found = reasons(backend)
+    told = {category for category, (support, _) in found.items() if support != "unavailable"}
+    if not told:
+        pytest.skip("; ".join(reason for _, reason in found.values()))
+    return told | ({"bytes"} if "file" in told else set())
+
+
 def observe(backend, command, cwd, **options):
     """Runs the command under both; returns what strace and what the backend told."""
     trace, told = cwd / "strace.out", cwd / "events.json"
@@ -40,18 +60,20 @@ def observe(backend, command, cwd, **options):
         pytest.skip(ran.stderr.decode().strip())
     assert ran.returncode == 0, ran.stderr.decode()
     with open(trace, encoding="latin-1") as file:
-        seen = Trace(file, str(work))
+        seen = Trace(file, str(work), claimed=backend in gaps.CLAIMING)
     return seen, Told(told, seen.pids)
 
 
 def compare(backend, command, cwd, **options):
     seen, told = observe(backend, command, cwd, **options)
     assert told.last["missed"] == [0, 0, 0, 0]
-    facts = seen.leave_unsaid(told.facts)
-    untold, invented = seen.facts - facts, facts - seen.facts
+    categories = told_of(backend)
+    true, facts = gaps.close(backend, seen, seen.leave_unsaid(told.facts))
+    true = gaps.altered(true, lambda fact: fact if fact[0] in categories else None)
+    untold, invented = true - facts, facts - true
     text = [f"strace only: {fact} x{n}" for fact, n in sorted(untold.items(), key=str)]
     text += [f"{backend} only: {fact} x{n}" for fact, n in sorted(invented.items(), key=str)]
-    print(f"{sum(seen.facts.values())} facts; " + json.dumps(command[:2]))
+    print(f"{sum(true.values())} of {sum(seen.facts.values())} facts; " + json.dumps(command[:2]))
     print("\n".join(text))
     assert not text, "\n".join(text[:50])
     return seen.facts
@@ -61,9 +83,18 @@ def kinds(facts, category):
     return {fact[2] for fact in facts if fact[0] == category}
 
 
-@pytest.fixture(params=["ebpf"])
+@pytest.fixture(params=list(gaps.GAPS))
 def backend(request):
     return request.param
+
+
+def test_each_gap_is_documented(backend):
+    """So that nobody reads silence as proof that nothing happened."""
+    told_of(backend)
+    for category, words in gaps.documented(backend):
+        support, reason = reasons(backend)[category]
+        assert support == "partial", category
+        assert words in reason, (category, words, reason)
 
 
 @pytest.fixture
