@@ -257,6 +257,7 @@ struct control_slot {
 	struct word screen; /* E: offset << 1 | number of the record that counts; 0: none yet */
 	struct word filter; /* K: 0 no filter; 1 it is in place, and SLOT_FD_LISTENER its listener;
 			     * errno << 32: it could not be installed, the command runs without */
+	struct word passed; /* K: calls of SLOT_FD_LISTENER let pass while there was no engine */
 };
 
 _Static_assert(sizeof(struct control_daemon) <= CONTROL_RECORD, "record 0 is too large");

@@ -3,6 +3,8 @@
 #include "base/cleanup.h"
 #include <errno.h>
 #include <linux/seccomp.h>
+#include <string.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -44,6 +46,23 @@ int entry_fetch(int pidfd, int number)
 	int fd = (int)syscall(SYS_pidfd_getfd, pidfd, number, 0);
 
 	return fd < 0 ? -errno : fd;
+}
+
+int entry_pass(int listener, uint64_t id)
+{
+	struct seccomp_notif_resp go_on = { .id = id, .flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE };
+
+	return ioctl(listener, SECCOMP_IOCTL_NOTIF_SEND, &go_on) < 0 ? -errno : 0;
+}
+
+int entry_pass_next(int listener)
+{
+	struct seccomp_notif n;
+
+	memset(&n, 0, sizeof(n)); /* the kernel wants it so */
+	if (ioctl(listener, SECCOMP_IOCTL_NOTIF_RECV, &n) < 0)
+		return -errno;
+	return entry_pass(listener, n.id);
 }
 
 void entry_tell(const struct entry *e, int fd)

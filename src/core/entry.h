@@ -39,3 +39,9 @@ int entry_hear(pid_t pid, int fd);
 /* A copy of descriptor `number` of the process, which must be the caller's child, or one it may
  * trace. Close-on-exec. Negative errno. */
 int entry_fetch(int pidfd, int number);
+
+/* Lets a call that was received from a listener go on. -ENOENT: its process is gone. */
+int entry_pass(int listener, uint64_t id);
+
+/* The same for the next that waits; poll(2) has said that there is one. -ENOENT: not any more. */
+int entry_pass_next(int listener);

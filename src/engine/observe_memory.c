@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 
 #define MAGIC        0x72656576652d6576ULL /* "reeve-ev" */
-#define VERSION      1U
+#define VERSION      2U
 #define USUAL        1024U /* bytes that few events are longer than, for the size of a ring */
 #define HEADER_SIZE  ((sizeof(struct events_header) + 4095) & ~4095ULL)
 #define NO_CATEGORY  UINT32_MAX

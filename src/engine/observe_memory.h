@@ -11,6 +11,7 @@
  * one more comes, the oldest that waits is dropped, and counted as missed. */
 #pragma once
 #include "core/control.h"
+#include "core/pending.h"
 #include "observe/observation.h"
 
 #define EVENTS_SUBSCRIBERS_MAX 16U
@@ -44,6 +45,7 @@ struct events_state {
 	uint32_t running; /* set of category_bit(): observed, with the choice that stands beside */
 	uint32_t over;    /* 1: no event comes any more */
 	uint32_t detail;
+	uint64_t passed; /* word `passed` of the slot when that was last said to be a gap */
 	struct events_subscriber subscribers[EVENTS_SUBSCRIBERS_MAX];
 };
 
@@ -58,10 +60,12 @@ struct events_header {
 	uint64_t magic, version;
 	uint64_t ring_size;
 	struct word commit; /* E: commits so far; the lowest bit says which state is true */
+	_Alignas(8) unsigned char pending[BACKEND_PENDING]; /* the keeper knows its place */
 	struct events_choice choices[REEVE_CATEGORIES];
-	_Alignas(8) unsigned char pending[BACKEND_PENDING];
 	struct events_state states[2];
 };
+
+_Static_assert(offsetof(struct events_header, pending) == EVENTS_PENDING_AT, "pending.h");
 
 struct events_memory {
 	struct events_header *header;

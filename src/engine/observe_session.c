@@ -58,15 +58,24 @@ static struct backend_target target_of(const struct observed *o, bool gated, boo
 }
 
 /* What lies between the death of one engine and the start of the next is known only to those
- * backends that hold something in the keeper; for the others it is a gap, and said to be one. */
+ * backends that hold something in the keeper; for the others it is a gap, and said to be one. So is
+ * what the keeper let pass. */
 static void mark_gap(struct observed *o, const struct choice *choices)
 {
+	uint64_t passed = word_load(&o->session->words->passed);
+	bool let_pass = passed != events_state(&o->memory)->passed;
+
 	for (unsigned c = 0; c < REEVE_CATEGORIES; c++) {
 		const struct backend *b = choices[c].backend;
 
-		if (b && choices[c].support != REEVE_UNAVAILABLE && !b->durable)
+		if (b && choices[c].support != REEVE_UNAVAILABLE &&
+		    (!b->durable || (let_pass && b->prepare)))
 			events_missed(&o->memory, (enum reeve_category)c, 1);
 	}
+	if (!let_pass)
+		return;
+	events_change(&o->memory)->passed = passed;
+	events_commit(&o->memory);
 }
 
 /* Better the lifecycle alone than nothing; the others say why. */

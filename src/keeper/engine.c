@@ -79,6 +79,7 @@ void engine_start_due(struct keeper *k)
 		.started = now,
 		.heard = now,
 		.early_deaths = e->early_deaths,
+		.gone = e->gone,
 	};
 	word_store(&k->daemon->engine_pid, (uint64_t)pid);
 }
@@ -193,6 +194,7 @@ static void obey_ready(struct keeper *k)
 	slot_loaded(k);
 	word_store(&k->daemon->loading, 0);
 	k->engine.ready = true;
+	k->engine.gone = 0;
 }
 
 static void obey_quit(struct keeper *k, uint64_t mode)
@@ -354,6 +356,8 @@ void engine_died(struct keeper *k, bool crashed)
 	e->sock = fd_close(e->sock);
 	e->pidfd = fd_close(e->pidfd);
 	e->pid = 0;
+	if (e->gone == 0)
+		e->gone = clock_monotonic_ms();
 	e->ready = false;
 	word_store(&k->daemon->engine_pid, 0);
 	e->start_at = k->quitting == QUIT_NOT ? clock_monotonic_ms() + delay : 0;

@@ -20,6 +20,7 @@
 #define PONG_MS      10000U /* and killed when it has not answered after this */
 #define PID_TABLE    (2 * CONTROL_SLOTS)
 #define SPAWNER_NAME "reeve-spawner"
+#define PASS_MS      2000U /* without an engine for so long, calls that are observed may pass */
 #define SPAWN_MS     2000U /* a spawn step that takes longer hangs */
 
 struct holding {
@@ -44,6 +45,7 @@ struct engine_process {
 	bool hung;                       /* killed because it did not answer */
 	uint64_t started, heard, pinged; /* monotonic ms; pinged 0: no answer is awaited */
 	uint64_t start_at;               /* when to start the next; 0: none is wanted */
+	uint64_t gone; /* monotonic ms since when none was ready; 0 while one is, or was never */
 	unsigned early_deaths;
 };
 
@@ -93,6 +95,7 @@ struct keeper {
 	unsigned look_pause; /* ms between looks, grows while nothing changes */
 	struct holding slots[CONTROL_SLOTS];
 	int kept[KEPT_MAX]; /* descriptors of the daemon's own, each + 1; 0: none */
+	int passing;        /* epoll of the listeners whose calls are let pass, + 1; 0: none */
 	struct pid_entry pids[PID_TABLE];
 };
 
@@ -165,6 +168,13 @@ int stopper_timeout(const struct keeper *k, uint64_t boottime);
 void stopper_look(struct keeper *k);
 /* The leader has ended: is anything of its tree left? */
 void stopper_leader_ended(struct keeper *k, unsigned slot);
+
+/* --- passing.c ------------------------------------------------------------------------------ */
+/* Begins or ends letting calls pass. */
+void passing_check(struct keeper *k, uint64_t now);
+/* ms until passing_check has something to do; -1 for never. */
+int passing_timeout(const struct keeper *k, uint64_t now);
+void passing_readable(struct keeper *k);
 
 /* --- spawner.c ------------------------------------------------------------------------------ */
 struct spawner_request {

@@ -90,6 +90,7 @@ static int timeout_of(struct keeper *k, uint64_t now)
 	} else if (e->start_at != 0) {
 		t = least(t, e->start_at > now ? (int)(e->start_at - now) : 0);
 	}
+	t = least(t, passing_timeout(k, now));
 	if (k->quitting != QUIT_NOT)
 		t = least(t, 20);
 	if (k->adopted)
@@ -97,7 +98,7 @@ static int timeout_of(struct keeper *k, uint64_t now)
 	return t;
 }
 
-enum { P_SIGNALS, P_ENGINE, P_ENGINE_PID, P_SPAWNER, P_LISTEN, P_GATES };
+enum { P_SIGNALS, P_ENGINE, P_ENGINE_PID, P_SPAWNER, P_LISTEN, P_PASSING, P_GATES };
 
 static unsigned fill_poll(struct keeper *k, struct pollfd *p, struct spawn_job **gates)
 {
@@ -111,6 +112,7 @@ static unsigned fill_poll(struct keeper *k, struct pollfd *p, struct spawn_job *
 	p[P_SPAWNER] = (struct pollfd){ .fd = k->spawner.sock, .events = POLLIN };
 	p[P_LISTEN] = (struct pollfd){ .fd = k->parked ? k->daemon_fds[DAEMON_FD_LISTEN] : -1,
 				       .events = POLLIN };
+	p[P_PASSING] = (struct pollfd){ .fd = k->passing - 1, .events = POLLIN };
 	for (unsigned i = 0; i < KEEPER_JOBS; i++)
 		if (k->jobs[i].slot != 0 && k->jobs[i].gate_w >= 0 && k->jobs[i].gate_r < 0) {
 			gates[n - P_GATES] = &k->jobs[i];
@@ -137,6 +139,8 @@ static void dispatch(struct keeper *k, const struct pollfd *p, unsigned n, struc
 		setup_write_lock(k);
 		k->engine.start_at = clock_monotonic_ms();
 	}
+	if (p[P_PASSING].revents)
+		passing_readable(k);
 	for (unsigned i = P_GATES; i < n; i++)
 		if (p[i].revents && gates[i - P_GATES]->slot != 0)
 			spawning_gate_event(k, gates[i - P_GATES]);
@@ -163,6 +167,7 @@ static void loop(struct keeper *k)
 		if (timeout >= 0 && slept > (uint64_t)timeout + 2000)
 			k->engine.heard = now, k->engine.pinged = 0;
 		engine_check(k, now);
+		passing_check(k, now);
 		spawning_check(k, now);
 		if (k->adopted)
 			reap_adopted(k, now);

@@ -315,6 +315,7 @@ void spawning_refuse(struct keeper *k, unsigned slot, int errnum)
 	if (!job || job->gate_w < 0 || job->gate_open)
 		return;
 	kill_child(k, slot);
+	word_store(&keeper_slot(k, slot)->step, STEP_GATE);
 	word_store(&keeper_slot(k, slot)->fail, (uint64_t)errnum);
 	job_failed(k, job);
 }
