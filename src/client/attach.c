@@ -242,6 +242,16 @@ static bool is_ack_due(struct attach *a)
 	return true;
 }
 
+/* An ACK that has something to go with need not wake the daemon by itself. */
+static void send_what_waits(struct attach *a)
+{
+	size_t before = a->out.size;
+
+	attach_send_input(a);
+	attach_send_acks(a, a->paused || is_ack_due(a) || a->out.size > before);
+	attach_flush(a);
+}
+
 int attach_step(struct attach *a, struct error *e)
 {
 	struct pollfd p = { .fd = attach_fd(a), .events = POLLIN };
@@ -254,12 +264,10 @@ int attach_step(struct attach *a, struct error *e)
 	/* frames may have come with the head, and there may be something to say to them */
 	if (r < 0 || a->state != ATTACH_UP)
 		return r;
+	send_what_waits(a); /* first: whoever types waits for the echo */
 	r = attach_receive(a, e);
-	if (r >= 0 && a->state == ATTACH_UP) {
-		attach_send_input(a);
-		attach_send_acks(a, a->paused || is_ack_due(a));
-		attach_flush(a);
-	}
+	if (r >= 0 && a->state == ATTACH_UP)
+		send_what_waits(a);
 	return r < 0 ? lost(a, r, e) : 0;
 }
 

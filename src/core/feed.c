@@ -42,9 +42,12 @@ static int drain(struct feed *f, struct feed_target *t, uint64_t n)
 
 static void settle(struct feed *f, struct word *delivered, uint64_t upto)
 {
-	word_store(delivered, upto - pipe_fill(f->pipe_r));
+	uint64_t left = pipe_fill(f->pipe_r);
+
+	word_store(delivered, upto - left);
 	word_store(&f->daemon->feed_phase, PHASE_IDLE);
-	pipe_empty(f->pipe_r);
+	if (left > 0)
+		pipe_empty(f->pipe_r);
 }
 
 ssize_t feed_step(struct feed *f, struct feed_target *t)

@@ -67,7 +67,7 @@ static int on_input(struct attachment *a, const struct frame *f)
 	if (accepted < end)
 		return keep_input(a, accepted, f->data + (f->size - (end - accepted)),
 				  (size_t)(end - accepted));
-	attach_push_accepted(a);
+	attach_offer_accepted(a);
 	return 0;
 }
 

@@ -9,6 +9,9 @@
 #define OUTPUT_MAX (256U * 1024U) /* bytes of one OUTPUT frame to a block cursor */
 #define COPIED_MAX (64U * 1024U)  /* the same where a slow client needs a copy */
 
+#define ACCEPTED_SOON (FRAME_INPUT_WINDOW / 4) /* so much is told at once, */
+#define ACCEPTED_MS   5U                       /* less of it waits so long for output */
+
 static enum frame_stream frame_stream_of(const struct attachment *a, unsigned stream)
 {
 	if (word_load(&a->session->words->kind) == KIND_PTY)
@@ -138,6 +141,7 @@ static bool next_output(struct attachment *a, unsigned stream)
 	n = MIN(limit - c->offset, window(a, stream));
 	if (n == 0)
 		return false;
+	attach_push_accepted(a);
 	push_output(a, stream, n);
 	return true;
 }
@@ -196,7 +200,28 @@ void attach_push_accepted(struct attachment *a)
 	if (f.offset == a->accepted_told)
 		return;
 	a->accepted_told = f.offset;
+	uv_timer_stop(&a->accepted_timer);
 	attach_push(a, &f);
+}
+
+static void on_accepted_late(uv_timer_t *timer)
+{
+	struct attachment *a = timer->data;
+
+	attach_push_accepted(a);
+	if (!(a->events & UV_WRITABLE))
+		attach_pump(a);
+}
+
+void attach_offer_accepted(struct attachment *a)
+{
+	if (!a->controlling || !a->session || a->ending)
+		return;
+	if (!session_is_pty(a->session) || accepted_offset(a) - a->accepted_told >= ACCEPTED_SOON)
+		attach_push_accepted(a);
+	else if (accepted_offset(a) != a->accepted_told &&
+		 !uv_is_active((uv_handle_t *)&a->accepted_timer))
+		uv_timer_start(&a->accepted_timer, on_accepted_late, ACCEPTED_MS, 0);
 }
 
 /* Queues whatever comes next; false when there is nothing to say now. */

@@ -64,6 +64,11 @@ static void give_up_control(struct attachment *a)
 	attachment_lease_check(s);
 }
 
+static void timer_closed(uv_handle_t *handle)
+{
+	free(handle->data);
+}
+
 static void poll_closed(uv_handle_t *handle)
 {
 	struct attachment *a = handle->data;
@@ -72,7 +77,7 @@ static void poll_closed(uv_handle_t *handle)
 	buffer_done(&a->out);
 	buffer_done(&a->input);
 	buffer_done(&a->unread);
-	free(a);
+	uv_close((uv_handle_t *)&a->accepted_timer, timer_closed);
 }
 
 void attach_finish(struct attachment *a)
@@ -85,6 +90,7 @@ void attach_finish(struct attachment *a)
 	give_up_control(a);
 	a->session = NULL;
 	uv_poll_stop(&a->poll);
+	uv_timer_stop(&a->accepted_timer);
 	uv_close((uv_handle_t *)&a->poll, poll_closed);
 }
 
@@ -96,6 +102,7 @@ void attachment_end(struct attachment *a, enum frame_reason reason)
 		return;
 	/* A frame that is half sent is completed before anything else. */
 	attach_complete_body(a);
+	attach_push_accepted(a);
 	attach_push(a, &f);
 	a->ending = true;
 	give_up_control(a); /* before it is told: it may then ask for what it has left */
@@ -114,7 +121,7 @@ static void on_changed(struct listener *l)
 	struct attachment *a = container_of(l, struct attachment, listener);
 
 	attach_unstick(a);
-	attach_push_accepted(a);
+	attach_offer_accepted(a);
 	if (!(a->events & UV_WRITABLE))
 		attach_pump(a);
 }
@@ -174,7 +181,8 @@ struct attachment *attachment_new(struct session *s, const struct attach_options
 		free(a);
 		return NULL;
 	}
-	a->poll.data = a;
+	uv_timer_init(&s->engine->loop, &a->accepted_timer);
+	a->poll.data = a->accepted_timer.data = a;
 	session_listen(s, &a->listener);
 	if (a->controlling) {
 		if (s->controller) {

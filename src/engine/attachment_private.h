@@ -20,6 +20,7 @@ struct attachment {
 	struct cursor cursors[STREAMS_MAX];
 	bool want[STREAMS_MAX];
 	uint64_t accepted_told;
+	uv_timer_t accepted_timer; /* what was accepted since is told when it says so */
 	struct frame_decoder decoder;
 	struct buffer input;   /* INPUT bytes that the stdin ring had no room for, */
 	uint64_t input_offset; /* from this offset, */
@@ -56,7 +57,10 @@ void attach_pump(struct attachment *a);
 /* Queues a frame. A client that lets its queue overflow is given up. */
 void attach_push(struct attachment *a, const struct frame *f);
 void attach_push_start(struct attachment *a);
+/* Queues ACCEPTED, if there is news. `offer` may leave it for a moment: the echo of a key goes
+ * first, and takes it along. */
 void attach_push_accepted(struct attachment *a);
+void attach_offer_accepted(struct attachment *a);
 /* Copies the rest of a half-sent OUTPUT into the queue. */
 void attach_complete_body(struct attachment *a);
 

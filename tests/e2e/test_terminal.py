@@ -97,6 +97,18 @@ def test_an_attached_client_types_and_resizes(api):
         assert client.read_output(len(b"x\r\ngot x\r\n")) == b"x\r\ngot x\r\n"
 
 
+@pytest.mark.parametrize("leaves", [False, True])
+def test_what_a_silent_program_takes_is_accepted_all_the_same(api, leaves):
+    session = pty(api, "stty raw -echo; echo ready; exec cat >/dev/null")
+    shown(api, session, b"ready")
+    with api.attach(session, **{"from": "now"}) as a:
+        a.input(0, b"x" * 10)
+        if leaves:
+            a.send(Type.DETACH)
+        frame = a.next()
+        assert (frame.type, frames.u64_of(frame)) == (Type.ACCEPTED, 10)
+
+
 def test_the_last_output_comes_before_the_exit(api):
     for _ in range(10):
         session = pty(api, "i=0; while [ $i -lt 300 ]; do echo line $i; i=$((i+1)); done; exit 5")
