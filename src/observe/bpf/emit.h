@@ -66,7 +66,7 @@ struct walk {
 
 /* Where a record is put together. Begins as struct open_file does, and can be stored as one. */
 struct scratch {
-	__u64 reported, inode, dentry;
+	__u64 reported, inode, dentry, cred;
 	__u32 place, live;
 	struct record record;
 	char text[TEXT_ROOM + 2 * NAME_BYTES];

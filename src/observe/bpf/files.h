@@ -12,7 +12,8 @@
 #define PROTECT_EXEC  4
 #define MAP_NO_FILE   0x20
 
-/* Whether nobody has the file open any more, or the structure serves another. */
+/* Whether nobody has the file open any more, or the structure serves another: another process has
+ * other credentials, even when it has opened the same file. */
 static __always_inline bool file_is_gone(struct file *file, const struct open_file *of)
 {
 	long refs;
@@ -27,6 +28,7 @@ static __always_inline bool file_is_gone(struct file *file, const struct open_fi
 			return true;
 	}
 	return (__u64)READ(file, file, f_inode) != of->inode ||
+	       (__u64)READ(file, file, f_cred) != of->cred ||
 	       (__u64)READ(file, file, f_path.dentry) != of->dentry;
 }
 
@@ -86,6 +88,7 @@ static __always_inline void track(struct session *s, struct scratch *x, struct t
 	of->reported = 0;
 	of->inode = (__u64)READ(file, file, f_inode);
 	of->dentry = (__u64)READ(file, file, f_path.dentry);
+	of->cred = (__u64)READ(file, file, f_cred);
 	of->live = 1;
 	remember_descriptor(task, fd, key);
 }

@@ -44,6 +44,7 @@ struct file {
 	unsigned int f_flags;
 	void *private_data;
 	struct inode *f_inode;
+	const struct cred *f_cred;
 	struct path f_path;
 };
 

@@ -77,10 +77,10 @@ struct record {
 
 /* An open file or socket: the record that will tell of its end. */
 struct open_file {
-	__u64 reported;      /* reads + writes when it was last told of */
-	__u64 inode, dentry; /* a file structure that is used again has others */
-	__u32 place;         /* in the map `files` */
-	__u32 live;          /* 0: about to be filled in, or ended */
+	__u64 reported;            /* reads + writes when it was last told of */
+	__u64 inode, dentry, cred; /* a file structure that is used again has others */
+	__u32 place;               /* in the map `files` */
+	__u32 live;                /* 0: about to be filled in, or ended */
 	struct record record;
 	char text[FILE_TEXT];
 };
