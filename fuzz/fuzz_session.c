@@ -245,12 +245,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		prepare();
 	turn(1);
 	open_before = open_fds();
+	for (unsigned i = 0; i < N_SLOT_FDS; i++)
+		fds[i] = -1;
 	make_record(&in, engine_slot(&e, LOADED));
 	fds[SLOT_FD_MEMORY] = make_memory(&in, engine_slot(&e, LOADED));
 	fds[SLOT_FD_OUT] = make_pipe(&in, true, &child[0]);
 	fds[SLOT_FD_ERR] = make_pipe(&in, true, &child[1]);
 	fds[SLOT_FD_IN] = make_pipe(&in, false, &child[2]);
-	fds[SLOT_FD_PID] = -1;
 	fill_private_pipes(&in);
 	load(&in, fds);
 	turn(4);
