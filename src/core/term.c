@@ -13,6 +13,7 @@
 #define DEL 0x7f
 
 #define BLOCK 64U
+#define NEAR  16U
 
 void term_init(struct term *t)
 {
@@ -211,6 +212,11 @@ static bool block_is_plain(const uint8_t p[BLOCK])
 
 static const uint8_t *skip_text(const uint8_t *p, const uint8_t *stop)
 {
+	const uint8_t *near = p + MIN((size_t)(stop - p), (size_t)NEAR);
+
+	for (; p < near; p++) /* between two sequences there is often but a word */
+		if (*p == ESC || (*p | 1) == SI)
+			return p;
 	while ((size_t)(stop - p) >= BLOCK && block_is_plain(p))
 		p += BLOCK;
 	while (p < stop && *p != ESC && (*p | 1) != SI)
@@ -226,6 +232,43 @@ static const uint8_t *skip_string(const uint8_t *p, const uint8_t *stop)
 	return p;
 }
 
+/* One number of a sequence, as digit() makes it. Returns the first byte behind it. */
+static const uint8_t *read_number(const uint8_t *p, const uint8_t *stop, uint16_t *ret)
+{
+	uint32_t value = 0;
+
+	while (p < stop && (uint8_t)(*p - '0') <= 9)
+		value = MIN(value * 10U + (uint32_t)(*p++ - '0'), (uint32_t)UINT16_MAX);
+	*ret = (uint16_t)value;
+	return p;
+}
+
+/* Reads a common sequence at once: `[`, numbers between semicolons, a letter. `p` is behind the
+ * ESC. Returns the first byte behind the sequence; NULL for what is not one, or not complete, and
+ * is read byte by byte: then it has changed nothing but `params`, which begin() gives up anyway. */
+static const uint8_t *read_csi(struct term *t, const uint8_t *p, const uint8_t *stop)
+{
+	unsigned n = 0;
+
+	if (p == stop || *p++ != '[')
+		return NULL;
+	if (p < stop && (uint8_t)(*p - '0') <= 11) { /* a digit, colon or semicolon */
+		do {
+			if (n == TERM_PARAMS_MAX)
+				return NULL;
+			p = read_number(p, stop, &t->params[n++]);
+		} while (p < stop && *p == ';' && p++);
+	}
+	if (p == stop || *p < 0x40 || *p > 0x7e)
+		return NULL;
+	begin(t);
+	t->n_params = (uint8_t)n;
+	if (*p >= 'h') /* of capital letters none is followed */
+		term_on_csi(t, *p);
+	end(t);
+	return p + 1;
+}
+
 static void count(struct term *t, size_t n)
 {
 	t->partial = n < UINT32_MAX - t->partial ? t->partial + (uint32_t)n : UINT32_MAX;
@@ -238,8 +281,12 @@ void term_feed(struct term *t, const void *data, size_t n)
 	while (p < stop) {
 		if (t->state == TERM_GROUND) {
 			p = skip_text(p, stop);
-			if (p < stop)
+			if (p == stop)
+				return;
+			if (*p != ESC || !(from = read_csi(t, p + 1, stop)))
 				control(t, *p++);
+			else
+				p = from;
 			continue;
 		}
 		from = p;

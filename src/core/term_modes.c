@@ -149,40 +149,123 @@ static void set_underline(struct term_pen *pen, uint8_t kind)
 	pen->underline = kind <= 5 ? kind : 1;
 }
 
-/* 1..9 set an attribute, 22..29 reset it. */
-static void attribute(struct term_pen *pen, unsigned n)
-{
-	static const uint16_t off[8] = { 1U << 1 | 1U << 2, 1U << 3, 0,      1U << 5 | 1U << 6, 0,
-					 1U << 7,           1U << 8, 1U << 9 };
+enum rendition {
+	NOTHING,
+	RESET,
+	ON, /* attributes */
+	OFF,
+	UNDERLINE,
+	OVERLINE,
+	COLOUR, /* of the palette, */
+	DEFAULT,
+	EXTENDED, /* or told by the parameters that follow */
+};
 
-	if (n >= 1 && n <= 9 && n != 4)
-		pen->attributes |= (uint16_t)(1U << n);
-	else if (n >= 22 && n <= 29)
-		pen->attributes &= (uint16_t)~off[n - 22];
-	if (n == 4 || n == 21 || n == 24)
-		set_underline(pen, n == 4 ? 1 : n == 21 ? 2 : 0);
-	if (n == 53 || n == 55)
-		pen->overline = n == 53;
+/* What a parameter does: to attributes (a set), with a value, or to a colour (its place). */
+#define FG     offsetof(struct term_pen, fg)
+#define BG     offsetof(struct term_pen, bg)
+#define LINE   offsetof(struct term_pen, line)
+#define BIT(n) (1U << (n))
+
+static const struct {
+	uint8_t what;
+	uint8_t value; /* of UNDERLINE, OVERLINE, COLOUR */
+	uint16_t on;   /* of ON, OFF: attributes; of colours: where it is in the pen */
+} renditions[108] = {
+	[0] = { RESET, 0, 0 },
+	[1] = { ON, 0, BIT(1) },
+	[2] = { ON, 0, BIT(2) },
+	[3] = { ON, 0, BIT(3) },
+	[4] = { UNDERLINE, 1, 0 },
+	[5] = { ON, 0, BIT(5) },
+	[6] = { ON, 0, BIT(6) },
+	[7] = { ON, 0, BIT(7) },
+	[8] = { ON, 0, BIT(8) },
+	[9] = { ON, 0, BIT(9) },
+	[21] = { UNDERLINE, 2, 0 },
+	[22] = { OFF, 0, BIT(1) | BIT(2) },
+	[23] = { OFF, 0, BIT(3) },
+	[24] = { UNDERLINE, 0, 0 },
+	[25] = { OFF, 0, BIT(5) | BIT(6) },
+	[27] = { OFF, 0, BIT(7) },
+	[28] = { OFF, 0, BIT(8) },
+	[29] = { OFF, 0, BIT(9) },
+	[30] = { COLOUR, 0, FG },
+	[31] = { COLOUR, 1, FG },
+	[32] = { COLOUR, 2, FG },
+	[33] = { COLOUR, 3, FG },
+	[34] = { COLOUR, 4, FG },
+	[35] = { COLOUR, 5, FG },
+	[36] = { COLOUR, 6, FG },
+	[37] = { COLOUR, 7, FG },
+	[38] = { EXTENDED, 0, FG },
+	[39] = { DEFAULT, 0, FG },
+	[40] = { COLOUR, 0, BG },
+	[41] = { COLOUR, 1, BG },
+	[42] = { COLOUR, 2, BG },
+	[43] = { COLOUR, 3, BG },
+	[44] = { COLOUR, 4, BG },
+	[45] = { COLOUR, 5, BG },
+	[46] = { COLOUR, 6, BG },
+	[47] = { COLOUR, 7, BG },
+	[48] = { EXTENDED, 0, BG },
+	[49] = { DEFAULT, 0, BG },
+	[53] = { OVERLINE, 1, 0 },
+	[55] = { OVERLINE, 0, 0 },
+	[58] = { EXTENDED, 0, LINE },
+	[59] = { DEFAULT, 0, LINE },
+	[90] = { COLOUR, 8, FG },
+	[91] = { COLOUR, 9, FG },
+	[92] = { COLOUR, 10, FG },
+	[93] = { COLOUR, 11, FG },
+	[94] = { COLOUR, 12, FG },
+	[95] = { COLOUR, 13, FG },
+	[96] = { COLOUR, 14, FG },
+	[97] = { COLOUR, 15, FG },
+	[100] = { COLOUR, 8, BG },
+	[101] = { COLOUR, 9, BG },
+	[102] = { COLOUR, 10, BG },
+	[103] = { COLOUR, 11, BG },
+	[104] = { COLOUR, 12, BG },
+	[105] = { COLOUR, 13, BG },
+	[106] = { COLOUR, 14, BG },
+	[107] = { COLOUR, 15, BG },
+};
+
+static struct term_colour *colour_at(struct term_pen *pen, size_t place)
+{
+	return (struct term_colour *)((char *)pen + place);
 }
 
-static void colour(struct term_pen *pen, unsigned n)
+/* A parameter that needs no other. */
+static void plain_rendition(struct term_pen *pen, unsigned n)
 {
-	static const struct term_colour none = { 0, { 0 } };
-
-	if (n >= 30 && n <= 37)
-		pen->fg = (struct term_colour){ 1, { (uint8_t)(n - 30) } };
-	else if (n >= 40 && n <= 47)
-		pen->bg = (struct term_colour){ 1, { (uint8_t)(n - 40) } };
-	else if (n >= 90 && n <= 97)
-		pen->fg = (struct term_colour){ 1, { (uint8_t)(n - 90 + 8) } };
-	else if (n >= 100 && n <= 107)
-		pen->bg = (struct term_colour){ 1, { (uint8_t)(n - 100 + 8) } };
-	if (n == 39)
-		pen->fg = none;
-	if (n == 49)
-		pen->bg = none;
-	if (n == 59)
-		pen->line = none;
+	switch (renditions[n].what) {
+	case RESET:
+		*pen = (struct term_pen){ 0 };
+		break;
+	case ON:
+		pen->attributes |= renditions[n].on;
+		break;
+	case OFF:
+		pen->attributes &= (uint16_t)~renditions[n].on;
+		break;
+	case UNDERLINE:
+		set_underline(pen, renditions[n].value);
+		break;
+	case OVERLINE:
+		pen->overline = renditions[n].value;
+		break;
+	case COLOUR:
+		*colour_at(pen, renditions[n].on) =
+			(struct term_colour){ 1, { renditions[n].value } };
+		break;
+	case DEFAULT:
+		*colour_at(pen, renditions[n].on) = (struct term_colour){ 0, { 0 } };
+		break;
+	default:
+		break;
+	}
 }
 
 static unsigned one_rendition(struct term *t, unsigned i)
@@ -190,12 +273,12 @@ static unsigned one_rendition(struct term *t, unsigned i)
 	struct term_pen *pen = &t->pen;
 	unsigned n = t->params[i];
 
-	if (n == 0)
-		*pen = (struct term_pen){ 0 };
-	if (n == 38 || n == 48 || n == 58)
-		return extended_colour(t, i, n == 38 ? &pen->fg : n == 48 ? &pen->bg : &pen->line);
-	attribute(pen, n);
-	colour(pen, n);
+	if (n < ARRAY_SIZE(renditions) && renditions[n].what == EXTENDED)
+		return extended_colour(t, i, colour_at(pen, renditions[n].on));
+	if (n < ARRAY_SIZE(renditions))
+		plain_rendition(pen, n);
+	if (t->colons == 0)
+		return i;
 	if (i + 1 < t->n_params && t->colons & 1U << (i + 1)) {
 		if (n == 4)
 			set_underline(pen, (uint8_t)MIN(t->params[i + 1], (uint16_t)6));
@@ -265,18 +348,29 @@ static const struct {
 	uint8_t marker, intermediate, final;
 	void (*act)(struct term *t);
 } sequences[] = {
-	{ 0, 0, 'm', on_rendition },      { '?', 0, 'h', on_set },
-	{ '?', 0, 'l', on_reset },        { 0, 0, 'h', on_set },
-	{ 0, 0, 'l', on_reset },          { 0, 0, 'r', on_region },
-	{ 0, 0, 's', save_cursor },       { 0, 0, 'u', restore_cursor },
-	{ '?', 0, 's', on_modes_save },   { '?', 0, 'r', on_modes_restore },
-	{ 0, ' ', 'q', on_cursor_shape }, { 0, '!', 'p', on_soft_reset },
-	{ '>', 0, 'm', on_modify_keys },  { '=', 0, 'u', on_keys_set },
-	{ '>', 0, 'u', on_keys_push },    { '<', 0, 'u', on_keys_pop },
+	{ '?', 0, 'h', on_set },
+	{ '?', 0, 'l', on_reset },
+	{ 0, 0, 'h', on_set },
+	{ 0, 0, 'l', on_reset },
+	{ 0, 0, 'r', on_region },
+	{ 0, 0, 's', save_cursor },
+	{ 0, 0, 'u', restore_cursor },
+	{ '?', 0, 's', on_modes_save },
+	{ '?', 0, 'r', on_modes_restore },
+	{ 0, ' ', 'q', on_cursor_shape },
+	{ 0, '!', 'p', on_soft_reset },
+	{ '>', 0, 'm', on_modify_keys },
+	{ '=', 0, 'u', on_keys_set },
+	{ '>', 0, 'u', on_keys_push },
+	{ '<', 0, 'u', on_keys_pop },
 };
 
 void term_on_csi(struct term *t, uint8_t final)
 {
+	if (final == 'm' && !t->marker && !t->intermediate) { /* by far the most frequent */
+		on_rendition(t);
+		return;
+	}
 	for (size_t i = 0; i < ARRAY_SIZE(sequences); i++)
 		if (sequences[i].final == final && sequences[i].marker == t->marker &&
 		    sequences[i].intermediate == t->intermediate) {
