@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* fuzz_term.c - a terminal's state: it does not depend on where the bytes were cut, and a terminal
  * that was told it goes on alike; drawn by libvterm, it stays within its window. */
-#include "engine/screen_draw.h"
+#include "draw/paint.h"
 #include <stdlib.h>
 #include <string.h>
 

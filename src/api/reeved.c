@@ -5,6 +5,7 @@
 #include "api/routes.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "draw/wire.h"
 #include "engine/engine.h"
 #include <getopt.h>
 #include <signal.h>
@@ -14,8 +15,10 @@
 static int usage(FILE *to, int status)
 {
 	fputs("Usage: reeved --dir DIR --keeper FD\n"
+	      "       reeved --draw\n"
 	      "       reeved --routes\n"
 	      "The engine of the reeve daemon. reeve-keeper starts it; `reeve daemon start` starts both.\n"
+	      "With --draw it draws screens for the engine that started it, at descriptor 0.\n"
 	      "With --routes it prints the API's routes, fields and errors as JSON lines.\n",
 	      to);
 	return status;
@@ -24,11 +27,9 @@ static int usage(FILE *to, int status)
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {
-		{ "dir", required_argument, NULL, 'd' },
-		{ "keeper", required_argument, NULL, 'k' },
-		{ "routes", no_argument, NULL, 'r' },
-		{ "help", no_argument, NULL, 'h' },
-		{ 0 },
+		{ "dir", required_argument, NULL, 'd' }, { "keeper", required_argument, NULL, 'k' },
+		{ "draw", no_argument, NULL, 'w' },      { "routes", no_argument, NULL, 'r' },
+		{ "help", no_argument, NULL, 'h' },      { 0 },
 	};
 	static struct engine engine;
 	struct error err = { 0 };
@@ -42,6 +43,8 @@ int main(int argc, char **argv)
 		case 'k':
 			sock = atoi(optarg);
 			break;
+		case 'w':
+			return screen_serve(0) < 0;
 		case 'r':
 			describe_api(stdout);
 			return 0;

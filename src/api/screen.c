@@ -102,6 +102,10 @@ static void on_drawn(void *data, const struct screen_shot *shot)
 	if (!shot) {
 		error_set(&e, ERROR_EXHAUSTED, "no memory for the screen");
 		request_reply_error(l->rq, &e);
+	} else if (shot->fault) {
+		error_set(&e, ERROR_UNAVAILABLE,
+			  "the screen was not drawn: %s; ask again, or `reeve logs`", shot->fault);
+		request_reply_error(l->rq, &e);
 	} else if (l->format == &formats[0]) {
 		request_reply_json(l->rq, 200, render_shot(shot));
 	} else {

@@ -2,7 +2,7 @@
 #include "engine/screen.h"
 #include "base/log.h"
 #include "core/pty.h"
-#include "engine/screen_draw.h"
+#include "engine/drawer.h"
 #include <errno.h>
 #include <string.h>
 
@@ -14,17 +14,20 @@
 _Static_assert(sizeof(struct screen_record) <= RECORD_HEAD, "a screen's record is too large");
 
 struct screen_job {
-	uv_work_t work;
+	struct drawer_task task;
 	struct engine *engine;
 	unsigned slot;
 	uint64_t generation;
 	unsigned parts;
 	bool renewal;        /* for the record; nobody else waits for it */
+	bool barred;         /* no drawer is given it */
 	screen_done_fn done; /* NULL: nobody does any more */
 	void *data;
 	struct screen_input in;
 	struct screen_shot shot;
-	int result;
+	int result; /* of the drawing; */
+	int bare;   /* of doing without, where it failed */
+	struct error error;
 };
 
 static const struct ring *ring_of(const struct session *s)
@@ -159,19 +162,61 @@ void screen_note_size(struct session *s)
 
 static void job_free(struct screen_job *job)
 {
-	buffer_done(&job->shot.restore);
-	buffer_done(&job->shot.text);
-	buffer_done(&job->shot.ansi);
+	screen_shot_done(&job->shot);
 	free(job->in.contents);
 	free(job->in.bytes);
 	free(job);
 }
 
-static void draw(uv_work_t *work)
+/* On a worker. */
+static void run_job(struct drawer_task *task, struct drawer *d)
 {
-	struct screen_job *job = container_of(work, struct screen_job, work);
+	struct screen_job *job = container_of(task, struct screen_job, task);
 
-	job->result = screen_draw(&job->in, job->parts, &job->shot);
+	screen_begin(&job->in, &job->shot);
+	if (job->barred)
+		job->result = error_set(&job->error, ERROR_UNAVAILABLE,
+					"its output has ended %u drawers", SCREEN_FAULTS_MAX);
+	else
+		job->result = drawer_draw(d, &job->in, job->parts, &job->shot, &job->error);
+	if (job->result >= 0)
+		return;
+	job->shot.fault = job->error.message;
+	job->bare = screen_without_drawing(&job->in, &job->shot);
+}
+
+/* --- output that is not drawn -------------------------------------------------------------------
+ */
+
+/* Whether the drawing itself may be to blame. */
+static bool is_fault(const struct screen_job *job)
+{
+	return !job->barred &&
+	       (job->result == -EPIPE || job->result == -ETIME || job->result == -EPROTO);
+}
+
+static bool is_barred(struct session *s)
+{
+	if (s->screen_faults < SCREEN_FAULTS_MAX)
+		return false;
+	if (record_at(s) < s->screen_fault_at)
+		return true;
+	s->screen_faults = 0;
+	return false;
+}
+
+static void note_result(struct session *s, const struct screen_job *job)
+{
+	if (job->result >= 0)
+		s->screen_faults = 0;
+	if (job->result >= 0 || job->barred)
+		return;
+	log_warn("%s: its screen was not drawn: %s", s->id, job->error.message);
+	if (!is_fault(job))
+		return;
+	s->screen_fault_at = job->in.record.at + job->in.n;
+	if (++s->screen_faults == SCREEN_FAULTS_MAX)
+		log_warn("%s: not drawn any more until its output has moved on", s->id);
 }
 
 /* The screen becomes the record, unless the output has gone too far meanwhile. */
@@ -197,19 +242,19 @@ static void renew(struct session *s, const struct screen_job *job)
 	record_store(s, &record, shot->restore.data);
 }
 
-static void drawn(uv_work_t *work, int status)
+static void job_done(struct drawer_task *task)
 {
-	struct screen_job *job = container_of(work, struct screen_job, work);
+	struct screen_job *job = container_of(task, struct screen_job, task);
 	struct session *s = job->engine->slots[job->slot];
 
-	(void)status; /* nothing cancels it */
 	job->engine->drawing--;
-	if (job->renewal && s && word_load(&s->words->generation) == job->generation)
-		renew(s, job);
-	if (job->result < 0)
-		log_warn("a screen could not be drawn: %s", strerror(-job->result));
+	if (s && word_load(&s->words->generation) == job->generation) {
+		note_result(s, job);
+		if (job->renewal)
+			renew(s, job);
+	}
 	if (job->done)
-		job->done(job->data, job->result < 0 ? NULL : &job->shot);
+		job->done(job->data, job->bare < 0 ? NULL : &job->shot);
 	job_free(job);
 }
 
@@ -246,8 +291,10 @@ static struct screen_job *start(struct session *s, unsigned parts, bool at_head)
 	job->generation = word_load(&s->words->generation);
 	job->parts = parts;
 	job->in.at_head = at_head;
-	if (copy_input(s, &job->in) < 0 ||
-	    uv_queue_work(&s->engine->loop, &job->work, draw, drawn) < 0) {
+	job->barred = is_barred(s);
+	job->task.run = run_job;
+	job->task.done = job_done;
+	if (copy_input(s, &job->in) < 0 || drawers_submit(s->engine, &job->task) < 0) {
 		job_free(job);
 		return NULL;
 	}
@@ -267,6 +314,11 @@ int screen_take(struct session *s, unsigned parts, screen_done_fn done, void *da
 	if (s->engine->drawing >= SCREENS_MAX)
 		return error_set(err, ERROR_UNAVAILABLE,
 				 "%u screens are being drawn already; ask again", SCREENS_MAX);
+	if (parts != SCREEN_RESTORE && is_barred(s))
+		return error_set(err, ERROR_UNAVAILABLE,
+				 "%s is not drawn: its output has ended %u drawers; `reeve logs` "
+				 "shows it",
+				 s->id, SCREEN_FAULTS_MAX);
 	job = start(s, parts, true);
 	if (!job)
 		return error_set(err, ERROR_EXHAUSTED, "no memory for the screen of %s", s->id);
@@ -301,7 +353,7 @@ void screen_captured(struct session *s)
 	if (s->screen_busy || word_load(&s->words->screen_size) == 0 ||
 	    ring_head(ring_of(s)) - record_at(s) < lag_max(s) / 4 ||
 	    uv_now(&s->engine->loop) - s->screen_since < calm_ms(s) ||
-	    s->engine->drawing >= RENEWALS_MAX)
+	    s->engine->drawing >= RENEWALS_MAX || is_barred(s))
 		return;
 	job = start(s, SCREEN_RESTORE, false);
 	if (!job)

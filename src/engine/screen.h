@@ -4,9 +4,10 @@
  * Nothing is drawn while output is captured. The session's memory holds a record: the state of the
  * terminal (core/term.h) at an offset that the ring's tail never passes, and where it could be
  * had, the contents of the screen there, as bytes that draw it. A screen is made from the record
- * and the bytes behind it by libvterm, on a worker; the loop only copies those bytes.
+ * and the bytes behind it by libvterm, in a process of its own (drawer.h); the loop only copies
+ * those bytes.
  *
- * The record is renewed while output is captured. Output of usual speed: a worker draws the screen
+ * The record is renewed while output is captured. Output of usual speed: a drawer draws the screen
  * as it then was. A flood (SCREEN_LAG bytes in less than SCREEN_CALM_MS, of a small ring half of it
  * in a part of that time): only the state is
  * followed, at the speed of memory, and of the contents so much is known as the bytes behind the
@@ -17,39 +18,26 @@
  * SCREEN_COLS_MAX. What was drawn before a change of the window's size is taken as if drawn after
  * it. */
 #pragma once
-#include "core/term.h"
+#include "draw/shot.h"
 #include "engine/session.h"
 
-#define SCREEN_LAG      (512U * 1024U) /* bytes behind the record at most; half of a small ring */
-#define SCREEN_STEP     (64U * 1024U)  /* bytes captured at once from a terminal */
-#define SCREEN_CALM_MS  200U
-#define SCREEN_ROWS_MAX 300U
-#define SCREEN_COLS_MAX 1000U
-#define SCREEN_COLS_MIN 8U  /* libvterm fails in narrower ones */
-#define SCREENS_MAX     32U /* drawn at the same time */
+#define SCREEN_LAG     (512U * 1024U) /* bytes behind the record at most; half of a small ring */
+#define SCREEN_STEP    (64U * 1024U)  /* bytes captured at once from a terminal */
+#define SCREEN_CALM_MS 200U
+#define SCREENS_MAX    32U /* asked for at the same time */
+#define SCREEN_FAULTS_MAX                                                                          \
+	2U /* drawers that one session's output may end; after that it is drawn again only when    \
+	    * the record has passed what they were given */
 
-enum screen_part {
-	SCREEN_RESTORE = 1 << 0, /* bytes that put any terminal into this state */
-	SCREEN_TEXT = 1 << 1,    /* a line a row, without the blanks at its end */
-	SCREEN_ANSI = 1 << 2,    /* the same in colours, each line ending in the default ones */
-};
-
-struct screen_shot {
-	uint64_t offset; /* the screen is what the output before it has drawn */
-	uint16_t rows, cols;
-	uint16_t row, col; /* the cursor, from 0 */
-	bool whole;        /* known from the beginning: nothing was missed in a flood */
-	struct term term;
-	struct buffer restore, text, ansi;
-};
-
-/* `shot` is NULL when there was no memory for it; its buffers are freed after the call. On the
+/* `shot` is NULL when there was no memory for it; its buffers are freed after the call. Where it
+ * has a `fault`, there is nothing in it but `restore`, the terminal's state and the window. On the
  * loop's thread, never from within screen_take(). */
 typedef void (*screen_done_fn)(void *data, const struct screen_shot *shot);
 
 /* Draws the screen as it is at the head of the output now. `parts` is a set of enum screen_part.
  * ERROR_STREAM_UNAVAILABLE for a session without a terminal, ERROR_UNAVAILABLE when too many are
- * drawn already. `*ret` is valid until `done` is called. */
+ * drawn already, or its output has ended drawers (SCREEN_FAULTS_MAX); then SCREEN_RESTORE alone is
+ * still to be had, not drawn. `*ret` is valid until `done` is called. */
 struct screen_job;
 int screen_take(struct session *s, unsigned parts, screen_done_fn done, void *data,
 		struct screen_job **ret, struct error *err);

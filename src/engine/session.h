@@ -92,6 +92,8 @@ struct session {
 	struct observed *observed; /* observe.h; NULL: nobody observes it */
 	uint64_t screen_since;     /* screen.c: loop time of the record that counts */
 	bool screen_busy;          /* a worker makes the next */
+	unsigned screen_faults;    /* drawers that its last drawings have ended, one by one */
+	uint64_t screen_fault_at;  /* the end of what the last of them was given */
 	uint64_t typing_at; /* typing.c: monotonic ms of the keeper's last answer, 0 for none */
 	int typing_answer;
 	uv_timer_t *timer;                 /* --timeout; NULL for none */

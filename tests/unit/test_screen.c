@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "engine/screen_draw.h"
+#include "draw/paint.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "engine/screen_draw.h"
+#include "draw/paint.h"
 #include <errno.h>
 #include <string.h>
 
@@ -42,15 +42,7 @@ static int seed_modes(struct drawing *d, const struct term *t)
 	int r;
 
 	buffer_init(&b, SCREEN_PART_MAX);
-	r = term_write_begin(t, &b);
-	if (r >= 0 && term_has(t, TERM_ALT_SCREEN))
-		r = term_write_alternate(&b);
-	if (r >= 0)
-		r = term_write_modes(t, (unsigned)d->rows, &b);
-	if (r >= 0)
-		r = term_write_cursor(t, (unsigned)d->rows, 0, 0, &b);
-	if (r >= 0)
-		r = term_write_end(t, &b);
+	r = screen_write_modes(t, (unsigned)d->rows, &b);
 	if (r >= 0)
 		feed_restore(d, b.data, b.size);
 	return r;
@@ -186,20 +178,9 @@ int screen_draw(const struct screen_input *in, unsigned parts, struct screen_sho
 {
 	struct drawing d = { 0 };
 	struct screen_feeder f = { 0 };
-	size_t partial;
+	size_t partial = screen_begin(in, shot);
 	int r;
 
-	buffer_init(&shot->restore, SCREEN_PART_MAX);
-	buffer_init(&shot->text, SCREEN_PART_MAX);
-	buffer_init(&shot->ansi, SCREEN_PART_MAX);
-	shot->rows = in->rows;
-	shot->cols = in->cols;
-	shot->whole = in->record.whole != 0;
-	shot->term = in->record.term;
-	term_feed(&shot->term, in->bytes, in->n);
-	partial = MIN(term_partial(&shot->term, in->bytes, in->n), in->n);
-	term_cut(&shot->term);
-	shot->offset = in->record.at + in->n - (in->at_head ? 0 : partial);
 	r = drawing_open(&d, in);
 	if (r >= 0) {
 		f.vt = d.vt;

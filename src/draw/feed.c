@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* screen_feed.c - gives libvterm (0.1.4) what it can bear. Strings draw nothing, and it has read
+/* feed.c - gives libvterm (0.1.4) what it can bear. Strings draw nothing, and it has read
  * beyond some; controls of two bytes (U+0080..9f) count backwards; a repetition (REP) of a wide
  * character leaves the row, one of nothing never ends: it is written out here; the 17th parameter
  * of a sequence lands behind its memory. */
-#include "engine/screen_draw.h"
+#include "draw/paint.h"
 #include <string.h>
 
 #define ESC 0x1b
@@ -78,7 +78,8 @@ static void repeat(struct screen_feeder *f, const uint8_t *p, size_t n)
 
 	for (size_t i = 2; i < n - 1 && p[i] >= '0' && p[i] <= '9' && times <= SCREEN_COLS_MAX; i++)
 		times = times * 10 + (p[i] - '0');
-	times = MIN(MAX(times, 1U), SCREEN_COLS_MAX);
+	times = MAX(times, 1U);
+	times = MIN(times, SCREEN_COLS_MAX);
 	for (unsigned i = 0; i < times && f->n_last > 0; i++)
 		give(f->vt, f->last, f->n_last);
 }
