@@ -47,6 +47,11 @@ int http_server_new(struct http_server **ret, uv_loop_t *loop, int listen_fd,
 		    const struct route *routes, const struct http_limits *limits, void *context,
 		    struct error *e);
 
+/* Takes all that have connected and stops listening, so that another socket may be put under the
+ * descriptor; then goes on. */
+void http_server_pause(struct http_server *s);
+void http_server_resume(struct http_server *s);
+
 /* Stops accepting; open requests go on. */
 void http_server_quiesce(struct http_server *s);
 

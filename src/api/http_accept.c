@@ -113,3 +113,16 @@ void server_accept_ready(uv_poll_t *poll, int status, int events _unused_)
 		accept_pause(s);
 	}
 }
+
+void http_server_pause(struct http_server *s)
+{
+	while (accept_one(s) >= 0)
+		;
+	uv_poll_stop(&s->listen_poll);
+	uv_timer_stop(&s->pause);
+}
+
+void http_server_resume(struct http_server *s)
+{
+	server_accept_resume(&s->pause);
+}

@@ -48,6 +48,16 @@ const struct route routes[] = {
 	{ 0 },
 };
 
+static void stop_listening(struct engine *e)
+{
+	http_server_pause(e->http);
+}
+
+static void listen_again(struct engine *e)
+{
+	http_server_resume(e->http);
+}
+
 int routes_serve(struct engine *e, struct error *err)
 {
 	static const struct http_limits limits = {
@@ -57,6 +67,8 @@ int routes_serve(struct engine *e, struct error *err)
 		.header_bytes = HEADER_BYTES,
 	};
 
+	e->stop_listening = stop_listening;
+	e->listen_again = listen_again;
 	return http_server_new(&e->http, &e->loop, e->daemon_fds[DAEMON_FD_LISTEN], routes, &limits,
 			       e, err);
 }

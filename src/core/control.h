@@ -90,6 +90,7 @@ struct control_daemon {
 	struct word started;     /* K: realtime ms when the daemon was started */
 	struct word settled;     /* E: 1 after the sessions of a daemon before were dealt with */
 	struct word spawner_pid; /* K */
+	struct word socket_ino;  /* K: inode of the API's socket, in its directory */
 #ifdef REEVE_TORTURE
 	struct word
 		torture[N_WORD_ROLES]; /* passages until such a process is killed; 0: not armed */

@@ -40,8 +40,11 @@ enum link_type {
 		      * see kept.h; without one: close what is there */
 	LINK_FETCH,  /* new -> old: give me what is in place `arg` */
 	LINK_KEPT,   /* old -> new: it, or none */
+	LINK_LISTEN, /* keeper -> engine: listen on this socket (LISTEN_FD) instead */
 	N_LINK_TYPES,
 };
+
+#define LISTEN_FD 0 /* the descriptor of LINK_LISTEN */
 
 enum quit_mode {
 	QUIT_NOT,

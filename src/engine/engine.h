@@ -65,6 +65,8 @@ struct engine {
 	struct cgroup_pool cgroups;
 	struct roster roster;
 	struct http_server *http;
+	/* another socket is put under the number of DAEMON_FD_LISTEN between the two */
+	void (*stop_listening)(struct engine *e), (*listen_again)(struct engine *e);
 	uv_timer_t housekeeping, leaving;
 	struct listeners *listeners;     /* listeners.c; made when first needed */
 	struct observatory *observatory; /* observe.h; made when first needed */

@@ -191,6 +191,17 @@ static void update_all(struct engine *e)
 			session_update(e->slots[i], true);
 }
 
+/* The socket's name was removed. Whoever connected before is served first. */
+static void listen_on(struct engine *e, int fd)
+{
+	if (fd < 0 || !e->http)
+		return;
+	e->stop_listening(e);
+	if (dup3(fd, e->daemon_fds[DAEMON_FD_LISTEN], O_CLOEXEC) < 0)
+		log_error("take another socket: %s", strerror(errno));
+	e->listen_again(e);
+}
+
 static void obey(struct engine *e, const struct link_message *m, int table[N_LINK_FDS])
 {
 	switch (m->type) {
@@ -215,6 +226,9 @@ static void obey(struct engine *e, const struct link_message *m, int table[N_LIN
 		break;
 	case LINK_FETCH:
 		give_kept(e, m->arg);
+		break;
+	case LINK_LISTEN:
+		listen_on(e, table[LISTEN_FD]);
 		break;
 	case LINK_READY:
 		/* What we said to the keeper before it may never have heard. */

@@ -187,6 +187,7 @@ int setup_adopt(struct keeper *k, int sock, struct error *e)
 		return error_set_errno(e, ERROR_INTERNAL, r, "adopt the slots");
 	m = (struct link_message){ .type = LINK_READY };
 	engine_send(k, &m, NULL);
+	socket_check(k);
 	log_info("took over the sessions of a keeper that died");
 	return 0;
 }

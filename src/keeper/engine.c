@@ -195,6 +195,7 @@ static void obey_ready(struct keeper *k)
 	word_store(&k->daemon->loading, 0);
 	k->engine.ready = true;
 	k->engine.gone = 0;
+	socket_check(k);
 }
 
 static void obey_quit(struct keeper *k, uint64_t mode)
@@ -375,6 +376,7 @@ void engine_check(struct keeper *k, uint64_t now)
 	if (e->pinged == 0) {
 		if (now - e->heard >= PING_MS) {
 			engine_send(k, &ping, NULL);
+			socket_check(k);
 			e->pinged = now;
 		}
 		return;

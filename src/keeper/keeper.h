@@ -74,6 +74,7 @@ struct pid_entry {
 struct keeper {
 	const char *dir, *engine_path;
 	int lock_fd, signal_fd;
+	int socket_watch; /* inotify; -1: looked at with every ping only */
 	int daemon_fds[N_DAEMON_FDS];
 	void *memory;
 	struct control_daemon *daemon;
@@ -128,6 +129,16 @@ void engine_died(struct keeper *k, bool crashed);
 /* Heartbeat; kills a hung one. */
 void engine_check(struct keeper *k, uint64_t now);
 int engine_send(struct keeper *k, const struct link_message *m, const int table[N_LINK_FDS]);
+
+/* --- socket.c ------------------------------------------------------------------------------- */
+/* ERROR_ALREADY_EXISTS when somebody listens there. */
+int socket_make(struct keeper *k, struct error *e);
+/* Its name is gone, or another's: makes another socket and gives it to the engine. */
+void socket_check(struct keeper *k);
+/* `socket_watch` can be read. */
+void socket_event(struct keeper *k);
+/* The daemon ends. */
+void socket_remove(struct keeper *k);
 
 /* --- spawning.c ----------------------------------------------------------------------------- */
 int spawner_start(struct keeper *k);

@@ -98,7 +98,7 @@ static int timeout_of(struct keeper *k, uint64_t now)
 	return t;
 }
 
-enum { P_SIGNALS, P_ENGINE, P_ENGINE_PID, P_SPAWNER, P_LISTEN, P_PASSING, P_GATES };
+enum { P_SIGNALS, P_ENGINE, P_ENGINE_PID, P_SPAWNER, P_LISTEN, P_PASSING, P_SOCKET, P_GATES };
 
 static unsigned fill_poll(struct keeper *k, struct pollfd *p, struct spawn_job **gates)
 {
@@ -113,6 +113,7 @@ static unsigned fill_poll(struct keeper *k, struct pollfd *p, struct spawn_job *
 	p[P_LISTEN] = (struct pollfd){ .fd = k->parked ? k->daemon_fds[DAEMON_FD_LISTEN] : -1,
 				       .events = POLLIN };
 	p[P_PASSING] = (struct pollfd){ .fd = k->passing - 1, .events = POLLIN };
+	p[P_SOCKET] = (struct pollfd){ .fd = k->socket_watch, .events = POLLIN };
 	for (unsigned i = 0; i < KEEPER_JOBS; i++)
 		if (k->jobs[i].slot != 0 && k->jobs[i].gate_w >= 0 && k->jobs[i].gate_r < 0) {
 			gates[n - P_GATES] = &k->jobs[i];
@@ -141,6 +142,8 @@ static void dispatch(struct keeper *k, const struct pollfd *p, unsigned n, struc
 	}
 	if (p[P_PASSING].revents)
 		passing_readable(k);
+	if (p[P_SOCKET].revents)
+		socket_event(k);
 	for (unsigned i = P_GATES; i < n; i++)
 		if (p[i].revents && gates[i - P_GATES]->slot != 0)
 			spawning_gate_event(k, gates[i - P_GATES]);

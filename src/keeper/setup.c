@@ -8,7 +8,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -17,14 +16,11 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #define LOG_MAX (16 * MiB)
-#define BACKLOG 4096
 
 static int join(const struct keeper *k, const char *name, char path[PATH_MAX])
 {
@@ -163,54 +159,6 @@ static int make_pipes(struct keeper *k, struct error *e)
 	return 0;
 }
 
-/* Whether somebody listens there. One that is just ending gets a moment for it. */
-static bool is_served(const struct sockaddr_un *sa)
-{
-	for (int i = 0; i < 20; i++) {
-		_cleanup_(closep) int fd =
-			socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-
-		if (connect(fd, (const struct sockaddr *)sa, sizeof(*sa)) < 0 && errno != EAGAIN)
-			return false;
-		poll(NULL, 0, 5);
-	}
-	return true;
-}
-
-static int make_socket(struct keeper *k, struct error *e)
-{
-	struct sockaddr_un sa = { .sun_family = AF_UNIX };
-	_cleanup_(closep) int fd = -1;
-	mode_t mask;
-	int r;
-
-	if (snprintf(sa.sun_path, sizeof(sa.sun_path), "%s/api.sock", k->dir) >=
-	    (int)sizeof(sa.sun_path))
-		return error_set(e, ERROR_INVALID_ARGUMENT,
-				 "socket path %s/api.sock is longer than 107 bytes; "
-				 "set REEVE_DIR to a shorter directory",
-				 k->dir);
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0)
-		return error_set_errno(e, ERROR_EXHAUSTED, errno, "make the socket");
-	/* We hold the lock, so whoever made it is dead; or the lock is a new one, because that of a
-	 * living daemon was removed. */
-	if (is_served(&sa))
-		return error_set(e, ERROR_ALREADY_EXISTS,
-				 "already running: %s answers, although its lock was removed; "
-				 "`reeve daemon stop` ends it",
-				 sa.sun_path);
-	unlink(sa.sun_path);
-	mask = umask(0177);
-	r = bind(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0 || listen(fd, BACKLOG) < 0 ? -errno
-											: 0;
-	umask(mask);
-	if (r < 0)
-		return error_set_errno(e, ERROR_INTERNAL, r, "bind %s", sa.sun_path);
-	k->daemon_fds[DAEMON_FD_LISTEN] = take_fd(&fd);
-	return 0;
-}
-
 /* A short name that differs between the daemons of one user. */
 static void cgroup_tag(const struct keeper *k, char tag[32])
 {
@@ -278,7 +226,7 @@ static int setup_fresh(struct keeper *k, const struct setup_options *o, struct e
 	if (r >= 0)
 		r = make_pipes(k, e);
 	if (r >= 0)
-		r = make_socket(k, e);
+		r = socket_make(k, e);
 	if (r < 0)
 		return r;
 	setup_write_lock(k);
@@ -295,7 +243,7 @@ int setup(struct keeper *k, const struct setup_options *o, struct error *e)
 	k->dir = o->dir;
 	for (unsigned i = 0; i < N_DAEMON_FDS; i++)
 		k->daemon_fds[i] = -1;
-	k->engine.sock = k->engine.pidfd = k->spawner.sock = -1;
+	k->engine.sock = k->engine.pidfd = k->spawner.sock = k->socket_watch = -1;
 	r = find_engine(k, o, e);
 	if (r >= 0)
 		r = open_signals(k, e);
@@ -314,12 +262,9 @@ int setup(struct keeper *k, const struct setup_options *o, struct error *e)
 
 void setup_leave(struct keeper *k)
 {
-	char path[PATH_MAX];
-
 	if (k->daemon_fds[DAEMON_FD_CGROUP] >= 0)
 		cgroup_close_down(k->daemon_fds[DAEMON_FD_CGROUP]);
-	if (join(k, "api.sock", path) == 0)
-		unlink(path);
+	socket_remove(k);
 	/* A name in a lock that nobody holds would be that of a daemon that died. */
 	if (ftruncate(k->daemon_fds[DAEMON_FD_LOCK], 0) < 0)
 		log_warn("lock: %s", strerror(errno));

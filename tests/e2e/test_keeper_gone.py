@@ -5,7 +5,7 @@ import os
 import signal
 
 import pytest
-from conftest import alive, command_line, descendants, wait_for
+from conftest import alive, descendants, wait_for
 
 KINDS = pytest.mark.parametrize("kind", ["pipe", "pty"])
 
@@ -55,7 +55,7 @@ def test_a_command_that_the_spawner_had_not_begun_runs_all_the_same(reeve, kind)
     client = start_counted(reeve, kind)
     os.kill(keeper, signal.SIGKILL)
     session = ran_once(reeve, client)
-    assert not alive(keeper)
+    wait_for(lambda: not alive(keeper))
     # it is a child of the next keeper's own, which alone can tell this
     assert session["exit"]["rusage"]["maxRssKib"] > 0
 
@@ -101,4 +101,3 @@ def test_the_keeper_holds_one_end_of_a_terminal_that_a_command_may_close_and_ope
     ends = [os.readlink(f"/proc/{keeper}/fd/{fd}") for fd in os.listdir(f"/proc/{keeper}/fd")]
     assert len([end for end in ends if end.startswith("/dev/pts/")]) == 1, ends
     assert len([end for end in ends if end.endswith("ptmx")]) == 1, ends
-    assert command_line(reeve.api.show(session)["pid"]).split()[:1] == ["sleep"]
