@@ -71,7 +71,7 @@ void render_subscriber(struct json_writer *w, const struct session *s, unsigned 
 	json_write_text(w, "backpressure", sub->block ? "block" : "drop-oldest");
 	json_write_integer(w, "missedEvents", (int64_t)sum(sub->missed));
 	json_write_integer(w, "deliveredEvents", (int64_t)sum(sub->delivered));
-	json_write_integer(w, "waitingEvents", (int64_t)sub->waiting);
+	json_write_integer(w, "waitingEvents", (int64_t)events_waiting(sub));
 	json_write_bool(w, "connected", observe_is_read(s->observed, sub->number));
 	json_write_bool(w, "disconnected",
 			sub->connected && !observe_is_read(s->observed, sub->number));

@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 
 #define MAGIC        0x72656576652d6576ULL /* "reeve-ev" */
-#define VERSION      2U
+#define VERSION      3U
 #define USUAL        1024U /* bytes that few events are longer than, for the size of a ring */
 #define HEADER_SIZE  ((sizeof(struct events_header) + 4095) & ~4095ULL)
 #define NO_CATEGORY  UINT32_MAX
@@ -34,7 +34,9 @@ static int map(struct events_memory *m, int fd, uint64_t size)
 
 	if (p == MAP_FAILED)
 		return -errno;
-	*m = (struct events_memory){ .header = p, .ring = (char *)p + HEADER_SIZE, .size = size };
+	*m = (struct events_memory){ .header = p, .size = size };
+	for (unsigned i = 0; i < EVENTS_RINGS; i++)
+		m->rings[i] = (char *)p + HEADER_SIZE + i * (size - HEADER_SIZE) / EVENTS_RINGS;
 	return 0;
 }
 
@@ -45,10 +47,10 @@ int events_make(struct events_memory *m, uint64_t capacity, int *ret_fd)
 
 	while (ring < EVENTS_RING_MAX && ring < capacity * USUAL)
 		ring *= 2;
-	fd = fd_memfd("reeve-events", HEADER_SIZE + ring);
+	fd = fd_memfd("reeve-events", HEADER_SIZE + EVENTS_RINGS * ring);
 	if (fd < 0)
 		return fd;
-	r = map(m, fd, HEADER_SIZE + ring);
+	r = map(m, fd, HEADER_SIZE + EVENTS_RINGS * ring);
 	if (r < 0) {
 		fd_close(fd);
 		return r;
@@ -60,6 +62,11 @@ int events_make(struct events_memory *m, uint64_t capacity, int *ret_fd)
 	return 0;
 }
 
+uint64_t events_size(const struct events_memory *m)
+{
+	return m->size;
+}
+
 void events_unmap(struct events_memory *m)
 {
 	if (m->header)
@@ -67,39 +74,50 @@ void events_unmap(struct events_memory *m)
 	*m = (struct events_memory){ 0 };
 }
 
+static unsigned ring_of(uint32_t category)
+{
+	return category == REEVE_FILE || category == REEVE_NETWORK;
+}
+
+static bool subscriber_ok(const struct events_state *s, const struct events_subscriber *sub)
+{
+	for (unsigned i = 0; i < EVENTS_RINGS; i++)
+		if (sub->at[i] < s->tail[i] || sub->at[i] > s->head[i])
+			return false;
+	return sub->n <= REEVE_CATEGORIES;
+}
+
 static bool state_ok(const struct events_memory *m)
 {
 	const struct events_state *s = events_state(m);
 
-	if (s->tail > s->head || s->head - s->tail > m->header->ring_size || s->tail % 8 != 0)
-		return false;
-	for (unsigned i = 0; i < EVENTS_SUBSCRIBERS_MAX; i++) {
-		const struct events_subscriber *sub = &s->subscribers[i];
-
-		if (sub->number != 0 &&
-		    (sub->n > REEVE_CATEGORIES || sub->at < s->tail || sub->at > s->head))
+	for (unsigned i = 0; i < EVENTS_RINGS; i++)
+		if (s->tail[i] > s->head[i] || s->head[i] - s->tail[i] > m->header->ring_size ||
+		    s->tail[i] % 8 != 0)
 			return false;
-	}
+	for (unsigned i = 0; i < EVENTS_SUBSCRIBERS_MAX; i++)
+		if (s->subscribers[i].number != 0 && !subscriber_ok(s, &s->subscribers[i]))
+			return false;
 	return true;
 }
 
-static const struct record *record_at(const struct events_memory *m, uint64_t offset)
+static const struct record *record_at(const struct events_memory *m, unsigned ring, uint64_t offset)
 {
-	return (const struct record *)(m->ring + offset % m->header->ring_size);
+	return (const struct record *)(m->rings[ring] + offset % m->header->ring_size);
 }
 
 /* Each record within the ring's bounds and the next where it ends. */
-static bool records_ok(const struct events_memory *m)
+static bool records_ok(const struct events_memory *m, unsigned ring)
 {
 	const struct events_state *s = events_state(m);
-	uint64_t ring = m->header->ring_size;
+	uint64_t size = m->header->ring_size;
 
-	for (uint64_t at = s->tail; at != s->head;) {
-		const struct record *r = record_at(m, at);
+	for (uint64_t at = s->tail[ring]; at != s->head[ring];) {
+		const struct record *r = record_at(m, ring, at);
 		const struct event_record *e = (const struct event_record *)r;
 
-		if (r->size < sizeof(*r) || r->size % 8 != 0 || r->size > s->head - at ||
-		    r->size > ring - at % ring)
+		if (r->size < sizeof(*r) || r->size % 8 != 0 || r->size > s->head[ring] - at ||
+		    r->size > size - at % size)
 			return false;
 		if (r->category != NO_CATEGORY &&
 		    (r->category >= REEVE_CATEGORIES || r->size < sizeof(*e) ||
@@ -117,14 +135,15 @@ int events_map(struct events_memory *m, int fd)
 
 	if (fstat(fd, &st) < 0)
 		return -errno;
-	if ((uint64_t)st.st_size < HEADER_SIZE + EVENTS_RING_MIN ||
-	    (uint64_t)st.st_size > HEADER_SIZE + EVENTS_RING_MAX)
+	if ((uint64_t)st.st_size < HEADER_SIZE + EVENTS_RINGS * EVENTS_RING_MIN ||
+	    (uint64_t)st.st_size > HEADER_SIZE + EVENTS_RINGS * EVENTS_RING_MAX)
 		return -EBADMSG;
 	r = map(m, fd, (uint64_t)st.st_size);
 	if (r < 0)
 		return r;
 	if (m->header->magic != MAGIC || m->header->version != VERSION ||
-	    m->header->ring_size != m->size - HEADER_SIZE || !state_ok(m) || !records_ok(m)) {
+	    m->header->ring_size != (m->size - HEADER_SIZE) / EVENTS_RINGS || !state_ok(m) ||
+	    !records_ok(m, 0) || !records_ok(m, 1)) {
 		events_unmap(m);
 		return -EBADMSG;
 	}
@@ -190,8 +209,8 @@ int events_subscribe(struct events_memory *m, const struct reeve_observer_config
 		*sub = (struct events_subscriber){ .number = ++s->last_number,
 						   .capacity = capacity,
 						   .n = config->n,
-						   .block = block,
-						   .at = s->head };
+						   .block = block };
+		memcpy(sub->at, s->head, sizeof(sub->at));
 		for (unsigned c = 0; c < config->n; c++)
 			sub->categories[c] = (uint8_t)config->categories[c];
 		memcpy(sub->base, s->seq, sizeof(sub->base));
@@ -223,73 +242,75 @@ int events_find(const struct events_memory *m, uint64_t number)
 
 /* Moves a subscriber's place to its next event, if it stands before another. */
 static void skip_others(const struct events_memory *m, const struct events_state *s,
-			struct events_subscriber *sub)
+			struct events_subscriber *sub, unsigned ring)
 {
-	while (sub->at != s->head && !wants(sub, record_at(m, sub->at)->category))
-		sub->at += record_at(m, sub->at)->size;
+	while (sub->at[ring] != s->head[ring] &&
+	       !wants(sub, record_at(m, ring, sub->at[ring])->category))
+		sub->at[ring] += record_at(m, ring, sub->at[ring])->size;
 }
 
-/* The oldest event that waits for it will not be handed out. */
+/* The oldest event that waits for it there will not be handed out. */
 static void drop_oldest(const struct events_memory *m, const struct events_state *s,
-			struct events_subscriber *sub)
+			struct events_subscriber *sub, unsigned ring)
 {
 	const struct record *r;
 
-	skip_others(m, s, sub);
-	if (sub->at == s->head)
+	skip_others(m, s, sub, ring);
+	if (sub->at[ring] == s->head[ring])
 		return;
-	r = record_at(m, sub->at);
+	r = record_at(m, ring, sub->at[ring]);
 	sub->missed[r->category]++;
-	sub->waiting--;
-	sub->at += r->size;
+	sub->waiting[ring]--;
+	sub->at[ring] += r->size;
 }
 
 /* Gives the oldest record's bytes up. Nobody's place is before the tail. */
-static void drop_tail(const struct events_memory *m, struct events_state *s)
+static void drop_tail(const struct events_memory *m, struct events_state *s, unsigned ring)
 {
-	uint64_t end = s->tail + record_at(m, s->tail)->size;
+	uint64_t end = s->tail[ring] + record_at(m, ring, s->tail[ring])->size;
 
 	for (unsigned i = 0; i < EVENTS_SUBSCRIBERS_MAX; i++) {
 		struct events_subscriber *sub = &s->subscribers[i];
 
-		if (sub->number == 0 || sub->at >= end)
+		if (sub->number == 0 || sub->at[ring] >= end)
 			continue;
-		if (wants(sub, record_at(m, sub->at)->category))
-			drop_oldest(m, s, sub);
+		if (wants(sub, record_at(m, ring, sub->at[ring])->category))
+			drop_oldest(m, s, sub, ring);
 		else
-			sub->at = end;
+			sub->at[ring] = end;
 	}
-	s->tail = end;
+	s->tail[ring] = end;
 }
 
 /* Makes room for `n` contiguous bytes behind the head, and returns where they begin. What they
  * overwrite is given up first, in a commit of its own: until then it must stay readable. */
-static uint64_t make_room(struct events_memory *m, uint64_t n)
+static uint64_t make_room(struct events_memory *m, unsigned ring, uint64_t n)
 {
 	const struct events_state *s = events_state(m);
-	uint64_t ring = m->header->ring_size, to_end = ring - s->head % ring;
+	uint64_t size = m->header->ring_size, head = s->head[ring], to_end = size - head % size;
 	uint64_t fill = to_end < n ? to_end : 0;
 
-	if (s->head + fill + n - s->tail > ring) {
+	if (head + fill + n - s->tail[ring] > size) {
 		struct events_state *next = events_change(m);
 
-		while (next->tail != next->head && next->head + fill + n - next->tail > ring)
-			drop_tail(m, next);
+		while (next->tail[ring] != head && head + fill + n - next->tail[ring] > size)
+			drop_tail(m, next, ring);
 		events_commit(m);
-		s = next;
 	}
 	if (fill > 0)
-		*(struct record *)(m->ring + s->head % ring) =
+		*(struct record *)(m->rings[ring] + head % size) =
 			(struct record){ (uint32_t)fill, NO_CATEGORY };
-	return s->head + fill;
+	return head + fill;
 }
 
 void events_put(struct events_memory *m, const struct reeve_event *e,
 		const struct backend_origin *origin, uint32_t told)
 {
 	uint64_t size = ROUND_UP8(sizeof(struct event_record) + event_size(e));
-	uint64_t at = make_room(m, size);
-	struct event_record *r = (struct event_record *)(m->ring + at % m->header->ring_size);
+	unsigned ring = ring_of((uint32_t)e->category);
+	uint64_t at = make_room(m, ring, size);
+	struct event_record *r =
+		(struct event_record *)(m->rings[ring] + at % m->header->ring_size);
 	struct events_state *s = events_change(m);
 
 	s->seq[e->category]++;
@@ -299,15 +320,15 @@ void events_put(struct events_memory *m, const struct reeve_event *e,
 	r->record = (struct record){ (uint32_t)size, (uint32_t)e->category };
 	r->bytes = event_pack(e, r + 1);
 	memcpy(r->seq, s->seq, sizeof(r->seq));
-	s->head = at + size;
+	s->head[ring] = at + size;
 	for (unsigned i = 0; i < EVENTS_SUBSCRIBERS_MAX; i++) {
 		struct events_subscriber *sub = &s->subscribers[i];
 
 		if (!wants(sub, (uint32_t)e->category))
 			continue;
-		if (sub->waiting >= sub->capacity)
-			drop_oldest(m, s, sub);
-		sub->waiting++;
+		if (sub->waiting[ring] >= sub->capacity && !sub->block)
+			drop_oldest(m, s, sub, ring);
+		sub->waiting[ring]++;
 		sub->delivered[e->category]++;
 	}
 	events_commit(m);
@@ -335,19 +356,70 @@ static uint64_t seq_of(const struct events_subscriber *sub, const struct event_r
 	return seq;
 }
 
+uint64_t events_waiting(const struct events_subscriber *s)
+{
+	uint64_t n = 0;
+
+	for (unsigned i = 0; i < EVENTS_RINGS; i++)
+		n += s->waiting[i];
+	return n;
+}
+
+bool events_full(const struct events_memory *m, bool was_full)
+{
+	const struct events_state *s = events_state(m);
+
+	for (unsigned i = 0; i < EVENTS_SUBSCRIBERS_MAX * EVENTS_RINGS; i++) {
+		const struct events_subscriber *sub = &s->subscribers[i / EVENTS_RINGS];
+		uint64_t limit = was_full ? sub->capacity / 2 + 1 : sub->capacity;
+
+		if (sub->number != 0 && sub->block && sub->waiting[i % EVENTS_RINGS] >= limit)
+			return true;
+	}
+	return false;
+}
+
+/* The next of a subscriber's events there, to which its place moves; NULL: none. */
+static const struct event_record *first_in(const struct events_memory *m,
+					   const struct events_state *s,
+					   struct events_subscriber *sub, unsigned ring)
+{
+	if (sub->waiting[ring] == 0)
+		return NULL;
+	skip_others(m, s, sub, ring);
+	if (sub->at[ring] == s->head[ring])
+		return NULL;
+	return (const struct event_record *)record_at(m, ring, sub->at[ring]);
+}
+
+/* The oldest of all that wait, and where it stands. */
+static const struct event_record *oldest(const struct events_memory *m,
+					 const struct events_state *s,
+					 struct events_subscriber *sub, unsigned *ret_ring)
+{
+	const struct event_record *best = NULL;
+
+	for (unsigned i = 0; i < EVENTS_RINGS; i++) {
+		const struct event_record *r = first_in(m, s, sub, i);
+
+		if (!r || (best && seq_of(sub, best) < seq_of(sub, r)))
+			continue;
+		best = r;
+		*ret_ring = i;
+	}
+	return best;
+}
+
 bool events_peek(const struct events_memory *m, unsigned place, const void **ret, size_t *ret_size,
 		 uint64_t *ret_seq)
 {
 	const struct events_state *s = events_state(m);
 	struct events_subscriber sub = s->subscribers[place];
-	const struct event_record *r;
+	unsigned ring;
+	const struct event_record *r = oldest(m, s, &sub, &ring);
 
-	if (sub.waiting == 0)
+	if (!r)
 		return false;
-	skip_others(m, s, &sub);
-	if (sub.at == s->head)
-		return false;
-	r = (const struct event_record *)record_at(m, sub.at);
 	*ret = r + 1;
 	*ret_size = r->bytes;
 	*ret_seq = seq_of(&sub, r);
@@ -358,46 +430,45 @@ void events_next(struct events_memory *m, unsigned place)
 {
 	struct events_state *s = events_change(m);
 	struct events_subscriber *sub = &s->subscribers[place];
+	unsigned ring;
+	const struct event_record *r = oldest(m, s, sub, &ring);
 
-	skip_others(m, s, sub);
-	if (sub->at == s->head)
+	if (!r)
 		return;
-	sub->at += record_at(m, sub->at)->size;
-	sub->waiting--;
+	sub->at[ring] += r->record.size;
+	sub->waiting[ring]--;
 	events_commit(m);
 }
 
-/* Events behind `seq` that are still there, and those of them that were not handed out. */
-static uint64_t count_behind(const struct events_memory *m, const struct events_state *s,
-			     const struct events_subscriber *sub, uint64_t seq)
+/* Whether that record is an event of a subscriber's behind `seq`, and not from before it was. */
+static bool is_behind(const struct events_subscriber *sub, const struct event_record *r,
+		      uint64_t seq)
 {
-	uint64_t n = 0;
+	return wants(sub, r->record.category) && seq_of(sub, r) > seq &&
+	       seq_of(sub, r) <= UINT64_MAX / 2;
+}
 
-	for (uint64_t at = s->tail; at != s->head; at += record_at(m, at)->size) {
-		const struct event_record *r = (const struct event_record *)record_at(m, at);
+static void seek_in(const struct events_memory *m, const struct events_state *s,
+		    struct events_subscriber *sub, unsigned ring, uint64_t seq)
+{
+	uint64_t n = 0, skip, at;
 
-		n += wants(sub, r->record.category) && seq_of(sub, r) > seq &&
-		     seq_of(sub, r) <= UINT64_MAX / 2; /* not from before the subscription */
-	}
-	return n;
+	for (at = s->tail[ring]; at != s->head[ring]; at += record_at(m, ring, at)->size)
+		n += is_behind(sub, (const struct event_record *)record_at(m, ring, at), seq);
+	skip = n > sub->capacity && !sub->block ? n - sub->capacity : 0;
+	sub->waiting[ring] = n - skip;
+	for (at = s->tail[ring]; at != s->head[ring]; at += record_at(m, ring, at)->size)
+		if (is_behind(sub, (const struct event_record *)record_at(m, ring, at), seq) &&
+		    skip-- == 0)
+			break;
+	sub->at[ring] = at;
 }
 
 void events_seek(struct events_memory *m, unsigned place, uint64_t seq)
 {
 	struct events_state *s = events_change(m);
-	struct events_subscriber *sub = &s->subscribers[place];
-	uint64_t n = count_behind(m, s, sub, seq), skip = n > sub->capacity ? n - sub->capacity : 0;
 
-	sub->waiting = n - skip;
-	for (sub->at = s->tail; sub->at != s->head; sub->at += record_at(m, sub->at)->size) {
-		const struct event_record *r = (const struct event_record *)record_at(m, sub->at);
-
-		if (!wants(sub, r->record.category) || seq_of(sub, r) > UINT64_MAX / 2 ||
-		    seq_of(sub, r) <= seq)
-			continue;
-		if (skip == 0)
-			break;
-		skip--;
-	}
+	for (unsigned i = 0; i < EVENTS_RINGS; i++)
+		seek_in(m, s, &s->subscribers[place], i, seq);
 	events_commit(m);
 }

@@ -2,13 +2,15 @@
 /* observe_memory.h - what must outlive the engine of an observed session: its events and who wants
  * them.
  *
- * One memfd a session, made with its first subscription and held by the keeper: a header and a ring
- * of events. All that changes with an event (the ring's ends, the numbers, where the backend stood,
- * each subscription's place and counts) stands twice, and one store says which copy is true. So a
+ * One memfd a session, made with its first subscription and held by the keeper: a header and two
+ * rings of events, so that a flood of file events does not push out what started and what ended.
+ * All that changes with an event (the ring's ends, the numbers, where the backend stood, each
+ * subscription's place and counts) stands twice, and one store says which copy is true. So a
  * successor finds each event either stored and counted, or neither.
  *
- * A subscription is a place in the ring and a number of events that may wait there: its sink. When
- * one more comes, the oldest that waits is dropped, and counted as missed. */
+ * A subscription is a place in each ring and a number of events that may wait there: its sink. When
+ * one more comes, the oldest that waits there is dropped, and counted as missed. One that blocks
+ * drops nothing while the memory lasts: when its sink is full, who feeds it is to pause. */
 #pragma once
 #include "core/control.h"
 #include "core/pending.h"
@@ -18,6 +20,9 @@
 #define EVENTS_RING_MIN        (256ULL << 10)
 #define EVENTS_RING_MAX        (64ULL << 20)
 
+/* The rings: lifecycle and process; file and network. */
+#define EVENTS_RINGS 2U
+
 enum events_told {
 	TOLD_STARTED = 1 << 0,
 	TOLD_EXITED = 1 << 1,
@@ -25,19 +30,20 @@ enum events_told {
 
 struct events_subscriber {
 	uint64_t number;   /* 0: a free place; never used again in a session */
-	uint32_t capacity; /* events that may wait */
+	uint32_t capacity; /* events that may wait, of each ring */
 	uint32_t n;        /* categories, in the order in which they were named */
 	uint8_t categories[REEVE_CATEGORIES];
 	uint8_t block;
 	uint8_t connected;               /* a consumer was there once */
-	uint64_t at;                     /* offset of the next record to hand out */
-	uint64_t waiting;                /* events of its categories from there on */
+	uint64_t at[EVENTS_RINGS];       /* offset of the next record to hand out */
+	uint64_t waiting[EVENTS_RINGS];  /* events of its categories from there on */
 	uint64_t base[REEVE_CATEGORIES]; /* the categories' numbers when it was made */
 	uint64_t delivered[REEVE_CATEGORIES], missed[REEVE_CATEGORIES];
 };
 
 struct events_state {
-	uint64_t tail, head; /* offsets of the oldest record and behind the newest */
+	/* offsets of the oldest record and behind the newest */
+	uint64_t tail[EVENTS_RINGS], head[EVENTS_RINGS];
 	uint64_t seq[REEVE_CATEGORIES];
 	uint64_t after[BACKEND_RINGS];
 	uint64_t last_number; /* of a subscriber */
@@ -58,7 +64,7 @@ struct events_choice {
 
 struct events_header {
 	uint64_t magic, version;
-	uint64_t ring_size;
+	uint64_t ring_size; /* of each of them */
 	struct word commit; /* E: commits so far; the lowest bit says which state is true */
 	_Alignas(8) unsigned char pending[BACKEND_PENDING]; /* the keeper knows its place */
 	struct events_choice choices[REEVE_CATEGORIES];
@@ -69,7 +75,7 @@ _Static_assert(offsetof(struct events_header, pending) == EVENTS_PENDING_AT, "pe
 
 struct events_memory {
 	struct events_header *header;
-	char *ring;
+	char *rings[EVENTS_RINGS];
 	uint64_t size; /* of the mapping */
 };
 
@@ -79,6 +85,9 @@ int events_make(struct events_memory *m, uint64_t capacity, int *ret_fd);
 
 /* Maps what an engine before has made. -EBADMSG when it cannot be trusted. */
 int events_map(struct events_memory *m, int fd);
+
+/* Bytes that it takes at most. */
+uint64_t events_size(const struct events_memory *m);
 
 /* Unmaps it, if it is mapped. */
 void events_unmap(struct events_memory *m);
@@ -107,6 +116,13 @@ int events_find(const struct events_memory *m, uint64_t number);
 /* The categories of a subscriber, and of all, as sets. */
 unsigned events_set_of(const struct events_subscriber *s);
 unsigned events_wanted(const struct events_memory *m);
+
+/* How many events wait for a subscriber. */
+uint64_t events_waiting(const struct events_subscriber *s);
+
+/* Whether one that blocks has no room any more; once that is so, whether it has not yet taken half
+ * of what waits. */
+bool events_full(const struct events_memory *m, bool was_full);
 
 /* The oldest event that waits for a subscriber; false when there is none. `*ret_seq` counts the
  * subscription's events from 1 on, those that were missed too. The bytes are valid until the next
