@@ -93,6 +93,7 @@ static bool put_next(struct event_stream *es, unsigned place)
 		reeve_event_free(e);
 	}
 	events_next(m, place);
+	observe_taken(es->session->observed);
 	return true;
 }
 

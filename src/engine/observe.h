@@ -14,6 +14,7 @@ struct observed {
 	struct events_memory memory;
 	struct observation *observation; /* NULL: none runs */
 	struct observe_reader *readers;
+	bool paused;  /* processes are made to wait for a subscriber that blocks */
 	bool news;    /* since the readers were told */
 	bool refused; /* its calls would wait for an observer that could not be started */
 };
@@ -97,6 +98,8 @@ void observe_unsubscribe(struct session *s, unsigned place);
 
 void observe_read(struct observed *o, struct observe_reader *r);
 void observe_unread(struct observe_reader *r);
+/* Events were taken, or will never be: processes that wait may go on. */
+void observe_taken(struct observed *o);
 /* Whether somebody reads a subscription. */
 bool observe_is_read(const struct observed *o, uint64_t number);
 
@@ -113,6 +116,8 @@ bool observe_wants_probe(const struct observe_request *rq);
 bool observe_wants_gate(const struct observe_request *rq);
 /* Event memory with this request as its first subscriber, for a session that is being made. */
 int observe_make(const struct observe_request *rq, int *ret_fd, struct error *err);
+/* Events to make room for. */
+uint32_t observe_room(const struct observe_request *rq);
 /* Notes in the memory who serves the categories, as far as they are not served yet. */
 void observe_note_choices(struct events_memory *m, const struct observe_request *rq);
 /* The command was not prepared for those that wait for its calls: others observe instead. */

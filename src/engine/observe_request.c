@@ -5,6 +5,9 @@
 #include <stdio.h>
 #include <string.h>
 
+/* Events that may come after processes were told to wait: the tracer's ring, and more. */
+#define UNDER_WAY 4096U
+
 static bool works(const struct choice *c)
 {
 	return c->backend && c->support != REEVE_UNAVAILABLE;
@@ -31,11 +34,12 @@ static int check_block(const struct observe_request *rq, unsigned c, struct erro
 {
 	const struct backend *b = rq->choices[c].backend;
 
-	if (!rq->block || !works(&rq->choices[c]) || b == &backend_portable_lifecycle)
+	if (!rq->block || !works(&rq->choices[c]) || b == &backend_portable_lifecycle ||
+	    (b->pausable & category_bit((enum reeve_category)c)) != 0)
 		return 0;
 	return error_set(err, ERROR_INVALID_ARGUMENT,
 			 "backpressure block: %s is observed by %s, which cannot make processes "
-			 "wait; use drop-oldest",
+			 "wait; use drop-oldest, or name a backend that stops calls",
 			 reeve_category_name((enum reeve_category)c), b->name);
 }
 
@@ -165,10 +169,15 @@ void observe_choices(const struct events_memory *m, unsigned set,
 	}
 }
 
+uint32_t observe_room(const struct observe_request *rq)
+{
+	return rq->block ? MAX(rq->capacity, UNDER_WAY) : rq->capacity;
+}
+
 int observe_make(const struct observe_request *rq, int *ret_fd, struct error *err)
 {
 	struct events_memory m;
-	int fd, r = events_make(&m, rq->capacity, &fd);
+	int fd, r = events_make(&m, observe_room(rq), &fd);
 
 	if (r < 0)
 		return error_set_errno(err, ERROR_EXHAUSTED, r, "memory for events");

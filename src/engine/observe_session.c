@@ -13,6 +13,22 @@
 
 /* --- events ---------------------------------------------------------------------------------- */
 
+void observe_taken(struct observed *o)
+{
+	bool full = events_full(&o->memory, o->paused);
+
+	if (!o->observation || o->paused == full)
+		return;
+	o->paused = full;
+	observation_pause(o->observation, full);
+}
+
+static void end_observation(struct observed *o)
+{
+	o->observation = observation_stop(o->observation);
+	o->paused = false;
+}
+
 static void on_event(void *userdata, struct reeve_event *e, const struct backend_origin *origin)
 {
 	struct observed *o = userdata;
@@ -21,6 +37,7 @@ static void on_event(void *userdata, struct reeve_event *e, const struct backend
 	if (e->category == REEVE_LIFECYCLE)
 		told = e->kind == REEVE_STARTED ? TOLD_STARTED : TOLD_EXITED;
 	events_put(&o->memory, e, origin, told);
+	observe_taken(o);
 	observe_news(o);
 }
 
@@ -123,6 +140,7 @@ static bool start(struct observed *o, bool gated, bool resume)
 		o->refused = config.target.prepared;
 		start_lifecycle(o, &config, &err);
 	}
+	observe_taken(o);
 	return r >= 0;
 }
 
@@ -213,7 +231,7 @@ void observe_over(struct session *s)
 		return;
 	if (o->observation)
 		observation_flush(o->observation);
-	o->observation = observation_stop(o->observation);
+	end_observation(o);
 	state = events_change(&o->memory);
 	state->over = 1;
 	events_commit(&o->memory);
@@ -286,7 +304,7 @@ void observe_discard(struct session *s)
 		observe_unread(r);
 		r->ended(r);
 	}
-	observation_stop(o->observation);
+	end_observation(o);
 	if (s->fds[SLOT_FD_LISTENER] >= 0 && s->engine->observatory->host)
 		host_dispatch(s->engine->observatory->host); /* the last use of `pending` */
 	events_unmap(&o->memory);
@@ -353,13 +371,13 @@ void observe_unread(struct observe_reader *r)
 
 /* --- subscribers ----------------------------------------------------------------------------- */
 
-static int make_memory(struct session *s, uint32_t capacity, struct error *err)
+static int make_memory(struct session *s, const struct observe_request *rq, struct error *err)
 {
 	struct link_message hold = { .type = LINK_HOLD,
 				     .slot = s->slot,
 				     .fds = 1U << SLOT_FD_EVENTS };
 	struct events_memory m = { 0 };
-	int table[N_LINK_FDS], fd, r = events_make(&m, capacity, &fd);
+	int table[N_LINK_FDS], fd, r = events_make(&m, observe_room(rq), &fd);
 
 	if (r < 0)
 		return error_set_errno(err, ERROR_EXHAUSTED, r, "memory for events");
@@ -431,6 +449,8 @@ static void rearrange(struct observed *o, unsigned before)
 	detail = (enum backend_detail)events_state(&o->memory)->detail;
 	if (observation_change(o->observation, now, detail, &err) < 0)
 		log_warn("%s: %s", s->id, err.message);
+	if (o->paused) /* what was started anew does not know */
+		observation_pause(o->observation, true);
 }
 
 int observe_subscribe(struct session *s, const struct observe_request *rq, uint64_t *ret_number,
@@ -438,7 +458,7 @@ int observe_subscribe(struct session *s, const struct observe_request *rq, uint6
 {
 	bool made = !s->observed;
 	unsigned before;
-	int r = made ? make_memory(s, rq->capacity, err) : check_backends(s->observed, rq, err);
+	int r = made ? make_memory(s, rq, err) : check_backends(s->observed, rq, err);
 	struct observed *o = s->observed;
 
 	if (r < 0)
@@ -464,13 +484,14 @@ void observe_unsubscribe(struct session *s, unsigned place)
 
 	end_reader(o, events_state(&o->memory)->subscribers[place].number);
 	events_unsubscribe(&o->memory, place);
+	observe_taken(o);
 	if (events_wanted(&o->memory) != 0) {
 		rearrange(o, before);
 		return;
 	}
 	if (s->fds[SLOT_FD_LISTENER] >= 0) {
 		/* Calls are still let pass, with this memory, until its last process has ended. */
-		o->observation = observation_stop(o->observation);
+		end_observation(o);
 		return;
 	}
 	observe_discard(s);

@@ -43,7 +43,7 @@ struct backend_target {
 	bool resume; /* a predecessor observed it: what was kept is taken up again */
 	uint64_t after[BACKEND_RINGS]; /* resume: what lies before was delivered by the predecessor
 					*/
-	bool prepared; /* the leader did what prepare asked for */
+	bool prepared;                 /* the leader did what prepare asked for */
 	int listener;  /* of the filter that the leader installed, see prepare; 0: none. Borrowed */
 	void *pending; /* BACKEND_PENDING bytes that outlive the engine, aligned to 8, first all
 			* zero: what it was about to answer. NULL: nothing outlives this process */
@@ -103,6 +103,11 @@ struct backend {
 
 	/* Delivers what has happened until now, and all loss. */
 	void (*flush)(struct backend_run *run);
+
+	/* Makes processes wait before their next calls of these categories, or go on; what is under
+	 * way may still be delivered. NULL: nothing here can wait. */
+	unsigned pausable;
+	void (*pause)(struct backend_run *run, bool paused);
 
 	/* Ends the run; delivers nothing. */
 	void (*stop)(struct backend_run *run);

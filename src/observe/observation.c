@@ -170,6 +170,16 @@ void observation_note(struct observation *o, const struct backend_note *note)
 	}
 }
 
+void observation_pause(struct observation *o, bool paused)
+{
+	for (unsigned i = 0; i < REEVE_CATEGORIES; i++) {
+		struct backend_run *run = &o->runs[i].run;
+
+		if (run->backend && run->backend->pause)
+			run->backend->pause(run, paused);
+	}
+}
+
 void observation_flush(struct observation *o)
 {
 	for (unsigned i = 0; i < REEVE_CATEGORIES; i++) {

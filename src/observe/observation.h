@@ -29,6 +29,9 @@ void observation_choose(struct observation *o, enum reeve_category category,
 int observation_change(struct observation *o, unsigned categories, enum backend_detail detail,
 		       struct error *e);
 
+/* Makes the processes wait, or go on, where a backend can. */
+void observation_pause(struct observation *o, bool paused);
+
 /* Tells the backends. */
 void observation_note(struct observation *o, const struct backend_note *note);
 

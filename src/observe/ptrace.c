@@ -21,6 +21,7 @@ struct reader {
 	struct trace_ring ring;
 	struct backend_run *run;
 	uint64_t at;
+	bool paused; /* the ring fills, and then the tracer waits */
 	char memory_name[HELD_NAME_MAX], sock_name[HELD_NAME_MAX];
 };
 
@@ -28,7 +29,7 @@ static unsigned read_some(struct reader *d, unsigned max)
 {
 	unsigned n = 0;
 
-	for (; n < max; n++) {
+	for (; n < max && !d->paused; n++) {
 		struct backend_origin origin = { .ring = 0 };
 		struct reeve_event *e;
 
@@ -51,8 +52,13 @@ static void look_again(struct reader *d)
 
 static void read_all(struct reader *d)
 {
-	while (read_some(d, EVENTS_A_TURN) > 0)
-		continue;
+	bool paused = false;
+
+	do {
+		paused |= d->paused;
+		d->paused = false;
+	} while (read_some(d, EVENTS_A_TURN) > 0);
+	d->paused |= paused;
 }
 
 /* The tracer has ended: with its last process, or it was killed, and they with it. */
@@ -80,7 +86,8 @@ static void on_events(struct watch *w)
 
 	if (trace_ring_awake(&d->ring)) {
 		(void)read_some(d, EVENTS_A_TURN);
-		look_again(d);
+		if (!d->paused)
+			look_again(d);
 	} else {
 		on_end(d);
 	}
@@ -92,6 +99,8 @@ static void on_timer(struct watch *w)
 	uint64_t times;
 
 	(void)!read(w->fd, &times, sizeof(times));
+	if (d->paused)
+		return;
 	if (read_some(d, EVENTS_A_TURN) > 0 || !trace_ring_sleep(&d->ring, d->at))
 		look_again(d);
 }
@@ -208,6 +217,17 @@ static int start(struct backend_run *run, struct error *e)
 	return 0;
 }
 
+static void pause_reading(struct backend_run *run, bool paused)
+{
+	struct reader *d = run->state;
+
+	if (!d || d->paused == paused)
+		return;
+	d->paused = paused;
+	if (!paused)
+		look_again(d);
+}
+
 static void prepare(unsigned categories, struct entry *ret)
 {
 	calls_filter(categories, SECCOMP_RET_TRACE, ret);
@@ -246,5 +266,7 @@ const struct backend backend_ptrace = {
 	.prepare = prepare,
 	.start = start,
 	.flush = flush,
+	.pausable = 1U << REEVE_FILE | 1U << REEVE_PROCESS,
+	.pause = pause_reading,
 	.stop = stop,
 };

@@ -37,6 +37,7 @@ struct listener {
 	struct notifier *notifier;
 	struct backend_run *run; /* NULL: calls are just let pass */
 	struct seccomp_notif *pending, own;
+	bool paused; /* not watched: the calls wait */
 	unsigned answered, crowded;
 	bool sync; /* the caller is woken on this CPU: good for one, bad for many at once */
 	uint32_t remotes[REMOTES]; /* hashes of sockets with their remotes, seen lately */
@@ -171,7 +172,7 @@ static void on_calls(struct watch *w)
 {
 	struct listener *l = container_of(w, struct listener, watch);
 
-	for (unsigned i = 0; i < CALLS_A_TURN; i++) {
+	for (unsigned i = 0; i < CALLS_A_TURN && !l->paused; i++) {
 		short events = look(l);
 
 		if ((events & POLLIN) == 0) {
@@ -319,10 +320,24 @@ static void flush(struct backend_run *run)
 		l->forks.backend->flush(&l->forks);
 }
 
+static void pause_calls(struct backend_run *run, bool paused)
+{
+	struct listener *l = run->state;
+
+	if (!l || l->watch.fd < 0 || l->paused == paused)
+		return;
+	l->paused = paused;
+	if (paused)
+		host_unwatch(l->host, &l->watch);
+	else
+		(void)host_watch(l->host, &l->watch);
+}
+
 static void stop(struct backend_run *run)
 {
 	struct listener *l = run->state;
 
+	pause_calls(run, false);
 	if (l->forks.backend && l->forks.backend->stop)
 		l->forks.backend->stop(&l->forks);
 	l->forks.backend = NULL;
@@ -361,6 +376,8 @@ const struct backend backend_seccomp_user_notify = {
 	.start = start,
 	.note = note,
 	.flush = flush,
+	.pausable = 1U << REEVE_FILE | 1U << REEVE_NETWORK, /* forks are another's */
+	.pause = pause_calls,
 	.stop = stop,
 	.close = close_all,
 };

@@ -157,3 +157,48 @@ def test_what_was_traced_ends_with_its_tracer(reeve, tmp_path):
     assert counted(api, session)["missedEvents"] > 0  # how much it would have told nobody knows
     assert "its tracer was killed" in reeve.log()
     assert reeve.status()["enginePid"]
+
+
+def test_a_subscriber_that_blocks_makes_the_command_wait_and_misses_nothing(
+    reeve, tmp_path, backend
+):
+    api = reeve.api
+    # More than any buffer on the way has room for.
+    script = (
+        f"cd {tmp_path}; i=0; while [ $i -lt 9000 ]; do : > f$((i%7)) || exit 9; i=$((i+1)); done"
+    )
+    observe = {"categories": ["file"], "ringCapacityEvents": 64, "backpressure": "block"}
+    session = api.sh(script, observe={**observe, "backends": {"file": backend}})
+    wait_for(lambda: status(api, session)["waitingEvents"] >= 64)
+    assert api.wait(session, "exit", timeout="700ms")["fired"] == "timeout"
+    held = status(api, session)["waitingEvents"]
+    assert held == 64 if backend == "seccomp-user-notify" else held >= 64
+    reeve.kill_engine()  # the next one holds it, too
+    assert api.wait(session, "exit", timeout="300ms")["fired"] == "timeout"
+    seen = events(api, session, follow="true")
+    assert api.ended(session)["exit"]["exitCode"] == 0
+    exactly(seen)
+    assert len(opened(seen, tmp_path)) == 9000
+    assert counted(api, session)["missedEvents"] == 0
+
+
+def test_a_command_that_waits_for_its_reader_can_be_stopped(reeve, tmp_path, backend):
+    api = reeve.api
+    observe = {"categories": ["file"], "ringCapacityEvents": 8, "backpressure": "block"}
+    script = f"while :; do : > {tmp_path}/f; done"
+    session = api.sh(script, observe={**observe, "backends": {"file": backend}})
+    wait_for(lambda: status(api, session)["waitingEvents"] >= 8)
+    api.stop(session, grace="200ms")
+    assert api.ended(session)["exit"]["outcome"] in ("soft", "hard")
+
+
+def test_a_command_goes_on_when_who_blocked_it_leaves(reeve, tmp_path, backend):
+    api = reeve.api
+    observe = {"categories": ["file"], "ringCapacityEvents": 8, "backpressure": "block"}
+    session = api.sh(
+        f"i=0; while [ $i -lt 9000 ]; do : > {tmp_path}/f; i=$((i+1)); done",
+        observe={**observe, "backends": {"file": backend}},
+    )
+    wait_for(lambda: status(api, session)["waitingEvents"] >= 8)
+    assert api.delete(path_of(api, session)).status in (200, 204)
+    assert api.ended(session)["exit"]["exitCode"] == 0
