@@ -304,7 +304,7 @@ static void probe(enum reeve_scope scope, int cgroup_dir,
 	trial_probe(&backend_subreaper_proc_poll, scope, cgroup_dir, category_bit(REEVE_PROCESS),
 		    KIND_BIT(REEVE_EXITED), REEVE_PARTIAL,
 		    "/proc is looked at every 50 ms to 1 s: misses processes that live shorter, "
-		    "and exit codes of all but the command",
+		    "paths of those that just ended, and exit codes of all but the command",
 		    ret);
 }
 

@@ -252,7 +252,7 @@ static void probe(enum reeve_scope scope, int cgroup_dir,
 	trial_probe(
 		b, scope, cgroup_dir, category_bit(REEVE_FILE), KIND_BIT(REEVE_OPENED),
 		REEVE_PARTIAL,
-		"calls with their results; no bytes, no closing, nothing done through io_uring; "
+		"calls with their results; no bytes, no closing or mapping, nothing done through io_uring; "
 		"no debugger works inside, and without CAP_SYS_ADMIN no sudo",
 		ret);
 }

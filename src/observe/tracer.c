@@ -90,13 +90,16 @@ static void begin_call(struct tracer *t, struct task *task, uint32_t arch, uint6
 		task->call = NULL;
 }
 
-/* The file that was opened, as the kernel names it. */
+/* A file as the kernel names it: a descriptor's, or with -1 the one that runs. */
 static void name_file(struct tracer *t, const struct task *task, struct reeve_event *e, int fd)
 {
 	char link[64];
 	ssize_t n;
 
-	(void)snprintf(link, sizeof(link), "/proc/%d/fd/%d", task->tid, fd);
+	if (fd >= 0)
+		(void)snprintf(link, sizeof(link), "/proc/%d/fd/%d", task->tid, fd);
+	else
+		(void)snprintf(link, sizeof(link), "/proc/%d/exe", task->tid);
 	n = readlink(link, t->texts.path, sizeof(t->texts.path) - 1);
 	if (n <= 0 || t->texts.path[0] != '/')
 		return;
@@ -190,6 +193,7 @@ static struct task *on_exec(struct tracer *t, pid_t tid)
 	task_alone(&t->tasks, task);
 	if (task->call) {
 		task->call->tid = task->tid;
+		name_file(t, task, task->call, -1);
 		tell(t, task->call);
 		task->call = reeve_event_free(task->call);
 	}

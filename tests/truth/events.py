@@ -37,6 +37,8 @@ def network_facts(event):
 
 
 def process_facts(event):
+    if event.get("result", 0) < 0:
+        return  # an execution that failed
     what = {
         "forked": event.get("childPid"),
         "executed": event.get("path"),
@@ -49,7 +51,7 @@ FACTS = {"file": file_facts, "network": network_facts, "process": process_facts}
 
 
 class Told:
-    """Reads the file that observed-run wrote; of the processes `pids` only."""
+    """Reads the file that observed-run wrote; of the processes `pids` only, of all when None."""
 
     def __init__(self, path, pids):
         self.facts = collections.Counter()
@@ -57,7 +59,7 @@ class Told:
         with open(path, encoding="ascii") as file:
             *events, self.last = map(json.loads, file)
         for event in events:
-            if event["pid"] not in pids:
+            if pids is not None and event["pid"] not in pids:
                 continue
             self.facts.update(FACTS[event["category"]](event))
             if (event["category"], event["kind"]) == ("file", "closed") and "bytesRead" in event:

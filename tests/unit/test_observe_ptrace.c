@@ -180,6 +180,16 @@ static void use_all_ways_of_making(void *userdata _unused_)
 	need(waitpid(pid, &status, 0) == pid && WTERMSIG(status) == SIGKILL);
 }
 
+/* The kernel's name of it, without symbolic links. */
+static void assert_runs(const struct reeve_event *e, const char *program)
+{
+	char path[PATH_MAX];
+
+	assert_non_null(realpath(program, path));
+	assert_string_equal(e->path, path);
+	assert_int_equal(e->fields & REEVE_HAS_CLAIMED, 0);
+}
+
 static void vfork_and_programs_started_by_threads_are_survived(void **state _unused_)
 {
 	const struct reeve_event *e;
@@ -193,11 +203,11 @@ static void vfork_and_programs_started_by_threads_are_survived(void **state _unu
 	assert_string_equal(e->path, "/nowhere");
 	assert_int_equal(e->result, -ENOENT);
 	e = observed_nth(&o, REEVE_EXECUTED, pid, 1);
-	assert_string_equal(e->path, "/bin/true");
+	assert_runs(e, "/bin/true");
 	assert_int_equal(e->fields & REEVE_HAS_RESULT, 0);
 	assert_int_equal(observed_find(&o, REEVE_EXITED, pid)->exit_code, 0);
 	pid = observed_nth(&o, REEVE_FORKED, o.pid, 1)->child_pid;
-	assert_string_equal(observed_find(&o, REEVE_EXECUTED, pid)->path, "/bin/sh");
+	assert_runs(observed_find(&o, REEVE_EXECUTED, pid), "/bin/sh");
 	assert_int_equal(observed_find(&o, REEVE_EXITED, pid)->exit_code, 7);
 	pid = observed_nth(&o, REEVE_FORKED, o.pid, 2)->child_pid;
 	assert_int_equal(observed_find(&o, REEVE_EXITED, pid)->exit_code, -SIGKILL);
