@@ -305,6 +305,38 @@ static int probe_without_receiving(void *userdata _unused_)
 	return 0;
 }
 
+/* As Yama refuses it to whoever is no ancestor. */
+static int probe_without_reading_memory(void *userdata _unused_)
+{
+	struct backend_support support[REEVE_CATEGORIES];
+	static const struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_process_vm_readv, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct entry e = { .n = ARRAY_SIZE(code) };
+
+	memcpy(e.code, code, sizeof(code));
+	if (entry_apply(&e) < 0)
+		return 1;
+	(void)reason_of(support);
+	for (unsigned c = REEVE_FILE; c <= REEVE_PROCESS; c++) {
+		const char *reason = support[c].reason;
+
+		if (support[c].support != REEVE_UNAVAILABLE)
+			return 2;
+		if (!strstr(reason, "process_vm_readv") && !strstr(reason, "ptrace_scope"))
+			return 3;
+	}
+	return 0;
+}
+
+static void where_memory_cannot_be_read_it_does_not_say_yes(void **state _unused_)
+{
+	assert_int_equal(in_child(0, probe_without_reading_memory, NULL), 0);
+}
+
 static void where_receiving_is_blocked_it_does_not_say_yes(void **state _unused_)
 {
 	assert_int_equal(in_child(0, probe_without_receiving, NULL), 0);
@@ -369,6 +401,7 @@ int main(void)
 		TEST(each_call_of_many_threads_is_seen_once),
 		TEST(inside_an_observed_session_it_says_why_not),
 		TEST(where_receiving_is_blocked_it_does_not_say_yes),
+		TEST(where_memory_cannot_be_read_it_does_not_say_yes),
 		TEST(the_reason_says_what_it_costs_and_what_is_not_seen),
 		TEST(what_was_started_before_cannot_be_observed),
 		TEST(nothing_is_left_open),
