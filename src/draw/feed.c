@@ -10,6 +10,9 @@
 #define CAN 0x18
 #define SUB 0x1a
 
+#define SHIFT_OUT 0x0e
+#define SHIFT_IN  0x0f
+
 #define SEQUENCE_MAX 512U
 #define PARAMS_MAX   16U
 #define PEN_MAX      256U
@@ -21,11 +24,30 @@ static void give(VTerm *vt, const uint8_t *p, size_t n)
 		vterm_input_write(vt, (const char *)p + at, MIN(n - at, (size_t)PIECE_MAX));
 }
 
+/* How much text at the beginning cannot be seen any more at its end: after two windows of lines
+ * there is nothing on the screen from before. A flood would be scrolled line by line otherwise. */
+static size_t scrolled_off(const struct screen_feeder *f, const uint8_t *p, size_t n)
+{
+	size_t at = n, lines = 0, needed;
+	int rows, cols;
+
+	vterm_get_size(f->vt, &rows, &cols);
+	needed = 2 * (size_t)rows;
+	if (f->has_margins || f->term.top > 1 || (f->term.bottom > 0 && f->term.bottom < rows))
+		return 0;
+	for (; at > 1; at--)
+		if (p[at - 1] == '\n' && lines++ >= needed && p[at - 2] == '\r')
+			break;
+	if (at <= 1 || memchr(p, SHIFT_OUT, at) || memchr(p, SHIFT_IN, at))
+		return 0;
+	return at;
+}
+
 static void give_text(struct screen_feeder *f, const uint8_t *p, size_t n)
 {
-	size_t from = 0, last = n;
+	size_t from = scrolled_off(f, p, n), last = n;
 
-	for (size_t i = 0; i + 1 < n; i++)
+	for (size_t i = from; i + 1 < n; i++)
 		if (p[i] == 0xc2 && p[i + 1] >= 0x80 && p[i + 1] < 0xa0) {
 			give(f->vt, p + from, i - from);
 			from = i + 2;
@@ -113,6 +135,7 @@ static void give_sequence(struct screen_feeder *f, const uint8_t *bytes, size_t 
 		return;
 	}
 	f->n_last = 0;
+	f->has_margins |= memmem(p, n, "69", 2) != NULL; /* DECLRMM: lines scroll in part */
 	if (has_too_many(p, n))
 		give_pen(f);
 	else

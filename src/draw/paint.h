@@ -15,6 +15,7 @@ int screen_draw(const struct screen_input *in, unsigned parts, struct screen_sho
 struct screen_feeder {
 	VTerm *vt;
 	struct term term;        /* behind what was fed */
+	bool has_margins;        /* or may have: left and right ones */
 	uint8_t last[4], n_last; /* the character that a repetition would repeat */
 };
 

@@ -81,7 +81,7 @@ struct engine {
 	uint64_t retained, retained_max; /* bytes of output in all rings, and their budget */
 	uint64_t last_busy; /* monotonic ms when a session or a connection was last there */
 	uint32_t free_hint;
-	unsigned drawing; /* screens that are asked for, screen.c */
+	unsigned drawing;        /* screens that are asked for, screen.c */
 	struct drawers *drawers; /* drawer.h; made when first needed */
 };
 

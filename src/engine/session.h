@@ -83,7 +83,7 @@ struct session {
 	bool in_open, in_polling;
 	bool pending_spawn;
 	struct launch *launch; /* launch.h; NULL once its process was made */
-	unsigned n_handles; /* libuv handles that are still to be closed */
+	unsigned n_handles;    /* libuv handles that are still to be closed */
 	bool leaving;
 	bool remove_wanted; /* once nobody is busy with it */
 	unsigned busy;

@@ -150,7 +150,7 @@ def flooded(api, **fields):
         f"stty -echo -onlcr; seq -f '\033[3%gm\033[Kline' {LINES}; printf 'last\r\n'; "
         "while read n; do seq $n; echo end$n; done"
     )
-    session = api.sh(script, kind="pty", rows=100, cols=200, **fields)
+    session = api.sh(script, kind="pty", rows=50, cols=100, **fields)
     wait_for(lambda: b"last" in api.raw(session, tail=10), what="the end of the flood")
     return session
 

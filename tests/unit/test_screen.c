@@ -247,9 +247,48 @@ static void another_window_shows_what_fits(void **state _unused_)
 		}
 }
 
+/* Lines that were scrolled away are not drawn at all; with margins, which a sequence may have set,
+ * they are. */
+static void a_flood_is_drawn_as_its_last_lines_are(void **state)
+{
+	static const char *const begins[] = { "\x1b[41mtop\r\n\x1b[m", "\x1b[2;4r",
+					      "\x1b[5;5H\x1b[4h", "\x1b)0" };
+	static const char *const between[] = { "", "\t\x0e", "\b\x0f\xc3\xa9" };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(begins) * ARRAY_SIZE(between); i++) {
+		struct screen_shot shots[2];
+
+		for (int all = 0; all < 2; all++) {
+			_cleanup_(buffer_done) struct buffer b;
+			struct screen_input in = { .rows = 6, .cols = 12, .at_head = true };
+
+			buffer_init(&b, SCREEN_PART_MAX);
+			term_init(&in.record.term);
+			assert_int_equal(buffer_printf(&b, "\x1b[?%sl%s", all ? "69" : "12",
+						       begins[i % ARRAY_SIZE(begins)]),
+					 0);
+			for (int line = 0; line < 100; line++)
+				assert_int_equal(
+					buffer_printf(&b, "%sq%d\r\n",
+						      line == 40 ? between[i / ARRAY_SIZE(begins)]
+								 : "",
+						      line),
+					0);
+			in.bytes = (uint8_t *)b.data;
+			in.n = b.size;
+			draw_all(&in, &shots[all]);
+		}
+		assert_same_screen(&shots[0], &shots[1]);
+		screen_shot_done(&shots[0]);
+		screen_shot_done(&shots[1]);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_flood_is_drawn_as_its_last_lines_are),
 		cmocka_unit_test(text_stands_where_the_program_put_it),
 		cmocka_unit_test(what_libvterm_cannot_bear_is_kept_from_it),
 		cmocka_unit_test(a_sequence_of_many_parameters_takes_effect),
