@@ -19,6 +19,8 @@ import subprocess
 import tempfile
 import time
 
+from processes import alive, draws, environment_of, name_of, open_files, processes_with
+
 BUILD = pathlib.Path(
     os.environ.get("REEVE_BUILD") or pathlib.Path(__file__).resolve().parents[2] / "build-torture"
 )
@@ -45,51 +47,6 @@ def wait_for(condition, what, timeout=TIMEOUT, longest=0.02):
         assert time.monotonic() < deadline, f"{what} did not come true in {timeout:g} s"
         time.sleep(pause)
         pause = min(pause * 1.5, longest)
-
-
-# --- processes ---------------------------------------------------------------------------------
-
-
-def state_of(pid):
-    """`R`, `S`, `Z` and so on; None when there is no such process."""
-    try:
-        text = pathlib.Path(f"/proc/{pid}/stat").read_text(errors="replace")
-    except (FileNotFoundError, ProcessLookupError):
-        return None
-    return text.rpartition(")")[2].split()[0]
-
-
-def name_of(pid):
-    with contextlib.suppress(OSError):
-        return pathlib.Path(f"/proc/{pid}/comm").read_text().strip()
-    return ""
-
-
-def alive(pid):
-    return state_of(pid) not in (None, "Z", "X")
-
-
-def environment_of(pid):
-    with contextlib.suppress(OSError):
-        return pathlib.Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
-    return []
-
-
-def processes_with(entry):
-    """The live processes in whose environment `entry` (KEY=VALUE) stands."""
-    entry = entry.encode()
-    pids = [int(name) for name in os.listdir("/proc") if name.isdigit()]
-    return [pid for pid in pids if entry in environment_of(pid) and alive(pid)]
-
-
-def open_files(pid):
-    """What the descriptors of a process are open on."""
-    found = []
-    with contextlib.suppress(OSError):
-        for name in os.listdir(f"/proc/{pid}/fd"):
-            with contextlib.suppress(OSError):
-                found.append(os.readlink(f"/proc/{pid}/fd/{name}"))
-    return found
 
 
 # --- the API -----------------------------------------------------------------------------------
@@ -408,11 +365,14 @@ class Daemon:
         return [d for d in directory.iterdir() if d.is_dir()] if directory else []
 
     def census(self):
-        """What must be the same before and after: processes, descriptors, cgroups."""
+        """What must be the same before and after: processes, descriptors, cgroups. Not those that
+        draw, which end when they have rested."""
+        all_processes = processes_with(self.mark)
+        drawers = sum(map(draws, all_processes))
         return {
-            "processes": len(processes_with(self.mark)),
+            "processes": len(all_processes) - drawers,
             "keeper": len(open_files(self.keeper)),
-            "engine": len(open_files(self.engine)),
+            "engine": len(open_files(self.engine)) - drawers,
             "cgroups": len(self.leaves()),
         }
 
@@ -431,7 +391,7 @@ class Daemon:
     def members(self):
         """The processes of sessions."""
         mine = {self.keeper, self.engine, self.control["spawner_pid"]}
-        return set(processes_with(self.mark)) - mine
+        return {pid for pid in processes_with(self.mark) if not draws(pid)} - mine
 
     def names(self):
         """The names of the processes of sessions, sorted."""

@@ -16,6 +16,7 @@ from attach import (
 )
 from daemon import HELPERS, wait_for
 from operation import Operation, Triggered, same_bytes, stream, streams
+from operations_screen import ScreenRenewed
 
 
 class Spawn(Operation):
@@ -459,6 +460,7 @@ ALL = [
     Steal,
     TerminalOutput,
     TerminalInput,
+    ScreenRenewed,
     Detach,
     Exit,
     Leftovers,
