@@ -34,8 +34,9 @@ struct event_stream {
 	struct session *session; /* NULL once there is nothing to come */
 	struct request *rq;
 	enum event_format format;
-	bool follow;
-	struct buffer out; /* written, not taken yet */
+	bool follow, attach;
+	struct events_subscriber own; /* without attach: our place */
+	struct buffer out;            /* written, not taken yet */
 };
 
 static void on_news(struct observe_reader *r)
@@ -81,7 +82,8 @@ static bool put_next(struct event_stream *es, unsigned place)
 	size_t size;
 	uint64_t seq;
 
-	if (!events_peek(m, place, &bytes, &size, &seq))
+	if (es->attach ? !events_peek(m, place, &bytes, &size, &seq)
+		       : !events_look_next(m, &es->own, &bytes, &size, &seq))
 		return false;
 	if (es->format == FORMAT_BINARY) {
 		struct binary_head head = { .size = (uint32_t)size, .seq = seq };
@@ -92,6 +94,8 @@ static bool put_next(struct event_stream *es, unsigned place)
 		put_text(es, e, seq);
 		reeve_event_free(e);
 	}
+	if (!es->attach)
+		return true;
 	events_next(m, place);
 	observe_taken(es->session->observed);
 	return true;
@@ -146,11 +150,26 @@ static int request_last_event(const struct request *rq, uint64_t *ret, struct er
 	return 0;
 }
 
+/* Becomes the reader, or reads beside it. */
+static void begin(struct event_stream *es, unsigned place, uint64_t seq)
+{
+	struct observed *o = es->session->observed;
+
+	if (!es->attach) {
+		es->own = events_state(&o->memory)->subscribers[place];
+		events_look(&o->memory, &es->own, seq == UINT64_MAX ? 0 : seq);
+		return;
+	}
+	observe_read(o, &es->reader);
+	if (seq != UINT64_MAX)
+		events_seek(&o->memory, place, seq);
+}
+
 int observer_events(struct request *rq, void *context, struct error *err)
 {
 	struct event_stream *es;
 	uint64_t seq = UINT64_MAX;
-	bool follow = true;
+	bool follow = true, attach = true;
 	struct session *s;
 	unsigned place;
 	int r = request_subscriber(rq, context, &s, &place, err);
@@ -159,6 +178,11 @@ int observer_events(struct request *rq, void *context, struct error *err)
 		r = request_query_u64(rq, "seq", INT64_MAX, &seq, err);
 	if (r >= 0)
 		r = request_query_bool(rq, "follow", &follow, err);
+	if (r >= 0)
+		r = request_query_bool(rq, "attach", &attach, err);
+	if (r >= 0 && follow && !attach)
+		r = error_set(err, ERROR_INVALID_ARGUMENT,
+			      "attach=false reads what is there, and needs follow=false");
 	if (r >= 0 && seq == UINT64_MAX)
 		r = request_last_event(rq, &seq, err);
 	if (r < 0)
@@ -171,13 +195,12 @@ int observer_events(struct request *rq, void *context, struct error *err)
 	es->rq = rq;
 	es->format = format_of(rq);
 	es->follow = follow;
+	es->attach = attach;
 	es->reader = (struct observe_reader){
 		.number = events_state(&s->observed->memory)->subscribers[place].number,
 		.news = on_news,
 		.ended = on_ended,
 	};
-	observe_read(s->observed, &es->reader);
-	if (seq != UINT64_MAX)
-		events_seek(&s->observed->memory, place, seq);
+	begin(es, place, seq);
 	return request_stream(rq, 200, content_types[es->format], on_pull, on_closed, es);
 }

@@ -44,7 +44,7 @@ const struct route routes[] = {
 	{ "GET", "/v1/sessions/{id}/observers/{subscriberId}", .handle = observer_show },
 	{ "DELETE", "/v1/sessions/{id}/observers/{subscriberId}", .handle = observer_delete },
 	{ "GET", "/v1/sessions/{id}/observers/{subscriberId}/events", .handle = observer_events,
-	  .query = QUERY("seq", "follow") },
+	  .query = QUERY("seq", "follow", "attach") },
 	{ 0 },
 };
 

@@ -103,7 +103,7 @@ static int take_bytes(struct lines *l, const char *bytes, size_t n, struct error
 }
 
 static int make_target(struct buffer *target, const char *session, const char *subscriber,
-		       bool follow, bool all)
+		       bool follow, bool all, bool beside)
 {
 	int r = uri_session(target, session, "/observers/");
 
@@ -113,11 +113,14 @@ static int make_target(struct buffer *target, const char *session, const char *s
 		r = buffer_append_text(target, "/events");
 	if (r >= 0 && !follow)
 		r = uri_query(target, "follow", "false");
+	if (r >= 0 && beside)
+		r = uri_query(target, "attach", "false");
 	return r < 0 ? r : uri_query(target, "seq", all ? "0" : NULL);
 }
 
-int events_read(struct cli *cli, const char *session, const char *subscriber, bool follow, bool all,
-		int (*each)(void *data, const json_t *event), void *data, struct error *e)
+static int read_events(struct cli *cli, const char *session, const char *subscriber, bool follow,
+		       bool all, bool beside, int (*each)(void *data, const json_t *event),
+		       void *data, struct error *e)
 {
 	_cleanup_(buffer_done) struct buffer target = { .max = TARGET_MAX };
 	struct lines lines = { .partial = { .max = LINE_MAX_ }, .each = each, .data = data };
@@ -126,7 +129,7 @@ int events_read(struct cli *cli, const char *session, const char *subscriber, bo
 	const struct http_head *head;
 	const char *bytes;
 	size_t n;
-	int r = client ? make_target(&target, session, subscriber, follow, all) : -EIO;
+	int r = client ? make_target(&target, session, subscriber, follow, all, beside) : -EIO;
 
 	rq.target = buffer_text(&target);
 	if (r >= 0)
@@ -138,6 +141,18 @@ int events_read(struct cli *cli, const char *session, const char *subscriber, bo
 	}
 	buffer_done(&lines.partial);
 	return r;
+}
+
+int events_read(struct cli *cli, const char *session, const char *subscriber, bool follow, bool all,
+		int (*each)(void *data, const json_t *event), void *data, struct error *e)
+{
+	return read_events(cli, session, subscriber, follow, all, false, each, data, e);
+}
+
+int events_read_beside(struct cli *cli, const char *session, const char *subscriber,
+		       int (*each)(void *data, const json_t *event), void *data, struct error *e)
+{
+	return read_events(cli, session, subscriber, false, true, true, each, data, e);
 }
 
 char *event_text(const json_t *event, const char *name)

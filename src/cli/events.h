@@ -17,6 +17,10 @@ int observe_body_make(const char *categories, const struct words *backends, json
 int events_read(struct cli *cli, const char *session, const char *subscriber, bool follow, bool all,
 		int (*each)(void *data, const json_t *event), void *data, struct error *e);
 
+/* All that are there, beside somebody who reads them, who is not disturbed. */
+int events_read_beside(struct cli *cli, const char *session, const char *subscriber,
+		       int (*each)(void *data, const json_t *event), void *data, struct error *e);
+
 /* The bytes of a member that is text, or Base64 of what is none. The caller's; NULL without it. */
 char *event_text(const json_t *event, const char *name);
 

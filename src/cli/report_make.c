@@ -338,7 +338,7 @@ int report_make(struct report *r, struct cli *cli, const char *session, const ch
 			      .paths = json_object(),
 			      .names = json_object() };
 	(void)snprintf(rest, sizeof(rest), "/observers/%.40s", subscriber);
-	result = events_read(cli, session, subscriber, false, true, take_event, r, e);
+	result = events_read_beside(cli, session, subscriber, take_event, r, e);
 	if (result >= 0)
 		result = cli_call_session(cli, "GET", session, "", NULL, &r->session, e);
 	if (result >= 0)

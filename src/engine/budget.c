@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "engine/budget.h"
 #include "base/log.h"
+#include "engine/observe.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/resource.h>
@@ -37,6 +38,7 @@ static void give_back(struct session *s)
 			log_warn("%s: its memory cannot be given back", s->id);
 		s->engine->retained -= used;
 	}
+	observe_give_up(s);
 }
 
 void budget_add(struct engine *e, uint64_t bytes)
@@ -55,11 +57,12 @@ void budget_forget(struct session *s)
 
 int budget_check(struct engine *e, struct error *err)
 {
+	budget_add(e, 0); /* what has ended since the last byte came */
 	if (e->retained <= e->retained_max)
 		return 0;
 	return error_set(
 		err, ERROR_EXHAUSTED,
-		"the output of all sessions takes %llu MiB of memory, at most %llu MiB are "
+		"the output and the events of all sessions take %llu MiB of memory, at most %llu MiB are "
 		"allowed (a quarter of the machine's); stop sessions, or start them with a "
 		"smaller --backlog",
 		(unsigned long long)(e->retained / MiB),

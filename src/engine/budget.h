@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* budget.h - what all sessions together may cost: output in memory, descriptors.
+/* budget.h - what all sessions together may cost: output and events in memory, descriptors.
  *
  * The rings of all sessions share a quarter of the machine's memory. When it is used up, the output
- * of ended sessions is given back, oldest first; when that is not enough, no session is added. */
+ * and events of ended sessions are given back, oldest first; when that is not enough, no session is
+ * added. */
 #pragma once
 #include "engine/session.h"
 

@@ -14,9 +14,10 @@ struct observed {
 	struct events_memory memory;
 	struct observation *observation; /* NULL: none runs */
 	struct observe_reader *readers;
-	bool paused;  /* processes are made to wait for a subscriber that blocks */
-	bool news;    /* since the readers were told */
-	bool refused; /* its calls would wait for an observer that could not be started */
+	uint64_t counted; /* bytes of events in the daemon's budget, budget.h */
+	bool paused;      /* processes are made to wait for a subscriber that blocks */
+	bool news;        /* since the readers were told */
+	bool refused;     /* its calls would wait for an observer that could not be started */
 };
 
 /* Somebody who reads a subscription's events: one at a time, a new one ends the one before. */
@@ -84,6 +85,8 @@ void observe_started(struct session *s);
 void observe_exited(struct session *s);
 void observe_over(struct session *s);
 void observe_discard(struct session *s);
+/* Gives the memory of its events back, and their bytes to the budget. */
+void observe_give_up(struct session *s);
 /* Why it was not let through the gate; NULL: for no reason of ours. */
 const char *observe_refusal(const struct session *s);
 /* Goes on after an engine that died; then the others' events are over. */
@@ -98,6 +101,8 @@ void observe_unsubscribe(struct session *s, unsigned place);
 
 void observe_read(struct observed *o, struct observe_reader *r);
 void observe_unread(struct observe_reader *r);
+/* Ends whoever reads that subscription. */
+void observe_end_reader(struct observed *o, uint64_t number);
 /* Events were taken, or will never be: processes that wait may go on. */
 void observe_taken(struct observed *o);
 /* Whether somebody reads a subscription. */

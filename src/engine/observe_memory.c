@@ -2,6 +2,7 @@
 #include "engine/observe_memory.h"
 #include "base/fd.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -60,11 +61,6 @@ int events_make(struct events_memory *m, uint64_t capacity, int *ret_fd)
 	m->header->magic = MAGIC;
 	*ret_fd = fd;
 	return 0;
-}
-
-uint64_t events_size(const struct events_memory *m)
-{
-	return m->size;
 }
 
 void events_unmap(struct events_memory *m)
@@ -171,25 +167,6 @@ void events_commit(struct events_memory *m)
 
 /* --- subscribers ----------------------------------------------------------------------------- */
 
-unsigned events_set_of(const struct events_subscriber *s)
-{
-	unsigned set = 0;
-
-	for (unsigned i = 0; s->number != 0 && i < s->n; i++)
-		set |= category_bit((enum reeve_category)s->categories[i]);
-	return set;
-}
-
-unsigned events_wanted(const struct events_memory *m)
-{
-	const struct events_state *s = events_state(m);
-	unsigned set = 0;
-
-	for (unsigned i = 0; i < EVENTS_SUBSCRIBERS_MAX; i++)
-		set |= events_set_of(&s->subscribers[i]);
-	return set;
-}
-
 static bool wants(const struct events_subscriber *s, uint32_t category)
 {
 	return category < REEVE_CATEGORIES &&
@@ -226,16 +203,6 @@ void events_unsubscribe(struct events_memory *m, unsigned place)
 
 	s->subscribers[place] = (struct events_subscriber){ 0 };
 	events_commit(m);
-}
-
-int events_find(const struct events_memory *m, uint64_t number)
-{
-	const struct events_state *s = events_state(m);
-
-	for (unsigned i = 0; number != 0 && i < EVENTS_SUBSCRIBERS_MAX; i++)
-		if (s->subscribers[i].number == number)
-			return (int)i;
-	return -ENOENT;
 }
 
 /* --- storing --------------------------------------------------------------------------------- */
@@ -356,29 +323,6 @@ static uint64_t seq_of(const struct events_subscriber *sub, const struct event_r
 	return seq;
 }
 
-uint64_t events_waiting(const struct events_subscriber *s)
-{
-	uint64_t n = 0;
-
-	for (unsigned i = 0; i < EVENTS_RINGS; i++)
-		n += s->waiting[i];
-	return n;
-}
-
-bool events_full(const struct events_memory *m, bool was_full)
-{
-	const struct events_state *s = events_state(m);
-
-	for (unsigned i = 0; i < EVENTS_SUBSCRIBERS_MAX * EVENTS_RINGS; i++) {
-		const struct events_subscriber *sub = &s->subscribers[i / EVENTS_RINGS];
-		uint64_t limit = was_full ? sub->capacity / 2 + 1 : sub->capacity;
-
-		if (sub->number != 0 && sub->block && sub->waiting[i % EVENTS_RINGS] >= limit)
-			return true;
-	}
-	return false;
-}
-
 /* The next of a subscriber's events there, to which its place moves; NULL: none. */
 static const struct event_record *first_in(const struct events_memory *m,
 					   const struct events_state *s,
@@ -471,4 +415,56 @@ void events_seek(struct events_memory *m, unsigned place, uint64_t seq)
 	for (unsigned i = 0; i < EVENTS_RINGS; i++)
 		seek_in(m, s, &s->subscribers[place], i, seq);
 	events_commit(m);
+}
+
+void events_look(const struct events_memory *m, struct events_subscriber *own, uint64_t seq)
+{
+	own->block = 1; /* as far back as events are */
+	for (unsigned i = 0; i < EVENTS_RINGS; i++) {
+		seek_in(m, events_state(m), own, i, seq);
+		own->waiting[i] = UINT64_MAX;
+	}
+}
+
+bool events_look_next(const struct events_memory *m, struct events_subscriber *own,
+		      const void **ret, size_t *ret_size, uint64_t *ret_seq)
+{
+	const struct events_state *s = events_state(m);
+	const struct event_record *r;
+	unsigned ring;
+
+	for (unsigned i = 0; i < EVENTS_RINGS; i++)
+		own->at[i] = MAX(own->at[i], s->tail[i]);
+	r = oldest(m, s, own, &ring);
+	if (!r)
+		return false;
+	*ret = r + 1;
+	*ret_size = r->bytes;
+	*ret_seq = seq_of(own, r);
+	own->at[ring] += r->record.size;
+	return true;
+}
+
+uint64_t events_used(const struct events_memory *m)
+{
+	const struct events_state *s = events_state(m);
+	uint64_t n = 0;
+
+	for (unsigned i = 0; i < EVENTS_RINGS; i++)
+		n += s->head[i] - s->tail[i];
+	return n;
+}
+
+int events_give_up(struct events_memory *m, int fd)
+{
+	struct events_state *s = events_change(m);
+
+	for (unsigned i = 0; i < EVENTS_RINGS; i++)
+		while (s->tail[i] != s->head[i])
+			drop_tail(m, s, i);
+	events_commit(m);
+	return fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)HEADER_SIZE,
+			 (off_t)(m->size - HEADER_SIZE)) < 0
+		       ? -errno
+		       : 0;
 }

@@ -86,9 +86,6 @@ int events_make(struct events_memory *m, uint64_t capacity, int *ret_fd);
 /* Maps what an engine before has made. -EBADMSG when it cannot be trusted. */
 int events_map(struct events_memory *m, int fd);
 
-/* Bytes that it takes at most. */
-uint64_t events_size(const struct events_memory *m);
-
 /* Unmaps it, if it is mapped. */
 void events_unmap(struct events_memory *m);
 
@@ -135,3 +132,15 @@ void events_next(struct events_memory *m, unsigned place);
 /* Goes to the first event behind number `seq`, back too, as far as events are still there and not
  * more than the capacity. What was handed out before and is gone by now shows as a gap. */
 void events_seek(struct events_memory *m, unsigned place, uint64_t seq);
+
+/* Reading without being the reader: `own` is a copy of a subscriber that only the caller moves.
+ * events_look() begins behind number `seq`; events_look_next() gives the oldest that is still
+ * there, and moves on. */
+void events_look(const struct events_memory *m, struct events_subscriber *own, uint64_t seq);
+bool events_look_next(const struct events_memory *m, struct events_subscriber *own,
+		      const void **ret, size_t *ret_size, uint64_t *ret_seq);
+
+/* Bytes of events that are kept. events_give_up() keeps none: what waits is counted as missed.
+ * `fd`: of the memory, which gives the bytes back to the system. */
+uint64_t events_used(const struct events_memory *m);
+int events_give_up(struct events_memory *m, int fd);

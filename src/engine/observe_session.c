@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "engine/budget.h"
 #include "engine/observe_private.h"
 #include "observe/seccomp_notify.h"
 #include <errno.h>
@@ -29,6 +30,28 @@ static void end_observation(struct observed *o)
 	o->paused = false;
 }
 
+/* Keeps the budget of all rings true. */
+static void count_memory(struct observed *o)
+{
+	uint64_t before = o->counted;
+
+	o->counted = events_used(&o->memory);
+	budget_add(o->session->engine, o->counted - before);
+}
+
+void observe_give_up(struct session *s)
+{
+	struct observed *o = s->observed;
+
+	if (!o || o->counted == 0)
+		return;
+	if (events_give_up(&o->memory, s->fds[SLOT_FD_EVENTS]) < 0)
+		log_warn("%s: the memory of its events cannot be given back", s->id);
+	s->engine->retained -= o->counted;
+	o->counted = 0;
+	observe_news(o);
+}
+
 static void on_event(void *userdata, struct reeve_event *e, const struct backend_origin *origin)
 {
 	struct observed *o = userdata;
@@ -37,6 +60,7 @@ static void on_event(void *userdata, struct reeve_event *e, const struct backend
 	if (e->category == REEVE_LIFECYCLE)
 		told = e->kind == REEVE_STARTED ? TOLD_STARTED : TOLD_EXITED;
 	events_put(&o->memory, e, origin, told);
+	count_memory(o);
 	observe_taken(o);
 	observe_news(o);
 }
@@ -271,6 +295,7 @@ static int attach(struct session *s, const struct events_memory *m)
 		o->next->back = &o->next;
 	ob->sessions = o;
 	s->observed = o;
+	count_memory(o);
 	return 0;
 }
 
@@ -305,6 +330,7 @@ void observe_discard(struct session *s)
 		r->ended(r);
 	}
 	end_observation(o);
+	s->engine->retained -= o->counted;
 	if (s->fds[SLOT_FD_LISTENER] >= 0 && s->engine->observatory->host)
 		host_dispatch(s->engine->observatory->host); /* the last use of `pending` */
 	events_unmap(&o->memory);
@@ -312,61 +338,6 @@ void observe_discard(struct session *s)
 	if (o->next)
 		o->next->back = o->back;
 	free(o);
-}
-
-/* --- readers --------------------------------------------------------------------------------- */
-
-static struct observe_reader *reader_of(const struct observed *o, uint64_t number)
-{
-	struct observe_reader *r = o->readers;
-
-	while (r && r->number != number)
-		r = r->next;
-	return r;
-}
-
-bool observe_is_read(const struct observed *o, uint64_t number)
-{
-	return reader_of(o, number) != NULL;
-}
-
-static void end_reader(struct observed *o, uint64_t number)
-{
-	struct observe_reader *r = reader_of(o, number);
-
-	if (!r)
-		return;
-	observe_unread(r);
-	r->ended(r);
-}
-
-void observe_read(struct observed *o, struct observe_reader *r)
-{
-	int place = events_find(&o->memory, r->number);
-	struct events_state *state;
-
-	end_reader(o, r->number);
-	r->next = o->readers;
-	r->back = &o->readers;
-	if (r->next)
-		r->next->back = &r->next;
-	o->readers = r;
-	if (place < 0 || events_state(&o->memory)->subscribers[place].connected)
-		return;
-	state = events_change(&o->memory);
-	state->subscribers[place].connected = 1;
-	events_commit(&o->memory);
-}
-
-void observe_unread(struct observe_reader *r)
-{
-	if (!r->back)
-		return;
-	*r->back = r->next;
-	if (r->next)
-		r->next->back = r->back;
-	r->next = NULL;
-	r->back = NULL;
 }
 
 /* --- subscribers ----------------------------------------------------------------------------- */
@@ -482,7 +453,7 @@ void observe_unsubscribe(struct session *s, unsigned place)
 	struct observed *o = s->observed;
 	unsigned before = events_wanted(&o->memory);
 
-	end_reader(o, events_state(&o->memory)->subscribers[place].number);
+	observe_end_reader(o, events_state(&o->memory)->subscribers[place].number);
 	events_unsubscribe(&o->memory, place);
 	observe_taken(o);
 	if (events_wanted(&o->memory) != 0) {

@@ -336,6 +336,26 @@ def test_a_second_reader_ends_the_first(api):
             assert two.next() is None
 
 
+def test_events_can_be_read_beside_the_reader(api):
+    session = api.sh("read x; :", stdin="pipe", observe={"categories": ["lifecycle"]})
+    with reading(api, session) as reader:
+        assert reader.next()["kind"] == "started"
+        aside = {"attach": "false", "follow": "false"}
+        assert kinds(events(api, session, **aside)) == ["started"]
+        api.stdin(session, b"\n")
+        api.ended(session)
+        assert reader.next()["kind"] == "exited"
+        assert reader.next() is None
+        assert kinds(events(api, session, seq=1, **aside)) == ["exited"]
+    waits = api.sh(":", observe={"categories": ["lifecycle"]})
+    counted(api, waits)
+    for _ in range(2):
+        assert kinds(events(api, waits, **aside)) == ["started", "exited"]
+    assert status(api, waits)["waitingEvents"] == 2
+    answer = api.get(path_of(api, waits, action="/events", attach="false"))
+    assert answer.code == "invalid_argument"
+
+
 def test_a_consumer_that_left_is_disconnected(api):
     session = observed(api, "sleep 1000")
     assert not status(api, session)["disconnected"]

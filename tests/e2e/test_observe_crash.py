@@ -121,3 +121,30 @@ def test_who_observes_nothing_has_nothing_for_it(reeve):
     wait_for(lambda: not held(pids["enginePid"]) and not held(pids["keeperPid"]))
     api.stop(plain)
     api.stop(session)
+
+
+def test_events_count_in_the_memory_of_all_rings(reeve):
+    reeve.env["REEVE_RING_BUDGET"] = str(256 << 10)
+    api = reeve.api
+    script = "i=0; while [ $i -lt 1500 ]; do ( : ); i=$((i+1)); done"
+    observe = {
+        "categories": ["process"],
+        "ringCapacityEvents": 65536,
+        "backends": seeing(api, "process"),
+    }
+    first = api.sh(script, observe=observe)
+    api.ended(first)
+    kept = counted(api, first)
+    assert kept["missedEvents"] == 0 and kept["waitingEvents"] >= 3000
+    second = api.sh(f"{script}; {script}; read x", stdin="pipe", observe=observe)
+    # What has ended gives its events up first, and counts them.
+    wait_for(lambda: status(api, first)["waitingEvents"] == 0)
+    assert status(api, first)["missedEvents"] == kept["waitingEvents"]
+    wait_for(lambda: status(api, second)["deliveredEvents"] >= 6000)
+    refused = api.try_spawn("true")
+    assert refused.code == "exhausted" and "events" in refused.json["error"]["message"]
+    reeve.kill_engine()
+    assert api.try_spawn("true").code == "exhausted"
+    api.stdin(second, b"\n")
+    api.ended(second)
+    assert api.spawn("true")
