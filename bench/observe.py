@@ -6,6 +6,7 @@ build of 20 small C files. A bystander does `open` outside of the session that i
 """
 
 import contextlib
+import os
 import pathlib
 import subprocess
 import sys
@@ -27,6 +28,15 @@ BYSTANDER = [("process", 1.02), (ALL, 1.15)]
 
 def driver(build):
     return build / "tests" / "truth" / "observed-run"
+
+
+def ordinary(backend):
+    """What both runs begin with. Who answers a call and who makes it take turns: that works when
+    the kernel wakes the one on the processor of the other, which real time rules out. So under
+    --realtime they come before all that are ordinary, but are so themselves."""
+    if backend != "seccomp-user-notify" or os.sched_getscheduler(0) == os.SCHED_OTHER:
+        return []
+    return ["chrt", "--other", "0", "nice", "-n", "-20"]
 
 
 def seconds_of(words):
@@ -89,9 +99,11 @@ def figures(rounds, build, figure):
                 continue
             for (what, words), target in zip(loads.items(), targets):
                 one = figure(f"{backend}, all categories: {what}", target)
+                first = ordinary(backend)
                 for _ in range(rounds):
-                    ceiling = seconds_of(words)
-                    one.add(seconds_of([driver(build), backend, ALL, "-", *words]) / ceiling)
+                    ceiling = seconds_of([*first, *words])
+                    under = [*first, driver(build), backend, ALL, "-", *words]
+                    one.add(seconds_of(under) / ceiling)
                 yield one
         for categories, target in BYSTANDER if works(build, "ebpf") else []:
             one = figure(f"ebpf, a bystander of {categories}", target)
