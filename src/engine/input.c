@@ -118,6 +118,23 @@ void input_pump(struct session *s)
 	session_notify(s);
 }
 
+/* Where answers to what is typed now begin, and their echo. What was typed before and has shown no
+ * effect yet belongs to it. */
+static void note_place(struct session *s, uint64_t at)
+{
+	bool same = s->typed;
+
+	for (unsigned i = 0; i < STREAMS_MAX; i++) {
+		uint64_t head = word_load(&s->words->streams[i].head);
+
+		same &= s->typed_after[i] == head;
+		s->typed_after[i] = head;
+	}
+	s->typed = true;
+	if (!same)
+		s->typed_from = at;
+}
+
 /* Copies into the ring; the head is stored when the bytes are in place. */
 static void put(struct session *s, uint64_t at, const char *data, size_t n)
 {
@@ -158,8 +175,10 @@ int input_take(struct session *s, uint64_t at, const void *data, size_t n, uint6
 	n -= skip;
 	if (n > room)
 		n = room;
-	if (n > 0)
+	if (n > 0) {
+		note_place(s, accepted);
 		put(s, accepted, (const char *)data + skip, n);
+	}
 	*ret_accepted = accepted + n;
 	s->typing_at = 0; /* whoever waited for this waits no more */
 	if (!s->in_polling)

@@ -20,6 +20,31 @@ static bool streams_ended(const struct session *s)
 	return true;
 }
 
+/* A line may end with the beginning of the echo. */
+static bool begins_echo(const struct condition *c, const char *line, size_t n)
+{
+	for (size_t k = MIN(n, c->echo_size - 1); k > 0; k--)
+		if (memcmp(line + n - k, c->echo, k) == 0)
+			return true;
+	return false;
+}
+
+/* Passes over the echo of what was typed, which stands in the first line or nowhere. True when that
+ * is settled; false when more of the line must come first. */
+static bool pass_echo(struct condition *c, unsigned stream, const char *line, size_t n, bool whole)
+{
+	const char *found = memmem(line, n, c->echo, c->echo_size);
+
+	if (found)
+		c->at[stream] += (uint64_t)(found - line) + c->echo_size;
+	else if (!whole && begins_echo(c, line, n))
+		return false;
+	else if (!whole)
+		return true; /* not yet; what there is may be searched */
+	free(take(c->echo));
+	return true;
+}
+
 /* Searches line by line what has come; a last line without its end too, again when it grows. */
 static bool match_stream(struct condition *c, unsigned stream, struct wait_result *ret)
 {
@@ -38,6 +63,14 @@ static bool match_stream(struct condition *c, unsigned stream, struct wait_resul
 		n = ring_copy(ring, c->at[stream], line, sizeof(line));
 		end = memchr(line, '\n', n);
 		length = end ? (size_t)(end - line) : n;
+		if (c->echo && stream == STREAM_OUT) {
+			uint64_t before = c->at[stream];
+
+			if (!pass_echo(c, stream, line, length, end || n == sizeof(line)))
+				return false;
+			if (c->at[stream] != before)
+				continue;
+		}
 		if (pattern_match(c->pattern, line, length, span)) {
 			*ret = (struct wait_result){
 				.type = WAIT_MATCH,

@@ -2,6 +2,7 @@
 #include "base/json.h"
 #include "base/parse.h"
 #include "engine/probe.h"
+#include "engine/typing.h"
 #include "engine/wait_private.h"
 #include <string.h>
 
@@ -92,8 +93,29 @@ static const char *stream_name(const struct session *s, unsigned stream)
 	return stream == STREAM_OUT ? "stdout" : "stderr";
 }
 
+/* The first line that was typed, when the terminal shows it. */
+static int read_echo(struct condition *c, const struct session *s)
+{
+	uint64_t end = ring_head(&s->in), n = end - MIN(s->typed_from, end);
+	char line[ECHO_MAX];
+
+	if (!session_is_pty(s) || n > s->in.size || !typing_echo(s))
+		return 0;
+	n = ring_copy(&s->in, end - n, line, MIN(n, (uint64_t)sizeof(line)));
+	for (c->echo_size = 0; c->echo_size < n; c->echo_size++)
+		if (line[c->echo_size] == '\n' || line[c->echo_size] == '\r')
+			break;
+	if (c->echo_size == 0)
+		return 0;
+	c->echo = malloc(c->echo_size);
+	if (!c->echo)
+		return -ENOMEM;
+	memcpy(c->echo, line, c->echo_size);
+	return 0;
+}
+
 /* `stream` and `from` beside `match`. Without `stream` all are searched, and `from` is an offset of
- * the first. */
+ * the first; without `from` it is what was written since something was typed. */
 static int read_place(struct condition *c, const json_t *item, struct error *err)
 {
 	const struct session *s = c->wait->session;
@@ -114,12 +136,14 @@ static int read_place(struct condition *c, const json_t *item, struct error *err
 		c->want[i] = true;
 		if (from && !any)
 			c->at[i] = (uint64_t)json_integer_value(from);
+		else if (!from && s->typed)
+			c->at[i] = s->typed_after[i];
 		any = true;
 	}
 	if (!any)
 		return error_set(err, ERROR_INVALID_ARGUMENT, "until: %s has no stream \"%.40s\"",
 				 s->id, stream ? stream : "stdout");
-	return 0;
+	return s->typed && !from ? read_echo(c, s) : 0;
 }
 
 static int read_condition(struct condition *c, const json_t *item, struct error *err)
@@ -194,6 +218,7 @@ void wait_conditions_done(struct wait *w)
 		struct condition *c = &w->conditions[i];
 
 		pattern_free(c->pattern);
+		free(c->echo);
 		port_watch_stop(&c->port);
 		probe_free(c->probe);
 		if (c->counted)

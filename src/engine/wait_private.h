@@ -14,6 +14,8 @@ struct condition {
 	struct pattern *pattern;
 	bool want[STREAMS_MAX];
 	uint64_t at[STREAMS_MAX]; /* begin of the first line that was not looked at to its end */
+	char *echo;               /* what was typed: no match in the first line; NULL for none */
+	size_t echo_size;
 	/* port */
 	struct port_watch port;
 	/* http */
@@ -39,6 +41,8 @@ struct wait {
 	wait_done_fn done;
 	void *data;
 };
+
+#define ECHO_MAX 1024U /* of a line that was typed, what is known again */
 
 /* Fills the conditions; starts nothing. */
 int wait_parse(struct wait *w, const json_t *until, struct error *err);

@@ -125,6 +125,44 @@ def test_a_match_can_be_limited_to_a_stream_and_begin_later(api):
     assert post_wait(api, session, {"until": until}).json["match"]["from"] == 3
 
 
+@pytest.mark.parametrize("kind", ["pipe", "pty"])
+def test_a_match_begins_behind_what_was_there_when_something_was_typed(api, kind):
+    stdin = {"stdin": "pipe"} if kind == "pipe" else {}
+    session = api.sh("echo ready; read x; echo ready; exec sleep 1000", kind=kind, **stdin)
+    first = post_wait(api, session, {"until": [{"match": "ready"}]}).json
+    api.stdin(session, b"go\n")
+    second = post_wait(api, session, {"until": [{"match": "ready"}], "timeout": "20s"}).json
+    assert (first["match"]["from"], second["fired"]) == (0, "match")
+    assert second["match"]["from"] > first["match"]["from"]
+    again = {"until": [{"match": "ready", "from": 0}]}
+    assert post_wait(api, session, again).json["match"]["from"] == 0
+
+
+def test_a_match_is_not_fooled_by_the_echo_of_what_was_typed(api):
+    script = "read x; read y; echo $x; exec sleep 1000"
+    session = api.sh(script, kind="pty")
+    api.wait(session, "input")
+    api.stdin(session, b"hello\n")
+    wait = {"until": [{"match": "hello"}], "timeout": "20s"}
+    waiting = Waiting(api, session, {"match": "h?ello"})
+    echo = {"until": [{"match": "hello", "from": 0}], "timeout": "20s"}
+    assert post_wait(api, session, echo).json["match"]["from"] == 0
+    api.wait(session, "input")
+    assert waiting.answer is None
+    api.stdin(session, b"more\n")
+    assert waiting.result()["match"]["from"] == len("hello\r\nmore\r\n")
+    assert post_wait(api, session, wait).json["match"]["from"] == len("hello\r\nmore\r\n")
+
+
+def test_a_shell_that_echoes_by_itself_does_not_fool_a_match(api):
+    session = api.spawn("bash", "--norc", kind="pty", env={"TERM": "xterm", "PS1": "> "})
+    for n in range(5):
+        api.wait(session, "input")
+        api.stdin(session, b"echo the-$((40 + %d))\r" % n)
+        found = post_wait(api, session, {"until": [{"match": "the-"}], "timeout": "20s"}).json
+        assert found["match"]["line"].rstrip().endswith(f"the-{40 + n}"), found
+
+
 def test_a_match_that_never_comes_ends_with_the_session(api):
     session = api.sh("read x; echo no; exit 2", stdin="pipe")
     waiting = Waiting(api, session, {"match": "yes"})
