@@ -64,9 +64,10 @@ def executed_paths(seen, told):
             return fact
         return (*fact[:3], None) if fact[3] is None or fact[1:4:2] in paths else fact
 
-    return altered(seen, lambda fact: (*fact[:3], None) if fact[2] == "executed" else fact), altered(
-        told, known
-    )
+    def unnamed(fact):
+        return (*fact[:3], None) if fact[2] == "executed" else fact
+
+    return altered(seen, unnamed), altered(told, known)
 
 
 def short_lived(seen, told):
@@ -200,7 +201,7 @@ def close(backend, trace, told):
     if backend in ALONE:
         seen, told = merged(altered(seen, of_any_run), altered(told, of_any_run))
     if backend == "fanotify":  # O_PATH opens nothing
-        seen = collections.Counter({fact: n for fact, n in seen.items() if fact not in trace.places})
+        seen = altered(seen, lambda fact: fact if fact not in trace.places else None)
         seen, told = altered(seen, canonical), altered(told, canonical)
     for _, _, gap in GAPS[backend]:
         seen, told = gap(seen, told)

@@ -34,7 +34,8 @@ NGINX_PROGRAM = "/usr/sbin/nginx"
 @functools.lru_cache(maxsize=None)
 def reasons(backend):
     """By category, what the backend says of itself when it is tried out here."""
-    ran = subprocess.run([DRIVER, "--probe", backend], stdout=subprocess.PIPE, timeout=60, check=True)
+    words = [DRIVER, "--probe", backend]
+    ran = subprocess.run(words, stdout=subprocess.PIPE, timeout=60, check=True)
     lines = (line.split("\t") for line in ran.stdout.decode().splitlines())
     return {category: (support, reason) for category, support, reason in lines}
 
