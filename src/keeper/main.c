@@ -122,6 +122,17 @@ static unsigned fill_poll(struct keeper *k, struct pollfd *p, struct spawn_job *
 	return n;
 }
 
+/* A client: the sessions are wanted again. */
+static void unpark(struct keeper *k)
+{
+	if (!k->parked)
+		return;
+	k->parked = false;
+	word_store(&k->daemon->parked, 0);
+	setup_write_lock(k);
+	k->engine.start_at = clock_monotonic_ms();
+}
+
 static void dispatch(struct keeper *k, const struct pollfd *p, unsigned n, struct spawn_job **gates)
 {
 	if (p[P_SPAWNER].revents)
@@ -134,12 +145,8 @@ static void dispatch(struct keeper *k, const struct pollfd *p, unsigned n, struc
 		on_signals(k);
 	if (p[P_ENGINE_PID].revents && k->engine.pid != 0 && !k->engine.child)
 		engine_died(k, false);
-	if (p[P_LISTEN].revents && k->parked) {
-		k->parked = false; /* a client: the sessions are wanted again */
-		word_store(&k->daemon->parked, 0);
-		setup_write_lock(k);
-		k->engine.start_at = clock_monotonic_ms();
-	}
+	if (p[P_LISTEN].revents)
+		unpark(k);
 	if (p[P_PASSING].revents)
 		passing_readable(k);
 	if (p[P_SOCKET].revents)
