@@ -31,8 +31,9 @@ static int read_stream(struct log_query *q, const struct session *s, const char 
 				 "%s has no %s of its own: it goes into %s", s->id, name,
 				 render_stream_name(s, STREAM_OUT));
 	if (!known)
-		return error_set(err, ERROR_INVALID_ARGUMENT,
-				 "stream=%s: expected stdout, stderr, pty or all", name);
+		return error_set(err, ERROR_INVALID_ARGUMENT, "stream=%s: %s has %s", name, s->id,
+				 session_is_pty(s) ? "pty (or all), for it runs on a terminal"
+						   : "stdout, stderr and all");
 	return 0;
 }
 

@@ -52,8 +52,9 @@ static int set_value(const struct option_spec *spec, const char *text, void *val
 	case OPTION_WORDS:
 		return set_words(spec, text, member, e);
 	case OPTION_SIZE:
-		if (parse_size(text, member) < 0)
-			return bad_value(spec, text, "a size (4096, 64K, 1M)", e);
+		if (parse_size(text, member) < 0 || *(uint64_t *)member == 0)
+			return bad_value(spec, text, "a size (4096, 64K, 1M); the smallest is 4K",
+					 e);
 		return 0;
 	default:
 		return set_text(spec, text, member, e);

@@ -141,6 +141,12 @@ int terminal_open(struct terminal *t, struct error *e)
 	return start_watcher(t, e);
 }
 
+/* A terminal that was hung up is no error. */
+static int cannot(struct error *e, int errnum, const char *step)
+{
+	return errnum == EIO ? -EIO : error_set_errno(e, ERROR_INTERNAL, errnum, "%s", step);
+}
+
 int terminal_enter(struct terminal *t, struct error *e)
 {
 	struct terminal_shared *s = t->shared;
@@ -148,7 +154,7 @@ int terminal_enter(struct terminal *t, struct error *e)
 	if (s->entered)
 		return 0;
 	if (tcgetattr(STDIN_FILENO, &s->found) < 0)
-		return error_set_errno(e, ERROR_INTERNAL, errno, "terminal: tcgetattr");
+		return cannot(e, errno, "terminal: tcgetattr");
 	s->raw = s->found;
 	make_raw(&s->raw);
 	s->entered = true;
@@ -156,7 +162,7 @@ int terminal_enter(struct terminal *t, struct error *e)
 		if (errno == EINTR)
 			continue;
 		s->entered = false;
-		return error_set_errno(e, ERROR_INTERNAL, errno, "terminal: tcsetattr");
+		return cannot(e, errno, "terminal: tcsetattr");
 	}
 	write_patiently(KEEP_TITLE, strlen(KEEP_TITLE));
 	return 0;

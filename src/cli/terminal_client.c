@@ -248,7 +248,10 @@ static int enter(struct terminal_client *c, struct error *e)
 		draw_anew(c);
 	}
 	terminal_out_flush(&c->out);
-	return r;
+	if (r != -EIO)
+		return r;
+	c->leaving = LEFT_ALONE; /* as by SIGHUP, which is on its way */
+	return 0;
 }
 
 static void suspend(struct terminal_client *c)

@@ -23,6 +23,7 @@
 #define ENV_KEPT_MAX  256U
 #define KEEPER_EXISTS 3 /* its exit status when it finds the lock taken */
 #define KILL_MS       2000U
+#define NOFILE_MIN    64U /* descriptors: its own, and those of a few sessions and clients */
 #define FSIZE_MIN     (64U * MiB) /* what its control memory and a session's rings take */
 
 static char *sibling(const char *name, const char *between)
@@ -324,6 +325,19 @@ static int start_once(const struct paths *paths, const char *keeper, uint64_t un
 	return r == 0 && ret->pid != s.pid ? -EEXIST : r;
 }
 
+static int check_limits(struct error *e)
+{
+	struct rlimit files;
+
+	if (getrlimit(RLIMIT_NOFILE, &files) < 0 || files.rlim_max >= NOFILE_MIN)
+		return 0;
+	return error_set(
+		e, ERROR_EXHAUSTED,
+		"the daemon cannot start with %llu descriptors, the hard limit here (ulimit "
+		"-Hn); it takes at least %u: start it from a shell with a higher limit",
+		(unsigned long long)files.rlim_max, NOFILE_MIN);
+}
+
 int daemon_start(const struct paths *paths, struct daemon_status *ret, struct error *e)
 {
 	uint64_t until = clock_monotonic_ms() + DAEMON_START_MS;
@@ -336,6 +350,8 @@ int daemon_start(const struct paths *paths, struct daemon_status *ret, struct er
 	}
 	if (r == 0 && ret->state == DAEMON_RUNNING)
 		return already_running(paths, until, ret, e);
+	if (r == 0)
+		r = check_limits(e);
 	if (r == 0)
 		r = paths_create(paths, e);
 	if (r == 0)

@@ -5,7 +5,7 @@
 #include "core/pty.h"
 #include "engine/attachment_private.h"
 
-#define CANCEL     "\x18" /* what it was sent may end within a sequence */
+#define CANCEL     "\x18"        /* what it was sent may end within a sequence */
 #define PIECE_MAX  (64U * 1024U) /* bytes of one SCREEN frame */
 #define SCREEN_MAX (8U * 1024U * 1024U)
 #define PAUSE_MS   100U /* between two screens of a client that is lapped again and again */

@@ -308,7 +308,7 @@ def test_purge_counts_what_it_removes(reeve):
         ["kill", "-s", "NO", "x"], ["stop", "--grace", "soon", "x"],
         ["wait", "--until", "doom", "x"],
         ["logs", "-n", "x", "x"], ["daemon", "no-such"], ["daemon"], ["logs", ""],
-        ["logs", "--stream", "pty", "x"],
+        ["logs", "--stream", "pty", "x"], ["run", "--backlog", "0", "true"],
     ],
     ids=" ".join,
 )  # fmt: skip

@@ -3,6 +3,7 @@
 
 import contextlib
 import os
+import resource
 import signal
 import struct
 import subprocess
@@ -341,3 +342,14 @@ def test_the_daemon_runs_in_the_foreground_with_its_log_on_stderr(reeve):
     daemon.send_signal(signal.SIGTERM)
     _, errors = daemon.communicate(timeout=20)
     assert errors and status_of(reeve)[0] == 3
+
+
+def test_a_daemon_that_may_open_too_few_files_says_so_at_once(reeve):
+    result = reeve(
+        "daemon",
+        "start",
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (20, 20)),
+    )
+    assert result.returncode == 1
+    assert b"20 descriptors" in result.stderr and b"ulimit -Hn" in result.stderr
+    assert reeve("daemon", "status").stdout == b"stopped\n"

@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """A follower that reads nothing costs the daemon no memory and the other sessions no time; what it
-missed is counted exactly."""
+missed is counted exactly. Time is looked at in the full form only: a machine may be busy."""
 
 import os
 import pathlib
 import random
+import statistics
 import subprocess
 import time
 
 from attach import STDOUT, Attachment
-from daemon import HELPERS, size
+from daemon import FULL, HELPERS, size
 
 MIB = 1 << 20
 WINDOW = 4 * MIB  # of the flood, at its beginning and at its end, is known to the test
@@ -99,26 +100,26 @@ def one_round(daemon, flood, load, number, with_reader):
 
 
 def test_a_follower_that_reads_nothing_slows_nobody_down(daemon, figure):
-    rounds, total, load = size(10, 3), size(512 * MIB, 160 * MIB), size(256 * MIB, 80 * MIB)
+    pairs, total, load = size(10, 1), size(512 * MIB, 160 * MIB), size(256 * MIB, 16 * MIB)
     flood = Flood(daemon, total)
     one_round(daemon, flood, load, 0, True)  # all buffers have been in use once
     before, most, dropped = memory(daemon), 0, 0
-    seconds = {True: [], False: []}
-    # The machine may be busy with other things: the best of the rounds tells what the daemon costs.
-    deadline = time.monotonic() + size(300, 40)
-    while time.monotonic() < deadline:
-        with_reader = len(seconds[True]) == len(seconds[False])
-        number = 1 + len(seconds[True]) + len(seconds[False])
-        took, missed = one_round(daemon, flood, load, number, with_reader)
-        seconds[with_reader].append(took)
-        dropped += missed
-        most = max(most, memory(daemon))
-        slower = min(seconds[True]) / min(seconds[False] or [1e9]) - 1
-        if len(seconds[False]) >= rounds and slower <= 0.05:
-            break
-    figure("slow reader, MiB that passed it", len(seconds[True]) * total // MIB)
+    ratios = []
+    for pair in range(pairs):
+        seconds = {}
+        # One after the other, each first in turn: what else the machine does meets both alike.
+        for with_reader in (pair % 2 == 0, pair % 2 != 0):
+            number = 1 + 2 * pair + len(seconds)
+            seconds[with_reader], missed = one_round(daemon, flood, load, number, with_reader)
+            dropped += missed
+            most = max(most, memory(daemon))
+        ratios.append(seconds[True] / seconds[False])
+    figure("slow reader, MiB that passed it", pairs * total // MIB)
     figure("slow reader, bytes dropped, each of them counted", dropped)
     figure("slow reader, KiB by which the daemon grew", most - before)
-    figure("slow reader, other sessions slower by, percent", round(100 * slower, 1))
+    assert dropped > 0
     assert most - before < 2048
-    assert slower <= 0.05
+    if FULL:
+        slower = statistics.median(ratios) - 1
+        figure("slow reader, other sessions slower by, percent", round(100 * slower, 1))
+        assert slower <= 0.05
