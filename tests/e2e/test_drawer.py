@@ -145,10 +145,11 @@ LINES = 40000
 
 
 def flooded(api, **fields):
-    """A session whose screen takes a while to draw."""
+    """A session whose screen takes a while to draw. Where a line of a flood begins depends on where
+    the record was cut; what is looked for begins at the margin, and is not wrapped."""
     script = (
-        f"stty -echo -onlcr; seq -f '\033[3%gm\033[Kline' {LINES}; printf 'last\r\n'; "
-        "while read n; do seq $n; echo end$n; done"
+        f"stty -echo -onlcr; seq -f '\033[3%gm\033[Kline' {LINES}; printf '\rlast\r\n'; "
+        "while read n; do seq $n; printf '\rend%s\r\n' $n; done"
     )
     session = api.sh(script, kind="pty", rows=50, cols=100, **fields)
     wait_for(lambda: b"last" in api.raw(session, tail=10), what="the end of the flood")
