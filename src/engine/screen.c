@@ -199,6 +199,7 @@ static bool is_barred(struct session *s)
 {
 	if (s->screen_faults < SCREEN_FAULTS_MAX)
 		return false;
+	bound_lag(s); /* or the last output captured would not count before there is more */
 	if (record_at(s) < s->screen_fault_at)
 		return true;
 	s->screen_faults = 0;

@@ -190,6 +190,32 @@ def test_output_that_ends_two_drawers_is_not_drawn_until_it_has_moved_on(reeve):
     assert shows(api, session, "end200000")["whole"] is False
 
 
+LAG = 512 * 1024  # SCREEN_LAG: the output that a record may be behind
+
+
+def test_a_session_is_drawn_again_when_its_output_rests_where_the_record_must_follow(reeve):
+    api, before, after = reeve.api, "hello", "moved on"
+    xs = f"head -c {LAG - len(before) - len(after) - 1} /dev/zero | tr '\\0' x"
+    script = f"stty -echo -onlcr; printf {before}; read n; {xs}; printf '\r{after}'; exec cat"
+    session, another = api.sh(script, kind="pty"), terminal(api, "there")
+    shows(api, session, before)
+
+    def barred():  # a kill that comes too early is made good, and tried again
+        pid = the_drawer(reeve, api, another)
+        stop(pid)
+        connection = ask(api, session)
+        os.kill(pid, signal.SIGKILL)
+        answer = Answer(connection.getresponse())
+        connection.close()
+        return "has ended 2 drawers" in str(answer.body)
+
+    wait_for(barred, what="the end of drawing")
+    api.stdin(session, b"\n")
+    wait_for(lambda: api.raw(session, tail=20).endswith(after.encode()), what="more output")
+    assert len(api.raw(session)) == LAG
+    assert shows(api, session, after)["whole"] is False
+
+
 def test_a_drawer_that_hangs_holds_nothing_up_and_is_killed(reeve):
     api = reeve.api
     session, another = terminal(api, "hello"), terminal(api, "there")
