@@ -143,7 +143,7 @@ static void give_slot(struct engine *e, unsigned slot)
 		table[i] = s ? s->fds[i] : -1;
 	if (s && session_is_pty(s)) {
 		table[SLOT_FD_IN] = -1;
-		if (s->fds[SLOT_FD_OUT] >= 0 && !session_exited(s))
+		if (s->fds[SLOT_FD_OUT] >= 0 && !output_leader_over(s))
 			slave = pty_open_slave(s->fds[SLOT_FD_OUT]);
 		table[SLOT_FD_SLAVE] = slave;
 	}

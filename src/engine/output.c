@@ -235,6 +235,11 @@ static bool drain_terminal(struct session *s)
 	return true;
 }
 
+bool output_leader_over(const struct session *s)
+{
+	return word_load(&s->words->streams[STREAM_OUT].leader_end) != 0;
+}
+
 /* Whether the leader's own output of this stream is in the ring. What it wrote to a pipe is in the
  * pipe by now: it is dead. Between two steps the transfer pipe is empty. */
 static bool leader_complete(struct session *s, unsigned stream)

@@ -236,6 +236,8 @@ int session_load(struct engine *e, unsigned slot, int fds[N_SLOT_FDS], struct se
 	if (session_is_pty(s)) {
 		/* Only the keeper holds a slave; typing goes through a second descriptor of the
 		 * master, because libuv watches a descriptor once. */
+		if (s->fds[SLOT_FD_SLAVE] >= 0 && output_leader_over(s)) /* and did not say so */
+			link_tell(e, LINK_CLOSE, slot, 1U << SLOT_FD_SLAVE);
 		s->fds[SLOT_FD_SLAVE] = fd_close(s->fds[SLOT_FD_SLAVE]);
 		s->fds[SLOT_FD_IN] = fd_close(s->fds[SLOT_FD_IN]);
 		if (s->fds[SLOT_FD_OUT] >= 0)

@@ -184,6 +184,9 @@ void output_resume(struct session *s);
 /* The leader has ended: notes where its own output ends, publishes the exit once that is captured.
  */
 void output_check_exit(struct session *s);
+/* Whether all that the leader wrote to its terminal is known to be in the ring: then the keeper's
+ * slave has to go, so that the stream can end. */
+bool output_leader_over(const struct session *s);
 bool output_stream_exists(const struct session *s, unsigned stream);
 
 /* --- input.c
