@@ -121,6 +121,7 @@ def test_a_drawer_that_was_killed_at_rest_is_replaced_unnoticed(reeve):
     session = terminal(api, "hello")
     first = the_drawer(reeve, api, session)
     os.kill(first, signal.SIGKILL)
+    wait_for(lambda: (stat_fields(first) or "Z")[0] in "ZX", what="the death of the drawer")
     assert shows(api, session, "hello")["whole"] is True
     assert the_drawer(reeve, api, session) != first
     assert stat_fields(first) is None  # reaped

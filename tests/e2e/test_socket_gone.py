@@ -18,9 +18,10 @@ def moved(path):
 
 
 def made_stale(path):
-    """Another socket has its name, and nobody listens there."""
-    moved(path)
-    os.mknod(path, 0o666 | stat.S_IFSOCK)
+    """Another socket has its name, and nobody listens there. At once, or it is back before."""
+    stale = path.with_name("stale")
+    os.mknod(stale, 0o666 | stat.S_IFSOCK)
+    stale.rename(path)
 
 
 CLEANERS = pytest.mark.parametrize("clean", [os.unlink, moved, made_stale])
