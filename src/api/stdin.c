@@ -11,14 +11,30 @@ static int refuse_offset(struct request *rq, const struct session *s, const stru
 					   json_pack("{s:I}", "offset", (json_int_t)offset));
 }
 
+/* Takes the body in at that offset, and its end with it. */
+static int take_body(struct request *rq, struct session *s, uint64_t at, bool eof,
+		     uint64_t *ret_accepted, struct error *err)
+{
+	size_t n;
+	const void *data = request_body(rq, &n);
+	int r;
+
+	if (n == 0 && eof && at == word_load(&s->words->in_accepted) && !s->in_open) {
+		*ret_accepted = at; /* closing what is closed is no error */
+		return 0;
+	}
+	r = input_take(s, at, data, n, ret_accepted, err);
+	if (r >= 0 && eof && *ret_accepted >= at + n)
+		input_close(s);
+	return r;
+}
+
 int session_stdin(struct request *rq, void *context, struct error *err)
 {
-	uint64_t at = UINT64_MAX, accepted, before;
+	uint64_t at = UINT64_MAX, accepted;
 	struct session *s;
 	bool eof = false;
-	const void *data;
 	json_t *o;
-	size_t n;
 	int r = request_session(rq, context, &s, err);
 
 	if (r >= 0)
@@ -27,22 +43,11 @@ int session_stdin(struct request *rq, void *context, struct error *err)
 		r = request_query_bool(rq, "eof", &eof, err);
 	if (r < 0)
 		return r;
-	data = request_body(rq, &n);
-	before = word_load(&s->words->in_accepted);
 	if (at == UINT64_MAX)
-		at = before;
-	if (n == 0 && eof && at == before && !s->in_open) {
-		/* Closing what is closed is no error. */
-		accepted = before;
-	} else {
-		r = input_take(s, at, data, n, &accepted, err);
-		if (r < 0 && err->code == ERROR_WRONG_OFFSET)
-			return refuse_offset(rq, s, err);
-		if (r < 0)
-			return r;
-		if (eof && accepted >= at + n)
-			input_close(s);
-	}
+		at = word_load(&s->words->in_accepted);
+	r = take_body(rq, s, at, eof, &accepted, err);
+	if (r < 0)
+		return err->code == ERROR_WRONG_OFFSET ? refuse_offset(rq, s, err) : r;
 	o = json_pack("{s:I, s:I, s:b}", "accepted",
 		      (json_int_t)(accepted > at ? accepted - at : 0), "offset",
 		      (json_int_t)accepted, "closed",

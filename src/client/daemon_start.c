@@ -338,6 +338,16 @@ static int check_limits(struct error *e)
 		(unsigned long long)files.rlim_max, NOFILE_MIN);
 }
 
+/* What a daemon needs before it can be started. */
+static int prepare(const struct paths *paths, char **ret_keeper, struct error *e)
+{
+	int r = check_limits(e);
+
+	if (r == 0)
+		r = paths_create(paths, e);
+	return r < 0 ? r : daemon_find_keeper(ret_keeper, e);
+}
+
 int daemon_start(const struct paths *paths, struct daemon_status *ret, struct error *e)
 {
 	uint64_t until = clock_monotonic_ms() + DAEMON_START_MS;
@@ -351,11 +361,7 @@ int daemon_start(const struct paths *paths, struct daemon_status *ret, struct er
 	if (r == 0 && ret->state == DAEMON_RUNNING)
 		return already_running(paths, until, ret, e);
 	if (r == 0)
-		r = check_limits(e);
-	if (r == 0)
-		r = paths_create(paths, e);
-	if (r == 0)
-		r = daemon_find_keeper(&keeper, e);
+		r = prepare(paths, &keeper, e);
 	while (r == 0) {
 		r = start_once(paths, keeper, until, ret, e);
 		if (r == 0)

@@ -121,27 +121,32 @@ static bool list_has(const char *list, const char *word)
 	return false;
 }
 
+static int parse_framing_header(struct http_head *head, const struct http_header *h,
+				bool *has_length)
+{
+	if (strcasecmp(h->name, "Content-Length") == 0) {
+		if (*has_length || parse_number(h->value, 10, &head->length) < 0)
+			return -EPROTO;
+		*has_length = true;
+	} else if (strcasecmp(h->name, "Transfer-Encoding") == 0) {
+		if (head->chunked || strcasecmp(h->value, "chunked") != 0)
+			return -EPROTO;
+		head->chunked = true;
+	} else if (strcasecmp(h->name, "Connection") == 0) {
+		head->close = head->close || list_has(h->value, "close");
+	}
+	return 0;
+}
+
 /* What the headers say about the body and the connection. */
 static int parse_framing(struct http_head *head)
 {
 	bool no_body = head->status < 200 || head->status == 204 || head->status == 304;
 	bool has_length = false;
 
-	for (unsigned i = 0; i < head->n_headers; i++) {
-		const struct http_header *h = &head->headers[i];
-
-		if (strcasecmp(h->name, "Content-Length") == 0) {
-			if (has_length || parse_number(h->value, 10, &head->length) < 0)
-				return -EPROTO;
-			has_length = true;
-		} else if (strcasecmp(h->name, "Transfer-Encoding") == 0) {
-			if (head->chunked || strcasecmp(h->value, "chunked") != 0)
-				return -EPROTO;
-			head->chunked = true;
-		} else if (strcasecmp(h->name, "Connection") == 0) {
-			head->close = head->close || list_has(h->value, "close");
-		}
-	}
+	for (unsigned i = 0; i < head->n_headers; i++)
+		if (parse_framing_header(head, &head->headers[i], &has_length) < 0)
+			return -EPROTO;
 	if (has_length && head->chunked)
 		return -EPROTO;
 	if (no_body)

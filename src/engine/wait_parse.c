@@ -114,21 +114,12 @@ static int read_echo(struct condition *c, const struct session *s)
 	return 0;
 }
 
-/* `stream` and `from` beside `match`. Without `stream` all are searched, and `from` is an offset of
- * the first; without `from` it is what was written since something was typed. */
-static int read_place(struct condition *c, const json_t *item, struct error *err)
+/* Marks the streams that are searched, and from where; false when none has that name. */
+static bool choose_streams(struct condition *c, const char *stream, const json_t *from)
 {
 	const struct session *s = c->wait->session;
-	const json_t *from = json_object_get(item, "from"), *name = json_object_get(item, "stream");
-	const char *stream = json_string_value(name);
 	bool any = false;
 
-	if (name && !stream)
-		return error_set(err, ERROR_INVALID_ARGUMENT, "until: \"stream\" takes a string");
-	if (from && (!json_is_integer(from) || json_integer_value(from) < 0))
-		return error_set(err, ERROR_INVALID_ARGUMENT, "until: \"from\" takes an offset");
-	if (!s)
-		return 0; /* only checked: which streams there are is not known yet */
 	for (unsigned i = 0; i < STREAMS_MAX; i++) {
 		if (!output_stream_exists(s, i) ||
 		    (stream && strcmp(stream, stream_name(s, i)) != 0))
@@ -140,7 +131,24 @@ static int read_place(struct condition *c, const json_t *item, struct error *err
 			c->at[i] = s->typed_after[i];
 		any = true;
 	}
-	if (!any)
+	return any;
+}
+
+/* `stream` and `from` beside `match`. Without `stream` all are searched, and `from` is an offset of
+ * the first; without `from` it is what was written since something was typed. */
+static int read_place(struct condition *c, const json_t *item, struct error *err)
+{
+	const struct session *s = c->wait->session;
+	const json_t *from = json_object_get(item, "from"), *name = json_object_get(item, "stream");
+	const char *stream = json_string_value(name);
+
+	if (name && !stream)
+		return error_set(err, ERROR_INVALID_ARGUMENT, "until: \"stream\" takes a string");
+	if (from && (!json_is_integer(from) || json_integer_value(from) < 0))
+		return error_set(err, ERROR_INVALID_ARGUMENT, "until: \"from\" takes an offset");
+	if (!s)
+		return 0; /* only checked: which streams there are is not known yet */
+	if (!choose_streams(c, stream, from))
 		return error_set(err, ERROR_INVALID_ARGUMENT, "until: %s has no stream \"%.40s\"",
 				 s->id, stream ? stream : "stdout");
 	return s->typed && !from ? read_echo(c, s) : 0;
