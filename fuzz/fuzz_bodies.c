@@ -61,8 +61,7 @@ static void read_wait(const json_t *json)
 /* First byte: which body; the rest: its text. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static const struct json_field *const tables[] = { stop_fields, kill_fields,
-							   stop_many_fields, purge_fields,
+	static const struct json_field *const tables[] = { stop_fields, kill_fields, filter_fields,
 							   daemon_stop_fields };
 	struct input in = { data, size };
 	unsigned which = take_u8(&in) % (ARRAY_SIZE(tables) + 2);

@@ -10,8 +10,8 @@ static const struct {
 	const struct json_field *fields;
 } bodies[] = {
 	{ daemon_stop, daemon_stop_fields }, { sessions_spawn, spawn_body_fields },
-	{ sessions_purge, purge_fields },    { session_wait, wait_fields },
-	{ session_stop_route, stop_fields }, { sessions_stop, stop_many_fields },
+	{ sessions_purge, filter_fields },   { session_wait, wait_fields },
+	{ session_stop_route, stop_fields }, { sessions_stop, filter_fields },
 	{ session_kill_route, kill_fields }, { observers_add, observe_body_fields },
 };
 
@@ -19,7 +19,7 @@ static const char *const type_names[] = {
 	[FIELD_STRING] = "string", [FIELD_BYTES] = "bytes", [FIELD_LIST] = "list",
 	[FIELD_MAP] = "map",       [FIELD_BOOL] = "bool",   [FIELD_U64] = "u64",
 	[FIELD_I64] = "i64",       [FIELD_ENUM] = "enum",   [FIELD_DURATION] = "duration",
-	[FIELD_JSON] = "json",
+	[FIELD_JSON] = "json",     [FIELD_WORDS] = "words",
 };
 
 static json_t *describe_field(const struct json_field *f)
@@ -52,6 +52,15 @@ static json_t *describe_body(const struct route *route)
 	return list;
 }
 
+static json_t *describe_names(const char *const *names)
+{
+	json_t *list = json_array();
+
+	for (; names && *names; names++)
+		json_array_append_new(list, json_string(*names));
+	return list;
+}
+
 static void print(FILE *to, json_t *line)
 {
 	json_dumpf(line, to, JSON_COMPACT);
@@ -61,16 +70,12 @@ static void print(FILE *to, json_t *line)
 
 void describe_api(FILE *to)
 {
-	for (const struct route *route = routes; route->method; route++) {
-		json_t *query = json_array();
-
-		for (const char *const *name = route->query; name && *name; name++)
-			json_array_append_new(query, json_string(*name));
-		print(to,
-		      json_pack("{s:s, s:s, s:o, s:I, s:b, s:o}", "method", route->method, "path",
-				route->path, "query", query, "bodyMax", (json_int_t)route->body_max,
-				"keepPlace", (int)route->keep_place, "body", describe_body(route)));
-	}
+	for (const struct route *route = routes; route->method; route++)
+		print(to, json_pack("{s:s, s:s, s:o, s:o, s:I, s:b, s:o}", "method", route->method,
+				    "path", route->path, "query", describe_names(route->query),
+				    "repeated", describe_names(route->repeated), "bodyMax",
+				    (json_int_t)route->body_max, "keepPlace",
+				    (int)route->keep_place, "body", describe_body(route)));
 	for (unsigned code = ERROR_NONE + 1; code < N_ERROR_CODES; code++)
 		print(to,
 		      json_pack("{s:s, s:i, s:b}", "error", error_code_name((enum error_code)code),

@@ -20,6 +20,8 @@
 struct http_server;
 struct request;
 
+#define TARGET_QUERY_MAX 32U /* query parameters of one request */
+
 struct route {
 	const char *method;
 	const char *path; /* "/v1/sessions/{id}/logs": `{id}` matches one non-empty segment */
@@ -30,6 +32,7 @@ struct route {
 	bool keep_place;          /* reachable on the few places kept above the connection limit */
 	const char *const *query; /* NULL-terminated names of the allowed query parameters; an
 				     unknown one is invalid_argument. NULL: none is allowed */
+	const char *const *repeated; /* those of them that may be there several times */
 };
 
 /* 0 stands for the number beside it, but for `reserved`. */
@@ -69,6 +72,9 @@ unsigned http_server_connections(const struct http_server *s);
 const char *request_param(const struct request *rq, const char *name);
 /* A query parameter, percent-decoded; NULL when absent, "" when without a value. */
 const char *request_query(const struct request *rq, const char *name);
+/* All values of a parameter that may be repeated. Returns how many. */
+unsigned request_query_all(const struct request *rq, const char *name,
+			   const char *ret[TARGET_QUERY_MAX]);
 const char *request_header(const struct request *rq, const char *name);
 const void *request_body(const struct request *rq, size_t *ret_size);
 /* The body as a JSON object (an empty body is `{}`): strict, duplicates and wrong types refused

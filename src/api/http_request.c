@@ -357,6 +357,12 @@ const char *request_query(const struct request *rq, const char *name)
 	return target_query(&rq->target, name);
 }
 
+unsigned request_query_all(const struct request *rq, const char *name,
+			   const char *ret[TARGET_QUERY_MAX])
+{
+	return target_query_all(&rq->target, name, ret);
+}
+
 const char *request_header(const struct request *rq, const char *name)
 {
 	return MHD_lookup_connection_value(rq->connection->mhd, MHD_HEADER_KIND, name);

@@ -86,9 +86,6 @@ static int parse_query(char *query, struct target *t, struct error *e)
 			r = decode(value, true, "query", e);
 		if (r < 0)
 			return r;
-		if (target_query(t, name))
-			return error_set(e, ERROR_INVALID_ARGUMENT,
-					 "query parameter '%s' is there twice", name);
 		if (t->n_query == TARGET_QUERY_MAX)
 			return error_set(e, ERROR_INVALID_ARGUMENT, "more than %u query parameters",
 					 TARGET_QUERY_MAX);
@@ -128,6 +125,17 @@ const char *target_query(const struct target *t, const char *name)
 		if (!strcmp(t->query[i].name, name))
 			return t->query[i].value;
 	return NULL;
+}
+
+unsigned target_query_all(const struct target *t, const char *name,
+			  const char *ret[TARGET_QUERY_MAX])
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < t->n_query; i++)
+		if (!strcmp(t->query[i].name, name))
+			ret[n++] = t->query[i].value;
+	return n;
 }
 
 /* The number of literal segments of a pattern that matches, -1 for one that does not. */
@@ -225,12 +233,26 @@ static bool in_list(const char *const *list, const char *name)
 	return false;
 }
 
+static bool is_there_before(const struct target *t, unsigned at)
+{
+	for (unsigned i = 0; i < at; i++)
+		if (!strcmp(t->query[i].name, t->query[at].name))
+			return true;
+	return false;
+}
+
 int route_check_query(const struct route *route, const struct target *t, struct error *e)
 {
-	for (unsigned i = 0; i < t->n_query; i++)
-		if (!in_list(route->query, t->query[i].name))
+	for (unsigned i = 0; i < t->n_query; i++) {
+		const char *name = t->query[i].name;
+
+		if (!in_list(route->query, name))
 			return error_set(e, ERROR_INVALID_ARGUMENT,
-					 "'%s' is no query parameter of %s %s", t->query[i].name,
-					 route->method, route->path);
+					 "'%s' is no query parameter of %s %s", name, route->method,
+					 route->path);
+		if (is_there_before(t, i) && !in_list(route->repeated, name))
+			return error_set(e, ERROR_INVALID_ARGUMENT,
+					 "query parameter '%s' is there twice", name);
+	}
 	return 0;
 }

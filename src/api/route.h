@@ -7,7 +7,6 @@
 #include "api/http.h"
 
 #define TARGET_SEGMENTS_MAX 16U
-#define TARGET_QUERY_MAX    32U
 #define ROUTE_ALLOW_MAX     64U
 
 struct target_pair {
@@ -21,12 +20,16 @@ struct target {
 };
 
 /* Cuts and decodes `text` ("/v1/logs?tail=5", or "http://host/v1/...") in place; `*ret` points into
- * it. Empty segments are kept and match no route; an empty query parameter ("&&") is passed over,
- * one that is there twice is refused. All errors are ERROR_INVALID_ARGUMENT. */
+ * it. Empty segments are kept and match no route; an empty query parameter ("&&") is passed over.
+ * All errors are ERROR_INVALID_ARGUMENT. */
 int target_parse(char *text, struct target *ret, struct error *e);
 
-/* The value of a query parameter: "" when it has none, NULL when it is absent. */
+/* The value of a query parameter, of several of its name the first: "" when it has none, NULL when
+ * it is absent. */
 const char *target_query(const struct target *t, const char *name);
+/* All values of a parameter, in their order. Returns how many. */
+unsigned target_query_all(const struct target *t, const char *name,
+			  const char *ret[TARGET_QUERY_MAX]);
 
 /* Finds the route; of several that match the one with the most literal segments. GET answers HEAD
  * too. -ENOENT and ERROR_NOT_FOUND: no route has this path. -EOPNOTSUPP and ERROR_INVALID_ARGUMENT:
@@ -38,5 +41,5 @@ int route_match(const struct route *routes, const char *method, const struct tar
  * no such name. */
 const char *route_param(const struct route *route, const struct target *t, const char *name);
 
-/* Refuses query parameters that the route does not know. */
+/* Refuses query parameters that the route does not know, and those that are there twice. */
 int route_check_query(const struct route *route, const struct target *t, struct error *e);

@@ -45,8 +45,7 @@ extern const struct route routes[];
 
 /* The fields of their bodies. */
 extern const struct json_field daemon_stop_fields[];
-extern const struct json_field purge_fields[];
 extern const struct json_field stop_fields[];
-extern const struct json_field stop_many_fields[];
+extern const struct json_field filter_fields[];
 extern const struct json_field kill_fields[];
 extern const struct json_field wait_fields[];

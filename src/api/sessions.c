@@ -3,39 +3,20 @@
 #include "api/filter.h"
 #include "api/render.h"
 #include "api/routes.h"
-#include "base/json.h"
 #include "core/stopplan.h"
-#include <string.h>
 
 #define ENDED_LISTED 64U
 #define LIST_MAX     (1024 * MiB)
 
-static int check_status(const char *status, struct error *err)
-{
-	static const char *const known[] = { "starting", "running", "stopping",
-					     "exited",   "stopped", "failed" };
-
-	for (size_t i = 0; status && i < ARRAY_SIZE(known); i++)
-		if (strcmp(status, known[i]) == 0)
-			return 0;
-	if (!status)
-		return 0;
-	return error_set(
-		err, ERROR_INVALID_ARGUMENT,
-		"status=%s: expected starting, running, stopping, exited, stopped or failed",
-		status);
-}
-
 int sessions_list(struct request *rq, void *context, struct error *err)
 {
 	struct engine *e = context;
-	struct session_filter f = { request_query(rq, "status"), request_query(rq, "label"),
-				    request_query(rq, "originator") };
+	_cleanup_(filter_done) struct session_filter f = { 0 };
 	_cleanup_(buffer_done) struct buffer text;
 	struct json_writer w = { .to = &text };
 	uint64_t limit = ENDED_LISTED;
 	bool all = true;
-	int r = check_status(f.status, err);
+	int r = filter_from_query(rq, &f, err);
 
 	buffer_init(&text, LIST_MAX);
 	if (r >= 0)
@@ -150,42 +131,20 @@ int session_delete(struct request *rq, void *context, struct error *err)
 	return request_reply_json(rq, 200, json_pack("{s:b}", "removed", 1));
 }
 
-struct purge_body {
-	char *originator, *label;
-};
-
-const struct json_field purge_fields[] = {
-	{ .name = "originator",
-	  .type = FIELD_STRING,
-	  .offset = offsetof(struct purge_body, originator),
-	  .max = 256 },
-	{ .name = "label",
-	  .type = FIELD_STRING,
-	  .offset = offsetof(struct purge_body, label),
-	  .max = 1024 },
-	{ 0 },
-};
-
 int sessions_purge(struct request *rq, void *context, struct error *err)
 {
+	_cleanup_(filter_done) struct session_filter f = { 0 };
 	struct engine *e = context;
-	struct purge_body body = { 0 };
 	struct session *s, *newer;
 	unsigned count = 0;
-	json_t *json;
-	int r = request_json(rq, &json, err);
+	int r = filter_from_body(rq, &f, err);
 
-	if (r >= 0)
-		r = json_read(json, purge_fields, &body, err);
 	for (s = r >= 0 ? e->first : NULL; s; s = newer) {
-		struct session_filter f = { NULL, body.label, body.originator };
-
 		newer = s->newer;
 		if (session_is_live(s) || !session_fits(s, &f))
 			continue;
 		session_remove(s);
 		count++;
 	}
-	json_read_done(purge_fields, &body);
 	return r < 0 ? r : request_reply_json(rq, 200, json_pack("{s:i}", "count", (int)count));
 }

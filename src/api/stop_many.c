@@ -2,8 +2,6 @@
 /* stop_many.c - ends all sessions that fit a description, and answers when all of them are gone. */
 #include "api/filter.h"
 #include "api/routes.h"
-#include "base/clock.h"
-#include "base/json.h"
 #include "core/stopplan.h"
 
 struct stop_many {
@@ -82,56 +80,27 @@ static void stop_one(struct stop_many *all, struct session *s)
 	session_stop(s, &plan, CAUSE_STOP);
 }
 
-struct body {
-	uint64_t older_ms;
-	char *label, *originator;
-};
-
-const struct json_field stop_many_fields[] = {
-	{ .name = "olderThan", .type = FIELD_DURATION, .offset = offsetof(struct body, older_ms) },
-	{ .name = "label",
-	  .type = FIELD_STRING,
-	  .offset = offsetof(struct body, label),
-	  .max = 4608 },
-	{ .name = "originator",
-	  .type = FIELD_STRING,
-	  .offset = offsetof(struct body, originator),
-	  .max = 512 },
-	{ 0 },
-};
-
-static bool is_old(const struct session *s, uint64_t older_ms)
-{
-	return word_load(&s->words->created) + older_ms <= clock_realtime_ms();
-}
-
 int sessions_stop(struct request *rq, void *context, struct error *err)
 {
+	_cleanup_(filter_done) struct session_filter f = { 0 };
 	struct engine *e = context;
-	struct body body = { 0 };
 	struct stop_many *all;
-	json_t *json;
-	int r = request_json(rq, &json, err);
+	int r = filter_from_body(rq, &f, err);
 
-	if (r >= 0)
-		r = json_read(json, stop_many_fields, &body, err);
-	all = r >= 0 ? calloc(1, sizeof(*all)) : NULL;
-	if (r >= 0 && !all)
-		r = error_set(err, ERROR_EXHAUSTED, "no memory");
-	if (all) {
-		struct session_filter f = { .label = body.label, .originator = body.originator };
-
-		all->rq = rq;
-		all->ids = json_array();
-		request_defer(rq, on_cancelled, all);
-		for (struct session *s = e->first, *newer; s; s = newer) {
-			newer = s->newer;
-			if (session_is_live(s) && session_fits(s, &f) && is_old(s, body.older_ms))
-				stop_one(all, s);
-		}
-		all->started = true;
-		check_done(all);
+	if (r < 0)
+		return r;
+	all = calloc(1, sizeof(*all));
+	if (!all)
+		return error_set(err, ERROR_EXHAUSTED, "no memory");
+	all->rq = rq;
+	all->ids = json_array();
+	request_defer(rq, on_cancelled, all);
+	for (struct session *s = e->first, *newer; s; s = newer) {
+		newer = s->newer;
+		if (session_is_live(s) && session_fits(s, &f))
+			stop_one(all, s);
 	}
-	json_read_done(stop_many_fields, &body);
-	return r;
+	all->started = true;
+	check_done(all);
+	return 0;
 }

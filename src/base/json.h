@@ -30,6 +30,7 @@ enum field_type {
 	FIELD_STRING,   /* char *, owned: text without NUL; length in bytes */
 	FIELD_BYTES,    /* char *, owned: string or {"base64":"..."}, no NUL; length in bytes */
 	FIELD_LIST,     /* struct json_list: array of FIELD_BYTES; number of items */
+	FIELD_WORDS,    /* struct json_list: a FIELD_STRING, or an array of such; number of items */
 	FIELD_MAP,      /* struct json_map: object of FIELD_BYTES; number of items */
 	FIELD_BOOL,     /* bool */
 	FIELD_U64,      /* uint64_t: an integer from 0 on; its value */

@@ -133,6 +133,28 @@ static int read_list(const struct place *at, const json_t *value, void *member)
 	return 0;
 }
 
+/* One string is as good as a list of it. */
+static int read_words(const struct place *at, const json_t *value, void *member)
+{
+	json_t *list;
+	int r;
+
+	if (json_is_string(value)) {
+		list = json_pack("[O]", value);
+		r = list ? read_list(at, list, member) : out_of_memory(at);
+		json_decref(list);
+		return r;
+	}
+	for (size_t i = 0; i < json_array_size(value); i++) {
+		struct place item = { .field = at->field, .index = i + 1, .e = at->e };
+
+		if (!json_is_string(json_array_get(value, i)))
+			return expected(&item, "a string");
+	}
+	return json_is_array(value) ? read_list(at, value, member)
+				    : expected(at, "a string or a list of strings");
+}
+
 static void free_list(void *member)
 {
 	struct json_list *list = member;
@@ -267,6 +289,8 @@ static int read_enum(const struct place *at, const json_t *value, void *member)
 		}
 	for (const struct json_name *n = at->field->names; n->name; n++)
 		buffer_printf(&all, "%s\"%s\"", n == at->field->names ? "one of " : ", ", n->name);
+	if (json_is_string(value))
+		buffer_printf(&all, ", not \"%.64s\"", json_string_value(value));
 	return expected(at, buffer_text(&all));
 }
 
@@ -290,6 +314,7 @@ static const struct {
 	[FIELD_STRING] = { read_string, free_text },
 	[FIELD_BYTES] = { read_bytes, free_text },
 	[FIELD_LIST] = { read_list, free_list },
+	[FIELD_WORDS] = { read_words, free_list },
 	[FIELD_MAP] = { read_map, free_map },
 	[FIELD_BOOL] = { read_bool, NULL },
 	[FIELD_U64] = { read_u64, NULL },

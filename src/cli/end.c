@@ -33,7 +33,6 @@ static const struct option_spec stop_specs[] = {
 	  .type = OPTION_TEXT,
 	  .offset = offsetof(struct stop_values, reason) },
 	SELECTION_OPTIONS(struct stop_values, which, "all that run"),
-	SELECTION_OLDER_THAN(struct stop_values, which, "all that run,"),
 	{ 0 },
 };
 
@@ -180,7 +179,6 @@ static const struct option_spec rm_specs[] = {
 	  .help = "stop those that still run first",
 	  .offset = offsetof(struct rm_values, force) },
 	SELECTION_OPTIONS(struct rm_values, which, "all"),
-	SELECTION_OLDER_THAN(struct rm_values, which, "all"),
 	{ 0 },
 };
 
@@ -207,37 +205,39 @@ int cmd_rm(struct cli *cli, const void *values, int n, char **operands)
 }
 
 struct purge_values {
-	const char *label, *originator;
+	struct selection which;
 };
 
 static const struct option_spec purge_specs[] = {
-	{ .name = "label",
-	  .letter = 'l',
-	  .argument = "KEY=VALUE",
-	  .help = "only those with this label",
-	  .type = OPTION_TEXT,
-	  .offset = offsetof(struct purge_values, label) },
-	{ .name = "originator",
-	  .argument = "NAME",
-	  .help = "only those that it asked for",
-	  .type = OPTION_TEXT,
-	  .offset = offsetof(struct purge_values, originator) },
+	SELECTION_OPTIONS(struct purge_values, which, "only those"),
 	{ 0 },
 };
 
 const struct option_table purge_options = { purge_specs, sizeof(struct purge_values) };
 
+static json_t *purge_body(const struct selection *which)
+{
+	json_t *labels = which->labels.n > 0 ? json_array() : NULL;
+
+	for (unsigned i = 0; i < which->labels.n; i++)
+		if (json_array_append_new(labels, json_string(which->labels.items[i])) < 0) {
+			json_decref(labels);
+			return NULL;
+		}
+	return json_pack("{s:s*, s:s*, s:s*, s:o*}", "originator", which->originator, "status",
+			 which->status, "olderThan", which->older_than, "label", labels);
+}
+
 int cmd_purge(struct cli *cli, const void *values, int n, char **operands)
 {
 	const struct purge_values *v = values;
-	json_t *body, *answer = NULL;
+	json_t *body = purge_body(&v->which), *answer = NULL;
 	struct error e = { 0 };
 
 	(void)n;
 	(void)operands;
-	body = json_pack("{s:s*, s:s*}", "label", v->label, "originator", v->originator);
 	if (!body)
-		return cli_usage(cli, "the label is not UTF-8");
+		return cli_usage(cli, "what describes the sessions is not UTF-8");
 	if (cli_call(cli, "POST", "/v1/sessions/purge", body, &answer, &e) < 0)
 		return cli_fail(cli, &e);
 	printf("%lld removed\n", (long long)json_integer_value(json_object_get(answer, "count")));

@@ -8,7 +8,7 @@
 #include "client/uri.h"
 #include <string.h>
 
-#define TARGET_MAX 4096U
+#define TARGET_MAX (32U * 1024U)
 #define CELL_MAX   512U
 #define LIMIT      "8192" /* of those that have ended: all */
 
@@ -210,11 +210,7 @@ static int format_target(const struct ps_values *v, struct buffer *b)
 	if (r == 0)
 		r = uri_query(b, "all", v->all || v->which.status ? "true" : "false");
 	if (r == 0)
-		r = uri_query(b, "status", v->which.status);
-	if (r == 0)
-		r = uri_query(b, "label", v->which.label);
-	if (r == 0)
-		r = uri_query(b, "originator", v->which.originator);
+		r = selection_query(b, &v->which);
 	return r < 0 ? r : uri_query(b, "limit", v->limit ? v->limit : LIMIT);
 }
 

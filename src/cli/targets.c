@@ -1,20 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/targets.h"
-#include "base/clock.h"
-#include "base/parse.h"
 #include "client/scan.h"
 #include "client/uri.h"
 #include <errno.h>
 #include <string.h>
 
-#define TARGET_MAX 8192U
+#define TARGET_MAX (32U * 1024U)
 #define ID_MAX     64U
-#define TIME_MAX   40U
 #define LIMIT      "8192" /* of those that have ended: all */
 
 bool selection_given(const struct selection *s)
 {
-	return s->label || s->originator || s->status || s->older_than;
+	return s->labels.n > 0 || s->originator || s->status || s->older_than;
 }
 
 void targets_done(struct targets *t)
@@ -39,28 +36,26 @@ static int add(struct targets *t, char *id, struct error *e)
 	return 0;
 }
 
+int selection_query(struct buffer *b, const struct selection *s)
+{
+	int r = uri_query(b, "originator", s->originator);
+
+	for (unsigned i = 0; i < s->labels.n && r == 0; i++)
+		r = uri_query(b, "label", s->labels.items[i]);
+	if (r == 0)
+		r = uri_query(b, "status", s->status);
+	return r < 0 ? r : uri_query(b, "olderThan", s->older_than);
+}
+
 static int format_list(const struct selection *s, bool ended, struct buffer *b)
 {
 	int r = buffer_append_text(b, "/v1/sessions");
 
 	if (r == 0)
-		r = uri_query(b, "label", s->label);
-	if (r == 0)
-		r = uri_query(b, "originator", s->originator);
-	if (r == 0)
-		r = uri_query(b, "status", s->status);
+		r = selection_query(b, s);
 	if (r == 0)
 		r = uri_query(b, "limit", LIMIT);
 	return r < 0 ? r : uri_query(b, "all", ended || s->status ? "true" : "false");
-}
-
-static bool is_older(struct scan_value session, uint64_t age_ms)
-{
-	char text[TIME_MAX];
-	uint64_t made;
-
-	scan_text(scan_get(session, "createdAt"), text, sizeof(text));
-	return clock_parse(text, &made) == 0 && made + age_ms <= clock_realtime_ms();
 }
 
 static int add_described(struct cli *cli, struct targets *t, const struct selection *s, bool ended,
@@ -69,15 +64,12 @@ static int add_described(struct cli *cli, struct targets *t, const struct select
 	_cleanup_(buffer_done) struct buffer target;
 	_cleanup_(buffer_done) struct buffer answer;
 	struct scan_value item;
-	uint64_t age_ms = 0;
 	char id[ID_MAX];
 	struct scan scan;
 	int r;
 
 	buffer_init(&target, TARGET_MAX);
 	buffer_init(&answer, CLIENT_ANSWER_MAX);
-	if (s->older_than)
-		parse_duration_ms(s->older_than, &age_ms);
 	if (format_list(s, ended, &target) < 0)
 		return error_set(e, ERROR_INVALID_ARGUMENT, "an argument is too long");
 	r = cli_get_text(cli, buffer_text(&target), &answer, e);
@@ -86,9 +78,7 @@ static int add_described(struct cli *cli, struct targets *t, const struct select
 	scan_init(&scan,
 		  scan_get((struct scan_value){ buffer_text(&answer), answer.size }, "items"));
 	while (r == 0 && scan_item(&scan, &item))
-		if (!s->older_than || is_older(item, age_ms))
-			r = add(t, strdup(scan_text(scan_get(item, "processId"), id, sizeof(id))),
-				e);
+		r = add(t, strdup(scan_text(scan_get(item, "processId"), id, sizeof(id))), e);
 	return r;
 }
 

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* targets.h - the sessions that a verb is about: named one by one, or described. */
 #pragma once
+#include "base/buffer.h"
 #include "cli/cli.h"
+#include "cli/options.h"
 
 /* A description; NULL: any. */
 struct selection {
-	const char *label, *originator, *status;
+	struct words labels; /* `key` or `key=value`; all must be there */
+	const char *originator, *status;
 	const char *older_than; /* a duration since it was made */
 };
 
@@ -15,21 +18,20 @@ struct selection {
 	{ .name = "label",                                                                         \
 	  .letter = 'l',                                                                           \
 	  .argument = "KEY[=VALUE]",                                                               \
-	  .help = those " with this label",                                                        \
-	  .type = OPTION_TEXT,                                                                     \
-	  .offset = offsetof(values, member.label) },                                              \
+	  .help = those " with this label; given again: with that one, too",                       \
+	  .type = OPTION_WORDS,                                                                    \
+	  .offset = offsetof(values, member.labels) },                                             \
 		{ .name = "originator",                                                            \
 		  .argument = "NAME",                                                              \
 		  .help = those " that it asked for",                                              \
 		  .type = OPTION_TEXT,                                                             \
 		  .offset = offsetof(values, member.originator) },                                 \
-	{                                                                                          \
-		.name = "status", .argument = "STATUS", .help = those " with this status",         \
-		.choices = "starting running stopping exited stopped failed", .type = OPTION_TEXT, \
-		.offset = offsetof(values, member.status)                                          \
-	}
-
-#define SELECTION_OLDER_THAN(values, member, those)                                                \
+		{ .name = "status",                                                                \
+		  .argument = "STATUS",                                                            \
+		  .help = those " with this status",                                               \
+		  .choices = "starting running stopping exited stopped failed",                    \
+		  .type = OPTION_TEXT,                                                             \
+		  .offset = offsetof(values, member.status) },                                     \
 	{                                                                                          \
 		.name = "older-than", .argument = "TIME",                                          \
 		.help = those " made longer ago than this", .type = OPTION_DURATION,               \
@@ -37,6 +39,8 @@ struct selection {
 	}
 
 bool selection_given(const struct selection *s);
+/* Appends the selection to the target of a request. */
+int selection_query(struct buffer *b, const struct selection *s);
 
 struct targets {
 	char **ids; /* as they were given, or full ids when they were described */

@@ -19,7 +19,9 @@ def running(reeve):
 def fleet(reeve):
     """Two of the app `web`, one of them mine, and one other."""
     return {
-        "mine": sleeper(reeve, "-l", "app=web", "--originator", "me", "--name", "mine"),
+        "mine": sleeper(
+            reeve, "-l", "app=web", "-l", "tier=1", "--originator", "me", "--name", "mine"
+        ),
         "yours": sleeper(reeve, "-l", "app=web", "--originator", "you", "--name", "yours"),
         "other": sleeper(reeve, "-l", "app=db", "--name", "other"),
     }
@@ -34,7 +36,8 @@ WEB = ("-l", "app=web")
         (["-l", "app=web"], {"mine", "yours"}), (["-l", "app"], {"mine", "yours", "other"}),
         (["--originator", "me"], {"mine"}), (["-l", "app=web", "--originator", "you"], {"yours"}),
         (["--status", "running"], {"mine", "yours", "other"}), (["--status", "exited"], set()),
-        (["-l", "app=none"], set()), (["-l", "app=web", "--older-than", "1h"], set()),
+        (["-l", "app=web", "-l", "tier=1"], {"mine"}), (["-l", "app", "-l", "tier=2"], set()),
+        (["-l", "app=web", "-l", "app=db"], set()), (["-l", "app=none"], set()), (["-l", "app=web", "--older-than", "1h"], set()),
         (["--older-than", "0s", "--originator", "me"], {"mine"}),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -68,6 +71,31 @@ def test_every_verb_takes_a_description(reeve, fleet):
     assert reeve.ok("rm", *WEB).split() == web
     assert reeve.ok("ps", "-aq") == fleet["other"]
     assert reeve.ok("rm", "-f", "-l", "app").split() == [fleet["other"]]
+
+
+ALL_LABELS = ("-l", "app=web", "-l", "tier")
+
+
+def test_every_verb_takes_several_labels_that_must_all_be_there(reeve, fleet):
+    mine = fleet["mine"]
+    assert reeve.ok("ps", "-q", *ALL_LABELS) == mine
+    assert [s["id"] for s in reeve.json("inspect", *ALL_LABELS)] == [mine]
+    assert reeve.ok("tree", *ALL_LABELS).count("sleep 1000") == 1
+    assert reeve.ok("kill", "-s", "TERM", *ALL_LABELS) == mine
+    assert reeve("wait", *ALL_LABELS).stdout.decode() == f"{mine} 143\n"
+    assert reeve.ok("logs", *ALL_LABELS) == ""
+    assert reeve.ok("ps", "-aq", "--older-than", "0s", *ALL_LABELS) == mine
+    assert reeve.ok("purge", "--status", "stopped", *ALL_LABELS) == "0 removed"
+    assert reeve.ok("purge", "--status", "exited", "--older-than", "1h") == "0 removed"
+    assert reeve.ok("purge", "--status", "exited", *ALL_LABELS) == "1 removed"
+    assert running(reeve) == {fleet["yours"], fleet["other"]}
+
+
+@pytest.mark.parametrize("verb", ["stop", "kill", "rm", "purge", "ps", "inspect", "logs", "wait"])
+def test_an_empty_label_describes_nothing(reeve, fleet, verb):
+    result = reeve(verb, "-l", "app", "-l", "")
+    assert result.returncode == 2 and b"KEY=VALUE" in result.stderr and not result.stdout
+    assert running(reeve) == set(fleet.values())
 
 
 def test_one_that_is_described_is_still_a_list(reeve, fleet):

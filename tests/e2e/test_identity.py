@@ -202,7 +202,9 @@ def test_the_list_can_be_filtered(api):
         ("label=app", [second, first]), ("label=app%3Dweb", [first]), ("label=tier%3D", [first]),
         ("label=ap", []), ("label=app%3D", []), ("originator=me", [second]), ("originator=", []),
         ("status=stopped", [second]), ("status=running", [first]), ("status=failed", []),
-        ("label=app&originator=ci&status=running", [first]),
+        ("label=app&originator=ci&status=running", [first]), ("label=app&label=tier", [first]),
+        ("label=app&label=app", [second, first]), ("label=app%3Dweb&label=app%3Ddb", []),
+        ("olderThan=1h", []), ("olderThan=0s&label=app", [second, first]),
     ]:  # fmt: skip
         assert ids(api.get(f"/v1/sessions?{query}")) == [s["id"] for s in found], query
 
@@ -269,6 +271,33 @@ def test_purge_can_be_limited_to_a_label_or_an_originator(api):
     assert api.post("/v1/sessions/purge", {"label": "k"}).json == {"count": 1}
     assert api.post("/v1/sessions/purge", {"originator": "me"}).json == {"count": 1}
     assert len(ids(api.get("/v1/sessions"))) == 1
+
+
+def test_purge_takes_all_that_a_list_does(api):
+    ended = [api.spawn(*words, labels={"n": str(i)}) for i, words in enumerate([["true"]] * 3)]
+    for session in ended:
+        api.ended(session)
+    stopped = api.spawn(*FOREVER, labels={"n": "3"})
+    api.stop(stopped)
+    for body, count in (
+        ({"olderThan": "1h"}, 0), ({"label": ["n", "m"]}, 0), ({"label": ["n", "n=1"]}, 1),
+        ({"status": "stopped", "label": "n=2"}, 0), ({"status": "running"}, 0),
+        ({"status": "stopped"}, 1), ({"olderThan": "0s"}, 2),
+    ):  # fmt: skip
+        assert api.post("/v1/sessions/purge", body).json == {"count": count}, body
+
+
+@pytest.mark.parametrize("label", ["", "=", "=x"])
+def test_a_label_without_a_key_describes_nothing(api, label):
+    kept = api.spawn("true", labels={"k": "x"})
+    api.ended(kept)
+    for answer in (
+        api.get(f"/v1/sessions?label=k&label={label}"),
+        api.post("/v1/sessions/purge", {"label": label}),
+        api.post("/v1/sessions/stop", {"label": ["k", label]}),
+    ):
+        assert (answer.status, answer.code) == (400, "invalid_argument")
+    assert ids(api.get("/v1/sessions")) == [kept["id"]]
 
 
 def test_a_session_with_a_live_tree_is_neither_purged_nor_removed(api):

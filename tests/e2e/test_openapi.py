@@ -38,6 +38,8 @@ def test_each_route_has_its_parameters_and_no_other(tables, documented):
         known = openapi.parameters(path, documented[method, path])
         query = {parameter["name"] for parameter in known if parameter["in"] == "query"}
         assert query == set(route["query"]), (method, path)
+        lists = {each["name"] for each in known if each["schema"].get("type") == "array"}
+        assert lists == set(route["repeated"]), (method, path)
         in_path = {parameter["name"] for parameter in known if parameter["in"] == "path"}
         assert in_path == set(re.findall(r"{(\w+)}", path)), (method, path)
 
@@ -63,12 +65,13 @@ LOOKS = {
     "string": {"string", "StopPlan", "Signal"},
     "bytes": {"Bytes", None},
     "list": {"array"},
+    "words": {"LabelFilter"},
     "map": {"object"},
     "bool": {"boolean"},
     "u64": {"integer"},
     "i64": {"integer"},
     "duration": {"Duration"},
-    "enum": {"string", "Origin"},
+    "enum": {"string", "Origin", "Status"},
     "json": {"object", "array", "Labels", "Conditions", "ObserveRequest"},
 }
 
@@ -88,6 +91,9 @@ def check_limits(field, schema):
     if field["type"] in ("list", "map"):
         key = "maxItems" if field["type"] == "list" else "maxProperties"
         assert schema[key] == field["max"], field
+    if field["type"] == "words":
+        (several,) = (one for one in schema["oneOf"] if one["type"] == "array")
+        assert (several["minItems"], several["maxItems"]) == (field["min"], field["max"]), field
 
 
 def test_each_field_has_its_type_and_limits(tables, documented):

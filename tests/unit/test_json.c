@@ -111,7 +111,7 @@ static const struct json_name colours[] = {
 
 struct body {
 	char *name, *cwd;
-	struct json_list command;
+	struct json_list command, words;
 	struct json_map env;
 	bool merge, has_rows;
 	uint64_t rows, grace;
@@ -126,6 +126,7 @@ static const struct json_field fields[] = {
 	{ "name", FIELD_STRING, AT(name), .min = 1, .max = 8 },
 	{ "cwd", FIELD_BYTES, AT(cwd) },
 	{ "command", FIELD_LIST, AT(command), .min = 1, .max = 4, .max_bytes = 20 },
+	{ "words", FIELD_WORDS, AT(words), .min = 1, .max = 2 },
 	{ "env", FIELD_MAP, AT(env), .max = 2, .max_bytes = 24 },
 	{ "merge", FIELD_BOOL, AT(merge) },
 	{ "rows", FIELD_U64, AT(rows), .seen = offsetof(struct body, has_rows), .min = 1,
@@ -181,6 +182,25 @@ static void a_body_is_read_by_its_table(void **state)
 	assert_null(body.env.items);
 }
 
+static void one_word_is_as_good_as_a_list_of_it(void **state)
+{
+	static const char *const texts[] = { "{\"words\":\"a\"}", "{\"words\":[\"a\",\"b\"]}" };
+
+	(void)state;
+	for (size_t n = 1; n <= ARRAY_SIZE(texts); n++) {
+		_cleanup_(jsonp) json_t *object = NULL;
+		struct body body = { 0 };
+		struct error e;
+
+		assert_int_equal(read_text(texts[n - 1], &body, &object, &e), 0);
+		assert_int_equal(body.words.n, n);
+		assert_string_equal(body.words.items[0], "a");
+		assert_null(body.words.items[n]);
+		json_read_done(fields, &body);
+		assert_null(body.words.items);
+	}
+}
+
 static void absent_and_null_fields_keep_their_defaults(void **state)
 {
 	_cleanup_(jsonp) json_t *object = NULL;
@@ -222,6 +242,13 @@ static void an_error_names_the_field_and_what_was_expected(void **state)
 		  "field \"command\" must be from 1 to 4 items long" },
 		{ "{\"command\":[\"a\",7]}",
 		  "field \"command\", item 2: must be a string or {\"base64\":\"...\"}" },
+		{ "{\"words\":5}", "field \"words\" must be a string or a list of strings" },
+		{ "{\"words\":{\"base64\":\"eA==\"}}",
+		  "field \"words\" must be a string or a list of strings" },
+		{ "{\"words\":[\"a\",{\"base64\":\"eA==\"}]}",
+		  "field \"words\", item 2: must be a string" },
+		{ "{\"words\":[]}", "field \"words\" must be from 1 to 2 items long" },
+		{ "{\"words\":\"a\\u0000b\"}", "must be without NUL characters" },
 		{ "{\"env\":[]}", "field \"env\" must be an object of strings" },
 		{ "{\"env\":{\"A\":\"1\",\"B\":2}}",
 		  "field \"env\", \"B\": must be a string or {\"base64\":\"...\"}" },
@@ -319,6 +346,7 @@ int main(void)
 		cmocka_unit_test(brackets_in_strings_do_not_nest),
 		cmocka_unit_test(any_bytes_survive_as_a_string_or_as_base64),
 		cmocka_unit_test(a_body_is_read_by_its_table),
+		cmocka_unit_test(one_word_is_as_good_as_a_list_of_it),
 		cmocka_unit_test(absent_and_null_fields_keep_their_defaults),
 		cmocka_unit_test(an_error_names_the_field_and_what_was_expected),
 		cmocka_unit_test(all_items_together_have_a_limit_too),
