@@ -55,8 +55,7 @@ pytest() { # DIR TESTS
 pytest_as_user() { # DIR TESTS
 	mkdir -p "$HOME_OF_USER/$1/tests" &&
 		find "$1" -maxdepth 1 -type f -name 'reeve*' -exec cp {} "$HOME_OF_USER/$1" \; &&
-		{ [ ! -d "$1/tests/torture" ] ||
-			cp -R "$1/tests/torture" "$HOME_OF_USER/$1/tests"; } &&
+		cp -R "$1/tests/torture" "$1/tests/truth" "$HOME_OF_USER/$1/tests" &&
 		cp -R docs examples man tests "$HOME_OF_USER" && chown -R $NOBODY:$NOBODY "$HOME_OF_USER" &&
 		(
 			cd "$HOME_OF_USER" || exit 1
@@ -78,6 +77,7 @@ if runner build tree build; then
 	if [ "$(id -u)" -eq 0 ]; then
 		runner unit-user unit build $NOBODY "$HOME_OF_USER"
 		runner e2e-user pytest_as_user build tests/e2e
+		runner truth-user pytest_as_user build tests/truth
 	fi
 fi
 if runner build-clang tree build-clang --native-file tools/native/clang.ini; then
