@@ -1,29 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "api/spawn_limits.h"
+#include "base/limits.h"
 #include <linux/capability.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
-
-static const struct json_name limit_names[] = {
-	{ "as", RLIMIT_AS },
-	{ "core", RLIMIT_CORE },
-	{ "cpu", RLIMIT_CPU },
-	{ "data", RLIMIT_DATA },
-	{ "fsize", RLIMIT_FSIZE },
-	{ "memlock", RLIMIT_MEMLOCK },
-	{ "msgqueue", RLIMIT_MSGQUEUE },
-	{ "nice", RLIMIT_NICE },
-	{ "nofile", RLIMIT_NOFILE },
-	{ "nproc", RLIMIT_NPROC },
-	{ "rss", RLIMIT_RSS },
-	{ "rtprio", RLIMIT_RTPRIO },
-	{ "rttime", RLIMIT_RTTIME },
-	{ "sigpending", RLIMIT_SIGPENDING },
-	{ "stack", RLIMIT_STACK },
-	{ 0 },
-};
 
 static bool read_limit_value(const json_t *value, uint64_t *ret)
 {
@@ -40,7 +22,7 @@ static bool read_limit_value(const json_t *value, uint64_t *ret)
 static int read_limit(struct spec_header *h, const char *name, const json_t *pair,
 		      struct error *err)
 {
-	const struct json_name *known = limit_names;
+	const struct limit_name *known = limit_names;
 	struct spec_limit limit;
 
 	while (known->name && strcmp(known->name, name) != 0)
@@ -56,8 +38,8 @@ static int read_limit(struct spec_header *h, const char *name, const json_t *pai
 			"limits.%s: expected [soft, hard], numbers or null for none, the soft "
 			"one not above the hard one",
 			name);
-	h->limits[known->value] = limit;
-	h->limits_set |= 1U << known->value;
+	h->limits[known->resource] = limit;
+	h->limits_set |= 1U << known->resource;
 	return 0;
 }
 
@@ -73,12 +55,12 @@ static bool may(unsigned capability)
 /* A limit above the daemon's own hard one cannot be had; the child gets the daemon's. */
 static void warn_limits(struct spec_header *h, json_t *warnings)
 {
-	for (const struct json_name *l = limit_names; l->name; l++) {
-		struct spec_limit *want = &h->limits[l->value];
+	for (const struct limit_name *l = limit_names; l->name; l++) {
+		struct spec_limit *want = &h->limits[l->resource];
 		struct rlimit own;
 
-		if (!(h->limits_set & 1U << l->value) ||
-		    getrlimit((__rlimit_resource_t)l->value, &own) < 0 ||
+		if (!(h->limits_set & 1U << l->resource) ||
+		    getrlimit((__rlimit_resource_t)l->resource, &own) < 0 ||
 		    want->hard <= own.rlim_max)
 			continue;
 		want->hard = own.rlim_max;

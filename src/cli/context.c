@@ -2,6 +2,7 @@
 #include "cli/context.h"
 #include "base/fd.h"
 #include "base/json.h"
+#include "base/limits.h"
 #include "base/text.h"
 #include <errno.h>
 #include <limits.h>
@@ -158,43 +159,22 @@ static json_t *limit_value(rlim_t value)
 	return value == RLIM_INFINITY ? json_null() : json_integer((json_int_t)value);
 }
 
-/* RLIMIT_LOCKS is not among them: it marks the session's processes. */
 static int add_limits(json_t *request, struct error *e)
 {
-	static const struct {
-		const char *name;
-		__rlimit_resource_t resource;
-	} limits[] = {
-		{ "as", RLIMIT_AS },
-		{ "core", RLIMIT_CORE },
-		{ "cpu", RLIMIT_CPU },
-		{ "data", RLIMIT_DATA },
-		{ "fsize", RLIMIT_FSIZE },
-		{ "memlock", RLIMIT_MEMLOCK },
-		{ "msgqueue", RLIMIT_MSGQUEUE },
-		{ "nice", RLIMIT_NICE },
-		{ "nofile", RLIMIT_NOFILE },
-		{ "nproc", RLIMIT_NPROC },
-		{ "rss", RLIMIT_RSS },
-		{ "rtprio", RLIMIT_RTPRIO },
-		{ "rttime", RLIMIT_RTTIME },
-		{ "sigpending", RLIMIT_SIGPENDING },
-		{ "stack", RLIMIT_STACK },
-	};
 	json_t *object = json_object();
 
 	if (!object || json_object_set_new_nocheck(request, "limits", object) < 0)
 		return no_memory(e);
-	for (size_t i = 0; i < ARRAY_SIZE(limits); i++) {
+	for (const struct limit_name *l = limit_names; l->name; l++) {
 		struct rlimit limit;
 		json_t *pair;
 
-		if (getrlimit(limits[i].resource, &limit) < 0)
+		if (getrlimit((__rlimit_resource_t)l->resource, &limit) < 0)
 			continue;
 		pair = json_array();
 		json_array_append_new(pair, limit_value(limit.rlim_cur));
 		json_array_append_new(pair, limit_value(limit.rlim_max));
-		if (json_object_set_new_nocheck(object, limits[i].name, pair) < 0)
+		if (json_object_set_new_nocheck(object, l->name, pair) < 0)
 			return no_memory(e);
 	}
 	return 0;
