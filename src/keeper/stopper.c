@@ -14,7 +14,7 @@
 #include <string.h>
 #include <sys/wait.h>
 
-#define BATCH_MAX       64U
+#define BATCH_MAX       256U
 #define LOOK_MIN_MS     2U
 #define LOOK_MAX_MS     200U
 #define LOOK_REFUSED_MS 2000U
@@ -55,6 +55,16 @@ static void batch_add(struct keeper *k, struct batch *b, unsigned slot)
 {
 	b->slots[b->n] = slot;
 	b->trees[b->n++] = slot_tree(k, slot);
+}
+
+/* Fills it anew with the wanted slots from `*next` on; false when there are none any more. */
+static bool batch_fill(struct keeper *k, struct batch *b, unsigned *next,
+		       bool (*wanted)(struct keeper *k, unsigned slot))
+{
+	for (b->n = 0; *next <= k->top_slot && b->n < BATCH_MAX; (*next)++)
+		if (wanted(k, *next))
+			batch_add(k, b, *next);
+	return b->n > 0;
 }
 
 static void look_soon(struct keeper *k, uint64_t now, unsigned pause)
@@ -256,60 +266,73 @@ static void send_due(struct keeper *k, uint64_t now)
 	} while (b.n == BATCH_MAX);
 }
 
-/* Hard steps: SIGKILL until nothing is left. */
-static void kill_due(struct keeper *k, uint64_t now)
+static bool is_being_killed(struct keeper *k, unsigned slot)
+{
+	return k->slots[slot].killing;
+}
+
+/* Only what belongs to others is left. They are named, and watched. */
+static void give_up_refused(struct keeper *k, unsigned slot)
+{
+	struct control_stop *stop = &keeper_slot(k, slot)->stop;
+
+	set_stopping(k, slot, false);
+	set_watched(k, slot, true);
+	word_store(&stop->finished, word_load(&stop->begun));
+	slot_changed(k, slot);
+}
+
+static void kill_batch(struct keeper *k, struct batch *b, uint64_t now)
 {
 	struct tree_filter filter = { is_mark, k };
-	struct batch b = { 0 };
 	int r;
 
-	for (unsigned i = 1; i <= k->top_slot && b.n < BATCH_MAX; i++)
-		if (k->slots[i].killing)
-			batch_add(k, &b, i);
-	if (b.n == 0)
-		return;
-	for (unsigned i = 0; i < b.n; i++)
-		mark(k, b.slots[i], MARK_KILLING);
-	r = tree_kill_step(b.trees, b.n, &filter, b.results);
+	for (unsigned i = 0; i < b->n; i++)
+		mark(k, b->slots[i], MARK_KILLING);
+	r = tree_kill_step(b->trees, b->n, &filter, b->results);
 	if (r < 0) {
 		log_warn("killing trees: %s", strerror(-r));
 		look_soon(k, now, LOOK_MAX_MS);
 		return;
 	}
-	note_results(k, &b, SIGKILL);
-	for (unsigned i = 0; i < b.n; i++) {
-		struct holding *h = &k->slots[b.slots[i]];
-
-		h->patience = b.trees[i].patience;
-		if (r == 1 || b.results[i].refused == 0)
-			continue;
-		/* Only what belongs to others is left. They are named, and watched. */
-		set_stopping(k, b.slots[i], false);
-		set_watched(k, b.slots[i], true);
-		word_store(&keeper_slot(k, b.slots[i])->stop.finished,
-			   word_load(&keeper_slot(k, b.slots[i])->stop.begun));
-		slot_changed(k, b.slots[i]);
+	note_results(k, b, SIGKILL);
+	for (unsigned i = 0; i < b->n; i++) {
+		k->slots[b->slots[i]].patience = b->trees[i].patience;
+		if (r == 0 && b->results[i].refused > 0)
+			give_up_refused(k, b->slots[i]);
 	}
+}
+
+/* Hard steps: SIGKILL until nothing is left. */
+static void kill_due(struct keeper *k, uint64_t now)
+{
+	struct batch b;
+
+	for (unsigned next = 1; batch_fill(k, &b, &next, is_being_killed);)
+		kill_batch(k, &b, now);
+}
+
+static bool may_be_gone(struct keeper *k, unsigned slot)
+{
+	const struct holding *h = &k->slots[slot];
+
+	return (h->watched || h->stopping) &&
+	       word_load(&keeper_slot(k, slot)->spawn) == SPAWN_STARTED;
 }
 
 static void look(struct keeper *k)
 {
 	struct tree_filter filter = { is_mark, k };
 	unsigned alive[BATCH_MAX];
-	struct batch b = { 0 };
+	struct batch b;
 
-	for (unsigned i = 1; i <= k->top_slot && b.n < BATCH_MAX; i++) {
-		struct control_slot *s = keeper_slot(k, i);
-
-		if ((k->slots[i].watched || k->slots[i].stopping) &&
-		    word_load(&s->spawn) == SPAWN_STARTED)
-			batch_add(k, &b, i);
+	for (unsigned next = 1; batch_fill(k, &b, &next, may_be_gone);) {
+		if (tree_alive(b.trees, b.n, &filter, alive) < 0)
+			return;
+		for (unsigned i = 0; i < b.n; i++)
+			if (alive[i] == 0)
+				tree_is_gone(k, b.slots[i]);
 	}
-	if (b.n == 0 || tree_alive(b.trees, b.n, &filter, alive) < 0)
-		return;
-	for (unsigned i = 0; i < b.n; i++)
-		if (alive[i] == 0)
-			tree_is_gone(k, b.slots[i]);
 }
 
 /* When to look again by oneself. Ends of our own children announce themselves; what is being

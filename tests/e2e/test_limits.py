@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import resource
+import signal
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 
@@ -196,3 +197,21 @@ def test_on_a_full_disk_sessions_run_and_nothing_is_lost(full_disk):
     assert api.ended(before)["exit"]["exitCode"] == 0
     ballast.unlink()
     assert api.try_spawn("true").status == 201
+
+
+# --- many trees at once --------------------------------------------------------------------------
+
+TREES = 260  # more than the keeper looks at in one walk
+
+
+def test_the_last_of_many_trees_that_live_on_is_seen_to_go(api):
+    def spawn(_):
+        return api.sh("sleep 1000 >/dev/null 2>&1 & echo $!", leftovers="keep")
+
+    with ThreadPoolExecutor(4) as pool:
+        sessions = list(pool.map(spawn, range(TREES)))
+    last = max(sessions, key=lambda session: session["handle"])
+    api.wait(last)
+    os.kill(int(api.output(last)), signal.SIGKILL)
+    wait_for(lambda: not api.show(last)["treeAlive"], what="the end of the last tree")
+    assert api.show(min(sessions, key=lambda session: session["handle"]))["treeAlive"]
