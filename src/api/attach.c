@@ -155,6 +155,7 @@ static int read_options(struct request *rq, const struct session *s, struct atta
 		r = read_token(request_query(rq, "token"), o, err);
 	if (r >= 0)
 		r = read_screen(rq, s, o, err);
+	o->numbers = request_header(rq, FRAME_SIGNALS_HEADER) != NULL;
 	o->peer = request_peer_pid(rq);
 	return r;
 }

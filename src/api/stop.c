@@ -207,7 +207,9 @@ int session_kill_route(struct request *rq, void *context, struct error *err)
 	if (!session_started(s) || word_load(&s->words->exit.ready))
 		return error_set(err, ERROR_WRONG_STATE, "%s is %s: it takes no signal", s->id,
 				 session_status(s));
-	session_signal(s, signal);
+	if (session_signal(s, signal) < 0)
+		return error_set(err, ERROR_UNAVAILABLE,
+				 "%s: too many signals wait to be sent; try again", s->id);
 	return request_reply_json(
 		rq, 200,
 		json_pack("{s:s, s:s}", "processId", s->id, "signal", signal_name(signal)));

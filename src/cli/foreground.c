@@ -32,7 +32,8 @@ struct foreground {
 	uint64_t stop_at;  /* monotonic ms; 0: our stdout is read */
 	uint64_t stuck_at; /* monotonic ms; 0: no signal that ends a command was passed on */
 	bool abandoned;
-	int leave; /* signal by which we were told to leave, or -1: the terminal is gone */
+	bool suspend; /* this process stops as soon as the session was told to */
+	int leave;    /* signal by which we were told to leave, or -1: the terminal is gone */
 };
 
 static void signals_of(bool owner, sigset_t *set)
@@ -198,8 +199,7 @@ static void on_signal(struct foreground *f, const struct signalfd_siginfo *info)
 		/* Ctrl-Z: the shell waits for this process to stop, too. The session's processes
 		 * are a group that no shell controls, where SIGTSTP alone stops nobody. */
 		attach_signal(f->attach, SIGSTOP);
-		attach_step(f->attach, NULL);
-		raise(SIGSTOP);
+		f->suspend = true;
 	}
 }
 
@@ -300,6 +300,10 @@ static int loop(struct foreground *f, struct error *e)
 		r = attach_step(f->attach, e);
 		if (r < 0)
 			return r;
+		if (f->suspend && attach_signals_sent(f->attach)) {
+			f->suspend = false;
+			raise(SIGSTOP);
+		}
 	}
 	return 0;
 }

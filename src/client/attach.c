@@ -110,7 +110,8 @@ static int send_request(struct attach *a, struct error *e)
 	_cleanup_(buffer_done) struct buffer target;
 	struct http_request rq = {
 		.method = "GET",
-		.headers = "Connection: Upgrade\r\nUpgrade: " FRAME_PROTOCOL "\r\n",
+		.headers = "Connection: Upgrade\r\nUpgrade: " FRAME_PROTOCOL
+			   "\r\n" FRAME_SIGNALS_HEADER ": numbered\r\n",
 	};
 	int r;
 
@@ -211,9 +212,9 @@ static int handshake(struct attach *a, struct error *e)
 	buffer_consume(&a->out, a->out.size);
 	a->out_sent = 0;
 	attach_input_wait(&a->input);
+	a->signals.open = a->signals.numbered = false;
 	a->state = ATTACH_UP;
 	attach_send_size(a);
-	attach_send_signals(a);
 	r = attach_decode(a, a->receive, n, e);
 	return r < 0 ? lost(a, r, e) : 0;
 }
@@ -247,6 +248,7 @@ static void send_what_waits(struct attach *a)
 {
 	size_t before = a->out.size;
 
+	attach_send_signals(a);
 	attach_send_input(a);
 	attach_send_acks(a, a->paused || is_ack_due(a) || a->out.size > before);
 	attach_flush(a);
@@ -345,11 +347,18 @@ void attach_input_end(struct attach *a)
 
 void attach_signal(struct attach *a, int signal)
 {
-	if (a->n_signals == SIGNALS_MAX)
-		memmove(a->signals, a->signals + 1, --a->n_signals * sizeof(a->signals[0]));
-	a->signals[a->n_signals++] = signal;
+	struct attach_signals *q = &a->signals;
+
+	if (q->n == SIGNALS_MAX)
+		attach_forget_signals(q, 1);
+	q->queue[q->n++] = signal;
 	if (a->state == ATTACH_UP)
 		attach_send_signals(a);
+}
+
+bool attach_signals_sent(const struct attach *a)
+{
+	return a->state == ATTACH_UP && a->signals.sent == a->signals.n && a->out.size == 0;
 }
 
 void attach_resize(struct attach *a, uint16_t rows, uint16_t cols)

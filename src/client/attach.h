@@ -97,8 +97,12 @@ void attach_input_added(struct attach *a, size_t n);
 /* No more input comes: the session's stdin is closed behind what was added. */
 void attach_input_end(struct attach *a);
 
-/* Sent now, or once connected. At most 32 wait; more are dropped, oldest first. */
+/* Sent now, or once connected, and once more where a connection broke before it was taken. The last
+ * 32 are held for that. */
 void attach_signal(struct attach *a, int signal);
+
+/* Whether all of them are on their way. */
+bool attach_signals_sent(const struct attach *a);
 
 /* The size of the client's terminal has changed: told now, or once connected. */
 void attach_resize(struct attach *a, uint16_t rows, uint16_t cols);

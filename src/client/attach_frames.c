@@ -22,12 +22,31 @@ bool attach_put(struct attach *a, const struct frame *f)
 	return true;
 }
 
+void attach_forget_signals(struct attach_signals *q, unsigned n)
+{
+	unsigned had_number = MIN(n, q->sent);
+
+	q->n -= n;
+	q->sent -= had_number;
+	q->first += had_number;
+	memmove(q->queue, q->queue + n, q->n * sizeof(q->queue[0]));
+}
+
 void attach_send_signals(struct attach *a)
 {
-	for (unsigned i = 0; i < a->n_signals; i++)
-		attach_put(a, &(struct frame){ .type = FRAME_SIGNAL,
-					       .signal = (uint8_t)a->signals[i] });
-	a->n_signals = 0;
+	struct attach_signals *q = &a->signals;
+
+	while (q->open && q->sent < q->n) {
+		struct frame f = { .type = FRAME_SIGNAL, .signal = (uint8_t)q->queue[q->sent] };
+
+		if (q->numbered)
+			f.offset = q->first + q->sent;
+		if (!attach_put(a, &f))
+			return;
+		q->sent++;
+	}
+	if (q->open && !q->numbered)
+		attach_forget_signals(q, q->n);
 }
 
 void attach_send_size(struct attach *a)
@@ -113,12 +132,38 @@ static int on_first_start(struct attach *a, const struct frame *f)
 	return 0;
 }
 
+/* `taken` signals were taken, ever: of those that were sent before, so many more than then. What
+ * was never sent is not among them, whoever else had the session meanwhile. */
+static int on_signals_start(struct attach *a, uint64_t taken)
+{
+	struct attach_signals *q = &a->signals;
+
+	if (taken >= q->first)
+		attach_forget_signals(q, (unsigned)MIN(taken - q->first + 1, (uint64_t)q->sent));
+	q->first = taken + 1;
+	q->sent = 0;
+	q->numbered = true;
+	return 0;
+}
+
+/* It is the last of the STARTs. */
+static int on_input_start(struct attach *a, uint64_t offset)
+{
+	if (a->o->read_only)
+		return 0;
+	a->signals.open = true;
+	attach_send_signals(a);
+	return attach_input_start(&a->input, offset);
+}
+
 static int on_start(struct attach *a, const struct frame *f)
 {
 	struct output *o = &a->outputs[f->stream];
 
+	if (f->stream == FRAME_NO_STREAM)
+		return on_signals_start(a, f->offset);
 	if (f->stream == FRAME_STDIN)
-		return a->o->read_only ? 0 : attach_input_start(&a->input, f->offset);
+		return on_input_start(a, f->offset);
 	if (!o->started)
 		return on_first_start(a, f);
 	o->skip = f->offset < o->next ? o->next - f->offset : 0;

@@ -17,6 +17,16 @@ struct output {
 	uint64_t acked;
 };
 
+/* Signals are held after they were sent, because only the next connection tells whether they were
+ * taken: the daemon says at its start how many were, ever. The oldest make room for new ones. */
+struct attach_signals {
+	int queue[SIGNALS_MAX];
+	unsigned n, sent;
+	uint64_t first; /* number of the oldest */
+	bool open;      /* this connection has said where it starts, */
+	bool numbered;  /* and it takes numbers; a daemon that does not gets each once */
+};
+
 struct attach {
 	const struct attach_options *o;
 	enum attach_state state;
@@ -30,8 +40,7 @@ struct attach {
 	struct attach_input input;
 	struct buffer out; /* frames on their way */
 	size_t out_sent;
-	int signals[SIGNALS_MAX];
-	unsigned n_signals;
+	struct attach_signals signals;
 	uint16_t rows, cols; /* 0: nothing to tell */
 	bool restores;       /* this connection was asked for with the screen */
 	bool refresh;        /* the next connection is to begin with the screen */
@@ -49,6 +58,7 @@ bool attach_put(struct attach *a, const struct frame *f);
  * input. */
 void attach_send_acks(struct attach *a, bool all);
 void attach_send_signals(struct attach *a);
+void attach_forget_signals(struct attach_signals *q, unsigned n);
 void attach_send_size(struct attach *a);
 void attach_send_input(struct attach *a);
 

@@ -23,6 +23,7 @@
 #define STREAMS_MAX    2U /* out (stdout or pty) and err */
 #define STOP_STEPS_MAX 8U
 #define STOP_PLANS     4U
+#define SIGNAL_QUEUE   32U /* signals asked for and not sent yet */
 
 struct word {
 	_Atomic uint64_t value;
@@ -183,6 +184,15 @@ enum stop_mark {
 	MARK_KILLING = 1 << 3, /* SIGKILL is being sent: whom it reached is not noted yet */
 };
 
+/* Signals for the command itself, sent on request. */
+struct control_signals {
+	struct word asked; /* E: how many were asked for, ever, in the low half; above it how many
+			    * of the attached client's own numbering were taken */
+	struct word done;  /* K: so many of them were sent, stored after each */
+	struct word
+		queue[SIGNAL_QUEUE]; /* E: the nth at n % SIGNAL_QUEUE, written before `asked` */
+};
+
 struct control_exit {
 	struct word ready;  /* K: 1 when the words below are valid; stored before the reap */
 	struct word status; /* K: si_code << 32 | si_status as waitid gives them; see exitinfo.h */
@@ -245,7 +255,6 @@ struct control_slot {
 	struct word timeout_at; /* E: CLOCK_BOOTTIME ms of --timeout, 0 for none */
 	struct word ended_at;   /* E: realtime ms when exit was published or spawn failed */
 	struct word lost; /* E: enum cause of a session whose daemon died as a whole, 0 for none */
-	struct word asked_kill; /* E: the last signal sent on request (kill), 0 for none */
 
 	struct word load_deaths; /* K: engines that died while loading this slot */
 	struct word quarantined; /* K: 1: kept and listed, not loaded */
@@ -259,6 +268,7 @@ struct control_slot {
 	struct word filter; /* K: 0 no filter; 1 it is in place, and SLOT_FD_LISTENER its listener;
 			     * errno << 32: it could not be installed, the command runs without */
 	struct word passed; /* K: calls of SLOT_FD_LISTENER let pass while there was no engine */
+	struct control_signals signals;
 };
 
 _Static_assert(sizeof(struct control_daemon) <= CONTROL_RECORD, "record 0 is too large");

@@ -45,19 +45,20 @@ static const struct {
 	[PART_COLS] = MEMBER(cols),       [PART_SIGNAL] = MEMBER(signal),
 };
 
-#define PARTS_MAX 4
+#define PARTS_MAX   4
+#define NUMBER_SIZE ((uint32_t)sizeof(uint64_t))
 
 struct rule {
 	unsigned streams;           /* set of allowed streams; empty: no such type */
 	enum part parts[PARTS_MAX]; /* in the order of the payload */
+	bool numbered;              /* an offset may stand behind the parts; 0 is left out */
 	uint32_t tail_max;          /* bytes allowed behind the parts */
 	bool bulk;                  /* the tail may come in pieces */
 };
 
 static const struct rule rules[N_FRAME_TYPES] = {
 	[FRAME_HELLO] = { .streams = NONE, .parts = { PART_TOKEN }, .tail_max = FRAME_TEXT_MAX },
-	[FRAME_START] = { .streams = OUTPUTS | STREAM(FRAME_STDIN),
-			  .parts = { PART_OFFSET, PART_DROPPED } },
+	[FRAME_START] = { .streams = OUTPUTS | INPUTS, .parts = { PART_OFFSET, PART_DROPPED } },
 	[FRAME_OUTPUT] = { .streams = OUTPUTS, .tail_max = FRAME_PAYLOAD_MAX, .bulk = true },
 	[FRAME_DROPPED] = { .streams = OUTPUTS, .parts = { PART_OFFSET } },
 	[FRAME_EXIT] = { .streams = NONE,
@@ -73,7 +74,7 @@ static const struct rule rules[N_FRAME_TYPES] = {
 			  .tail_max = FRAME_PAYLOAD_MAX - sizeof(uint64_t),
 			  .bulk = true },
 	[FRAME_RESIZE] = { .streams = NONE | STREAM(FRAME_PTY), .parts = { PART_ROWS, PART_COLS } },
-	[FRAME_SIGNAL] = { .streams = NONE, .parts = { PART_SIGNAL } },
+	[FRAME_SIGNAL] = { .streams = NONE, .parts = { PART_SIGNAL }, .numbered = true },
 	[FRAME_DETACH] = { .streams = NONE },
 	[FRAME_EOF] = { .streams = INPUTS },
 	[FRAME_ACK] = { .streams = OUTPUTS, .parts = { PART_OFFSET } },
@@ -88,11 +89,11 @@ static const struct rule *rule_of(unsigned type, unsigned stream)
 	return rule;
 }
 
-/* Whether part `i` stands in a frame of this stream: START of stdin has no `dropped`. */
+/* Whether part `i` stands in a frame of this stream: START of what goes in has no `dropped`. */
 static bool part_stands(const struct rule *rule, unsigned i, unsigned stream)
 {
 	return rule->parts[i] != PART_NONE &&
-	       !(rule->parts[i] == PART_DROPPED && stream == FRAME_STDIN);
+	       !(rule->parts[i] == PART_DROPPED && INPUTS & STREAM(stream));
 }
 
 static uint32_t parts_size(const struct rule *rule, unsigned stream)
@@ -187,6 +188,7 @@ static int decode_start(struct frame_decoder *d, const uint8_t **data, size_t *s
 {
 	const struct rule *rule;
 	uint32_t length, fixed;
+	bool number;
 
 	if (!hold(d, FRAME_HEADER, data, size))
 		return 0;
@@ -196,13 +198,16 @@ static int decode_start(struct frame_decoder *d, const uint8_t **data, size_t *s
 		return fail(d);
 	length = header_length(d->held);
 	fixed = parts_size(rule, d->held[1]);
-	if (length < fixed || length - fixed > rule->tail_max)
+	number = rule->numbered && length == fixed + NUMBER_SIZE;
+	if (length < fixed || (length - fixed > rule->tail_max && !number))
 		return fail(d);
 	if (!hold(d, FRAME_HEADER + (rule->bulk ? fixed : length), data, size))
 		return 0;
 	*ret = (struct frame){ .type = d->held[0], .stream = d->held[1] };
 	ret->data = parts_read(rule, ret, d->held + FRAME_HEADER);
-	ret->size = length - fixed;
+	ret->size = number ? 0 : length - fixed;
+	if (number)
+		part_copy((uint8_t *)&ret->offset, ret->data, PART_OFFSET);
 	if (rule->bulk) {
 		d->left = ret->size;
 		d->offset = ret->offset;
@@ -244,18 +249,23 @@ bool frame_decoder_idle(const struct frame_decoder *d)
 int frame_encode(const struct frame *f, uint8_t to[FRAME_ENCODED_MAX])
 {
 	const struct rule *rule = rule_of(f->type, f->stream);
+	bool number = rule && rule->numbered && f->offset != 0;
 	uint32_t length;
 	uint8_t *end;
 
 	if (!rule || f->size > rule->tail_max)
 		return -EINVAL;
-	length = parts_size(rule, f->stream) + f->size;
+	length = parts_size(rule, f->stream) + f->size + (number ? NUMBER_SIZE : 0);
 	to[0] = (uint8_t)f->type;
 	to[1] = (uint8_t)f->stream;
 	to[2] = to[3] = 0;
 	for (unsigned i = 0; i < 4; i++)
 		to[4 + i] = (uint8_t)(length >> (8 * i));
 	end = parts_write(rule, f, to + FRAME_HEADER);
+	if (number) {
+		part_copy(end, (const uint8_t *)&f->offset, PART_OFFSET);
+		end += NUMBER_SIZE;
+	}
 	if (!rule->bulk && f->size > 0) {
 		memcpy(end, f->data, f->size);
 		end += f->size;

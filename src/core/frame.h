@@ -8,19 +8,22 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define FRAME_PROTOCOL      "reeve-attach/1"
-#define FRAME_HEADER        8U
-#define FRAME_PAYLOAD_MAX   (1024U * 1024U)
-#define FRAME_INPUT_WINDOW  (64U * 1024U)   /* bytes of INPUT that may be not yet ACCEPTED */
-#define FRAME_OUTPUT_WINDOW (1024U * 1024U) /* bytes a block cursor may have out per stream */
-#define FRAME_TOKEN         16U
-#define FRAME_TEXT_MAX      1024U /* bytes of the text of HELLO and ERROR */
-#define FRAME_ENCODED_MAX   (FRAME_HEADER + FRAME_TOKEN + FRAME_TEXT_MAX)
+#define FRAME_PROTOCOL "reeve-attach/1"
+/* The client's signals have numbers; it wants START of no stream. */
+#define FRAME_SIGNALS_HEADER "Reeve-Signals"
+#define FRAME_HEADER         8U
+#define FRAME_PAYLOAD_MAX    (1024U * 1024U)
+#define FRAME_INPUT_WINDOW   (64U * 1024U)   /* bytes of INPUT that may be not yet ACCEPTED */
+#define FRAME_OUTPUT_WINDOW  (1024U * 1024U) /* bytes a block cursor may have out per stream */
+#define FRAME_TOKEN          16U
+#define FRAME_TEXT_MAX       1024U /* bytes of the text of HELLO and ERROR */
+#define FRAME_ENCODED_MAX    (FRAME_HEADER + FRAME_TOKEN + FRAME_TEXT_MAX)
 
 enum frame_type {
 	/* server */
 	FRAME_HELLO,    /* token, text: the session's id */
-	FRAME_START,    /* offset, dropped; for stdin only offset: input taken up to here */
+	FRAME_START,    /* offset, dropped; for stdin only offset: input taken up to here; for no
+			   stream: so many numbered signals were taken */
 	FRAME_OUTPUT,   /* data */
 	FRAME_DROPPED,  /* offset: how many bytes later the next OUTPUT starts */
 	FRAME_EXIT,     /* exit_known, exit_code, outcome, cause */
@@ -32,7 +35,7 @@ enum frame_type {
 	/* client */
 	FRAME_INPUT = 16, /* offset, data */
 	FRAME_RESIZE,     /* rows, cols */
-	FRAME_SIGNAL,     /* signal */
+	FRAME_SIGNAL,     /* signal; offset, if it is not 0: its number, from 1 on */
 	FRAME_DETACH,
 	FRAME_EOF,
 	FRAME_ACK, /* offset: output consumed up to here */

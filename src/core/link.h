@@ -23,10 +23,9 @@ enum link_type {
 		       * SLOT_FD_LISTENER. `arg` = 1:
 		       * the leader has ended, and `tree_gone` says what it left behind */
 	LINK_STOP,    /* engine -> keeper: a stop request stands in slot's words */
-	LINK_SIGNAL,  /* engine -> keeper: send signal `arg` to the leader's process group */
-	LINK_SIGNALLED, /* keeper -> engine: `arg` = errno of that */
-	LINK_CLOSE,     /* engine -> keeper: close the descriptors in the set `arg` */
-	LINK_RELEASE,   /* engine -> keeper: forget slot */
+	LINK_SIGNAL,  /* engine -> keeper: signals stand in slot's words */
+	LINK_CLOSE,   /* engine -> keeper: close the descriptors in the set `arg` */
+	LINK_RELEASE, /* engine -> keeper: forget slot */
 	LINK_OPEN_GATE, /* engine -> keeper: the gated child of slot may go on, or must not: `arg` =
 			   errno */
 	LINK_PING,      /* keeper -> engine */

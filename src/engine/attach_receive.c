@@ -71,6 +71,24 @@ static int on_input(struct attachment *a, const struct frame *f)
 	return 0;
 }
 
+static int on_signal(struct attachment *a, const struct frame *f)
+{
+	int r;
+
+	if (!a->controlling)
+		return protocol_error(a, 403, "a read-only client cannot send signals");
+	if (!signal_name(f->signal))
+		return protocol_error(a, 400, "there is no such signal");
+	r = f->offset > 0 ? session_signal_numbered(a->session, f->signal, f->offset)
+			  : session_signal(a->session, f->signal);
+	if (r == -ERANGE)
+		return protocol_error(a, 409, "a signal before this one has not come");
+	/* Too many wait: the client loses its connection, and comes back with what was not taken.
+	 */
+	a->finished |= r < 0;
+	return 0;
+}
+
 static int on_frame(struct attachment *a, const struct frame *f)
 {
 	if (a->ending && f->type != FRAME_ACK)
@@ -87,12 +105,7 @@ static int on_frame(struct attachment *a, const struct frame *f)
 			pty_resize(a->session->fds[SLOT_FD_OUT], f->rows, f->cols);
 		return 0;
 	case FRAME_SIGNAL:
-		if (!a->controlling)
-			return protocol_error(a, 403, "a read-only client cannot send signals");
-		if (!signal_name(f->signal))
-			return protocol_error(a, 400, "there is no such signal");
-		session_signal(a->session, f->signal);
-		return 0;
+		return on_signal(a, f);
 	case FRAME_ACK:
 		on_ack(a, f);
 		return 0;

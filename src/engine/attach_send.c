@@ -302,6 +302,7 @@ void attach_push_start(struct attachment *a)
 			       .data = (const uint8_t *)a->session->id,
 			       .size = (uint32_t)strlen(a->session->id) };
 	struct frame in = { .type = FRAME_START, .stream = FRAME_STDIN };
+	struct frame signals = { .type = FRAME_START, .offset = session_signals_taken(a->session) };
 
 	for (unsigned i = 0; i < 2; i++) {
 		uint64_t half = word_load(&a->session->words->token[i]);
@@ -310,6 +311,8 @@ void attach_push_start(struct attachment *a)
 			memcpy(hello.token + 8 * i, &half, 8);
 	}
 	attach_push(a, &hello);
+	if (a->numbers)
+		attach_push(a, &signals);
 	for (unsigned i = 0; i < STREAMS_MAX; i++) {
 		struct frame f = { .type = FRAME_START,
 				   .stream = frame_stream_of(a, i),

@@ -169,6 +169,7 @@ struct attachment *attachment_new(struct session *s, const struct attach_options
 	a->fd = fd;
 	a->mode = o->mode;
 	a->controlling = !o->read_only;
+	a->numbers = o->numbers && a->controlling;
 	a->closed = closed;
 	a->data = data;
 	a->decoder.from = FRAME_FROM_CLIENT;

@@ -13,6 +13,7 @@ struct attachment {
 	int events;
 	enum attach_mode mode;
 	bool controlling, ending, finished;
+	bool numbers; /* it numbers its signals */
 	bool deaf;    /* it talks nonsense: nothing more of it is decoded */
 	bool leaving; /* all is sent; it is heard until it closes, for its last ACKs */
 	bool exit_sent;

@@ -216,7 +216,7 @@ int engine_run(struct engine *e, struct error *err)
 		if (!e->slots[i])
 			continue;
 		/* What was asked for, and cut short. */
-		session_stop_resume(e->slots[i]);
+		session_resume(e->slots[i]);
 		input_pump(e->slots[i]);
 	}
 	housekeeping_soon(e);

@@ -187,8 +187,11 @@ static void update_slot(struct engine *e, const struct link_message *m, int tabl
 static void update_all(struct engine *e)
 {
 	for (unsigned i = 1; i < CONTROL_SLOTS; i++)
-		if (e->slots[i])
+		if (e->slots[i]) {
 			session_update(e->slots[i], true);
+			if (e->slots[i])
+				session_resume(e->slots[i]);
+		}
 }
 
 /* The socket's name was removed. Whoever connected before is served first. */

@@ -213,16 +213,28 @@ void input_pump(struct session *s);
 struct stop_plan;
 /* Asks for the end of the tree. A request that is under way is replaced only by a quicker plan. */
 void session_stop(struct session *s, const struct stop_plan *plan, enum cause cause);
-/* Asks again for what the keeper may not have heard of. */
-void session_stop_resume(struct session *s);
-/* Sends a signal to the leader's process group; the keeper answers by LINK_SIGNALLED. */
-void session_signal(struct session *s, int signal);
 void session_plan(const struct session *s, struct stop_plan *ret);
 /* The sessions that were started from inside it end with it. */
 void session_end_children(struct session *s);
 
 /* Starts the clock of --timeout. */
 void session_arm_timeout(struct session *s);
+
+/* --- signals.c
+ * -------------------------------------------------------------------------------------- */
+
+/* Has the keeper send a signal to the leader's process group, once the command runs: whoever dies
+ * meanwhile. -EAGAIN while too many wait to be sent. */
+int session_signal(struct session *s, int signal);
+/* The same for a client that numbers its signals and may say one again: what was taken is passed
+ * over. -ERANGE for a gap. */
+int session_signal_numbered(struct session *s, int signal, uint64_t number);
+/* The number of the last one of those. */
+uint32_t session_signals_taken(const struct session *s);
+/* Whether the signal is among those last asked for. */
+bool session_was_signalled(const struct session *s, int signal);
+/* Asks again for what the keeper may not have heard of: signals, and a stop. */
+void session_resume(struct session *s);
 
 /* --- leftovers.c
  * ------------------------------------------------------------------------------------- */

@@ -63,7 +63,7 @@ static bool was_asked(const struct session *s)
 /* A signal sent with `kill` ended it: nobody asked for a stop, but it was no natural end. */
 static bool was_killed(const struct session *s, const struct exitinfo *x)
 {
-	return x->signal != 0 && word_load(&s->words->asked_kill) == (uint64_t)x->signal;
+	return x->signal != 0 && session_was_signalled(s, x->signal);
 }
 
 static bool took_sigkill(const struct session *s, const struct exitinfo *x)

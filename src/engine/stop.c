@@ -65,18 +65,6 @@ void session_stop(struct session *s, const struct stop_plan *plan, enum cause ca
 	session_notify(s);
 }
 
-void session_stop_resume(struct session *s)
-{
-	if (word_load(&s->words->stop.requested) > word_load(&s->words->stop.begun))
-		link_tell(s->engine, LINK_STOP, s->slot, 0);
-}
-
-void session_signal(struct session *s, int signal)
-{
-	word_store(&s->words->asked_kill, (uint64_t)signal);
-	link_tell(s->engine, LINK_SIGNAL, s->slot, (uint64_t)signal);
-}
-
 void session_end_children(struct session *s)
 {
 	uint64_t handle = word_load(&s->words->handle);

@@ -88,6 +88,7 @@ static void adopt_slot(struct keeper *k, unsigned slot)
 		spawning_adopt(k, slot);
 	if (word_load(&s->spawn) != SPAWN_FAILED)
 		stopper_adopt(k, slot);
+	signals_send(k, slot);
 	if (k->slots[slot].send_pid)
 		slot_changed(k, slot);
 }

@@ -158,26 +158,6 @@ static void begin_spawn(struct keeper *k, unsigned slot, int table[N_LINK_FDS])
 	slot_changed(k, slot);
 }
 
-/* Only for a leader that has not been reaped: its pid, and so its group, is still its own. */
-static void send_signal(struct keeper *k, unsigned slot, int signal)
-{
-	struct control_slot *s = keeper_slot(k, slot);
-	struct link_message m = { .type = LINK_SIGNALLED, .slot = slot };
-
-	if (word_load(&s->spawn) != SPAWN_STARTED || word_load(&s->exit.ready) ||
-	    slot_pid(s) <= 0 || signal < 0 || signal > 64)
-		m.arg = ESRCH;
-	else if (!k->slots[slot].adopted && kill(-slot_pid(s), signal) == 0)
-		m.arg = 0;
-	else if (slot_holds(k, slot, SLOT_FD_PID) &&
-		 syscall(SYS_pidfd_send_signal, k->slots[slot].fds[SLOT_FD_PID], signal, NULL, 0) ==
-			 0)
-		m.arg = 0;
-	else
-		m.arg = (uint64_t)errno;
-	engine_send(k, &m, NULL);
-}
-
 /* The engine is no ancestor of the children; where only those may look, the keeper does. */
 static void look_at_terminal(struct keeper *k, const struct link_message *m)
 {
@@ -262,7 +242,7 @@ static void obey(struct keeper *k, const struct link_message *m, int table[N_LIN
 		stopper_begin(k, m->slot);
 		break;
 	case LINK_SIGNAL:
-		send_signal(k, m->slot, (int)m->arg);
+		signals_send(k, m->slot);
 		break;
 	case LINK_CLOSE:
 		slot_close_fds(k, m->slot, (uint32_t)m->arg);

@@ -140,6 +140,10 @@ void socket_event(struct keeper *k);
 /* The daemon ends. */
 void socket_remove(struct keeper *k);
 
+/* --- signals.c ------------------------------------------------------------------------------ */
+/* Sends what stands in the slot's words and was not sent yet, once the command runs. */
+void signals_send(struct keeper *k, unsigned slot);
+
 /* --- spawning.c ----------------------------------------------------------------------------- */
 int spawner_start(struct keeper *k);
 /* Takes over the descriptors in `table`; false when all places are taken. */

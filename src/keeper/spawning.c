@@ -134,6 +134,7 @@ static void job_started(struct keeper *k, struct spawn_job *job)
 	word_store(&s->started, clock_realtime_ms());
 	word_store(&s->spawn, SPAWN_STARTED);
 	h->send_pid = slot_holds(k, slot, SLOT_FD_PID);
+	signals_send(k, slot);
 	slot_changed(k, slot);
 }
 

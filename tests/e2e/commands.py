@@ -24,3 +24,25 @@ def cat(api, **fields):
 
 def written(api, session, stream="stdout"):
     return api.show(session)["streams"][stream]["written"]
+
+
+# Says `ready`, then the name of each signal that it gets; ends by USR2. Nothing is lost to a race: a
+# signal waits until the one before was told.
+SIGNAL_TELLER = (
+    "/usr/bin/python3",
+    "-SEc",
+    "import os, signal\n"
+    "mine = {signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGCONT}\n"
+    "signal.pthread_sigmask(signal.SIG_BLOCK, mine)\n"
+    "os.write(1, b'ready\\n')\n"
+    "got = None\n"
+    "while got != signal.SIGUSR2:\n"
+    "    got = signal.sigwait(mine)\n"
+    "    os.write(1, got.name.encode() + b'\\n')\n",
+)
+
+
+def signal_teller(api):
+    session = api.spawn(*SIGNAL_TELLER)
+    api.post(api.path_of(session, "/wait"), {"until": [{"match": "ready"}], "timeout": "20s"})
+    return session

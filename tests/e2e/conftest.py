@@ -247,9 +247,9 @@ class Api:
     def kill(self, session, signal=None):
         return self.post(self.path_of(session, "/kill"), {"signal": signal} if signal else {})
 
-    def attach(self, session, **query):
+    def attach(self, session, numbered=False, **query):
         """An attachment; `frames.Refused` when the answer is not 101."""
-        return Attachment(self.path, self.path_of(session, "/attach", **query))
+        return Attachment(self.path, self.path_of(session, "/attach", **query), numbered=numbered)
 
 
 # --- the command ---------------------------------------------------------------------------------

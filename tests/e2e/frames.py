@@ -89,10 +89,11 @@ class Connection:
 class Attachment(Connection):
     """Attached on return; `hello` and `starts` hold what the server said first."""
 
-    def __init__(self, path, target, extra=b""):
+    def __init__(self, path, target, extra=b"", numbered=False):
         super().__init__(path)
+        header = "Reeve-Signals: numbered\r\n" if numbered else ""
         self.sock.sendall(
-            f"GET {target} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\n"
+            f"GET {target} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\n{header}"
             "Upgrade: reeve-attach/1\r\n\r\n".encode() + extra
         )
         status, headers = self.read_head()
@@ -130,7 +131,7 @@ class Attachment(Connection):
             frame = self.frame()
             if frame is None or frame.type != Type.START:
                 return frame
-            if frame.stream == Stream.STDIN:
+            if frame.stream in (Stream.STDIN, Stream.NONE):
                 self.starts[frame.stream] = struct.unpack("<Q", frame.payload)[0]
             else:
                 self.starts[frame.stream] = Start(*struct.unpack("<QQ", frame.payload))
@@ -173,8 +174,8 @@ class Attachment(Connection):
         with contextlib.suppress(BrokenPipeError):  # after ENDED the server reads no more
             self.send(Type.ACK, stream, u64(offset))
 
-    def signal(self, number):
-        self.send(Type.SIGNAL, payload=bytes([number]))
+    def signal(self, signal, number=None):
+        self.send(Type.SIGNAL, payload=bytes([signal]) + (u64(number) if number else b""))
 
 
 def output(frames, stream=None):

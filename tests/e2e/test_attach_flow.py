@@ -8,7 +8,7 @@ import threading
 
 import frames
 import pytest
-from commands import ROUND, big, cat, writer, written
+from commands import ROUND, big, cat, signal_teller, writer, written
 from conftest import wait_for
 from frames import Start, Stream, Type, encode, error_of, exit_of, read_all, types, u64, u64_of
 
@@ -144,6 +144,62 @@ def test_signals_are_passed_on(api, number, code):
     with api.attach(session) as client:
         client.signal(number)
         assert exit_of(client.until(Type.EXIT)[-1]).code == code
+
+
+def test_a_numbered_signal_that_comes_again_is_passed_over(api):
+    session = signal_teller(api)
+    with api.attach(session, numbered=True) as client:
+        assert client.read_output(6) == b"ready\n"
+        assert client.starts[Stream.NONE] == 0
+        client.signal(signal.SIGUSR1, 1)
+        client.signal(signal.SIGUSR1, 1)
+        assert client.read_output(8) == b"SIGUSR1\n"
+        client.signal(signal.SIGUSR1, 1)
+        client.signal(signal.SIGINT, 2)
+        assert client.read_output(7) == b"SIGINT\n"
+    with api.attach(session, numbered=True, from_="now") as client:
+        # What others send moves no number.
+        api.kill(session, "CONT")
+        assert client.read_output(8) == b"SIGCONT\n"
+        assert client.starts[Stream.NONE] == 2
+        client.signal(signal.SIGINT, 2)
+        client.signal(signal.SIGUSR2, 3)
+        assert read_all(client)[0] == b"SIGUSR2\n"
+
+
+def test_a_client_that_numbers_no_signals_is_told_of_no_numbers(api):
+    with api.attach(signal_teller(api)) as client:
+        assert client.read_output(6) == b"ready\n"
+        assert Stream.NONE not in client.starts
+        for _ in range(2):
+            client.signal(signal.SIGUSR1)
+            assert client.read_output(8) == b"SIGUSR1\n"
+        client.signal(signal.SIGUSR2)
+        assert read_all(client)[0] == b"SIGUSR2\n"
+
+
+def test_a_gap_in_the_signals_is_an_error(api):
+    session = signal_teller(api)
+    with api.attach(session, numbered=True) as client:
+        client.signal(signal.SIGUSR1, 2)
+        assert error_of(client.rest()[-1])[0] == 409
+    with api.attach(session, numbered=True) as client:
+        client.signal(signal.SIGUSR2, 1)
+        assert read_all(client)[0] == b"ready\nSIGUSR2\n"
+
+
+def test_a_flood_of_signals_loses_none_of_a_kind(api):
+    session = signal_teller(api)
+    with api.attach(session) as client:
+        flood = encode(Type.SIGNAL, payload=b"\x0a") + encode(Type.SIGNAL, payload=b"\x12")
+        client.sock.sendall(flood * 5000 + encode(Type.SIGNAL, payload=b"\x0f"))
+        client.until(Type.OUTPUT)
+        seen = b""
+        while b"SIGTERM" not in seen:
+            frame = client.next()
+            seen += frame.payload if frame.type == Type.OUTPUT else b""
+        client.signal(signal.SIGUSR2)
+        assert exit_of(client.until(Type.EXIT)[-1]).code == 0
 
 
 @pytest.mark.parametrize("number", [0, 65, 255])

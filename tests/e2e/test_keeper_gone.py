@@ -4,7 +4,9 @@
 import os
 import signal
 
+import frames
 import pytest
+from commands import signal_teller
 from conftest import alive, descendants, wait_for
 
 KINDS = pytest.mark.parametrize("kind", ["pipe", "pty"])
@@ -93,6 +95,30 @@ def test_a_command_that_was_stopped_before_it_was_made_does_not_run(reeve):
     assert reeve.api.show(session)["status"] == "failed"
     assert stopper.wait(20) == 0
     assert not runs(reeve).exists()
+
+
+def test_a_signal_that_the_keeper_had_not_heard_of_is_sent_all_the_same(reeve):
+    keeper = reeve.start()["keeperPid"]
+    session = signal_teller(reeve.api)
+    os.kill(keeper, signal.SIGSTOP)
+    assert reeve.api.kill(session, "USR1").status == 200
+    assert reeve.api.kill(session, "USR2").status == 200
+    os.kill(keeper, signal.SIGKILL)
+    assert reeve.api.output(session) == b"ready\nSIGUSR1\nSIGUSR2\n"
+
+
+def test_a_signal_to_a_command_that_is_still_being_made_reaches_it(reeve):
+    keeper = reeve.start()["keeperPid"]
+    os.kill(spawner_of(keeper), signal.SIGSTOP)
+    client = reeve.popen("run", "--", "sleep", "600")
+    (session,) = wait_for(lambda: reeve.api.get("/v1/sessions").json["items"])
+    with reeve.api.attach(session, steal="true") as attached:
+        attached.signal(signal.SIGKILL)
+        attached.input(0, b"x")
+        attached.until(frames.Type.ACCEPTED)  # and so it has read what came before
+        os.kill(spawner_of(keeper), signal.SIGCONT)
+        assert frames.exit_of(attached.until(frames.Type.EXIT)[-1]).code == -9
+    client.wait(20)
 
 
 def test_the_keeper_holds_one_end_of_a_terminal_that_a_command_may_close_and_open_again(reeve):

@@ -6,6 +6,7 @@ import signal
 import subprocess
 
 import pytest
+from commands import SIGNAL_TELLER
 from conftest import BUILD, alive, wait_for
 
 ODD = b"one\r\n\n\0two\xff\xfe\tno newline at the end"
@@ -58,6 +59,37 @@ def test_signals_are_passed_on(reeve, number):
     client.send_signal(number)
     out, _ = client.communicate(timeout=20)
     assert (out, client.returncode) == (f"got {name}\n".encode(), 9)
+
+
+@pytest.mark.parametrize("kind", ["--pipe", "--pty"])
+def test_a_signal_is_passed_on_once_though_the_engine_dies_before_it_reads_it(reeve, kind):
+    engine = reeve.start()["enginePid"]
+    client = reeve.popen("run", kind, "--", *SIGNAL_TELLER)
+    assert lines_of(reeve, client)[0].strip() == b"ready"
+    for number in (signal.SIGUSR1, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
+        os.kill(engine, signal.SIGSTOP)
+        client.send_signal(number)
+        wait_for(lambda: is_waiting(client.pid))
+        engine = killed(reeve, engine)
+        assert lines_of(reeve, client)[0].strip() == number.name.encode()
+    assert client.wait(20) == 0
+
+
+def is_waiting(pid):
+    """It sleeps, and no signal waits for it: what there was it has dealt with."""
+    status = dict(
+        line.split(":\t", 1) for line in open(f"/proc/{pid}/status").read().splitlines() if ":\t" in line
+    )
+    return status["State"][0] == "S" and int(status["SigPnd"], 16) | int(status["ShdPnd"], 16) == 0
+
+
+def killed(reeve, engine):
+    os.kill(engine, signal.SIGKILL)
+    return wait_for(
+        lambda: (status := reeve.status())
+        and status["enginePid"] not in (0, engine)
+        and status["enginePid"]
+    )
 
 
 def test_a_command_that_dies_of_a_signal_that_was_passed_on_says_so(reeve):

@@ -52,6 +52,9 @@ class Attachment:
         self.sent = 0  # of it
         self.want_eof = self.eof_sent = False
         self.want_detach = False
+        self.signals = []  # sent, or to be sent
+        self.first_signal = 0  # the number of the oldest
+        self.signals_sent = 0
         self.socket = None
         self.received = b""
         self.connect()
@@ -84,7 +87,8 @@ class Attachment:
         self.socket.connect(self.api.path)
         self.socket.sendall(
             f"GET /v1/sessions/{self.session}/attach?{text} HTTP/1.1\r\nHost: x\r\n"
-            "Connection: Upgrade\r\nUpgrade: reeve-attach/1\r\n\r\n".encode()
+            "Connection: Upgrade\r\nUpgrade: reeve-attach/1\r\n"
+            "Reeve-Signals: numbered\r\n\r\n".encode()
         )
         head = b""
         while b"\r\n\r\n" not in head:
@@ -128,6 +132,11 @@ class Attachment:
             offset = struct.pack("<Q", self.accepted + self.sent)
             self.send(INPUT, STDIN, offset + piece)
             self.sent += len(piece)
+        while self.signals_sent < len(self.signals):
+            number = self.first_signal + self.signals_sent
+            payload = struct.pack("<BQ", self.signals[self.signals_sent], number)
+            self.send(SIGNAL, 0, payload)
+            self.signals_sent += 1
         if self.want_eof and not self.input and not self.eof_sent:
             self.send(EOF, STDIN)
             self.eof_sent = True
@@ -174,7 +183,9 @@ class Attachment:
         self.received = self.received[at:]
 
     def on_frame(self, kind, stream, payload):
-        if kind == START and stream == STDIN:
+        if kind == START and stream == 0:
+            self.take_signals(struct.unpack("<Q", payload)[0])
+        elif kind == START and stream == STDIN:
             self.take_accepted(struct.unpack("<Q", payload)[0])
             self.sent = 0
         elif kind == START:
@@ -213,10 +224,20 @@ class Attachment:
         self.sent = (self.sent or 0) - n
         self.accepted = offset
 
+    def take_signals(self, taken):
+        known = max(0, taken + 1 - self.first_signal) if self.signals_sent else 0
+        assert known <= self.signals_sent, "a signal was taken that was never sent"
+        del self.signals[:known]
+        self.first_signal = taken + 1
+        self.signals_sent = 0
+
     # what a user does
 
     def type(self, data):
         self.input += data
+
+    def signal(self, number):
+        self.signals.append(number)
 
     def detach(self):
         """Says goodbye until the server has heard it."""

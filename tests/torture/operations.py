@@ -17,6 +17,7 @@ from attach import (
 from daemon import HELPERS, wait_for
 from operation import Operation, Triggered, same_bytes, stream, streams
 from operations_screen import ScreenRenewed
+from operations_signals import Signals, UncertainSignals
 
 
 class Spawn(Operation):
@@ -446,7 +447,7 @@ class UncertainStop(Stop):
         assert not self.daemon.members()
 
 
-KEEPERS = [SpawnAnyway, Output, Exit, Leftovers, UncertainStop, HardStop, Kill]
+KEEPERS = [SpawnAnyway, Output, Exit, Leftovers, UncertainStop, HardStop, Kill, UncertainSignals]
 
 ALL = [
     Spawn,
@@ -462,6 +463,7 @@ ALL = [
     TerminalInput,
     ScreenRenewed,
     Detach,
+    Signals,
     Exit,
     Leftovers,
     Stop,

@@ -21,6 +21,8 @@ static const struct frame samples[] = {
 	{ .type = FRAME_ERROR, .status = 409, .data = (const uint8_t *)"no", .size = 2 },
 	{ .type = FRAME_RESIZE, .rows = 24, .cols = 0x1234 },
 	{ .type = FRAME_SIGNAL, .signal = 15 },
+	{ .type = FRAME_SIGNAL, .signal = 15, .offset = 1ULL << 40 },
+	{ .type = FRAME_START, .offset = 3 },
 	{ .type = FRAME_DETACH },
 	{ .type = FRAME_EOF, .stream = FRAME_STDIN },
 	{ .type = FRAME_ACK, .stream = FRAME_STDOUT, .offset = UINT64_MAX },
@@ -98,6 +100,20 @@ static void numbers_are_little_endian(void **state)
 	assert_memory_equal(wire, exit_frame, sizeof(exit_frame));
 	assert_int_equal(frame_encode(&samples[2], wire), sizeof(start));
 	assert_memory_equal(wire, start, sizeof(start));
+}
+
+static void a_signal_without_a_number_is_one_byte(void **state)
+{
+	static const uint8_t plain[] = { 18, 0, 0, 0, 1, 0, 0, 0, 15 };
+	uint8_t wire[FRAME_ENCODED_MAX];
+	struct frame f = { .type = FRAME_SIGNAL, .signal = 15 };
+
+	(void)state;
+	assert_int_equal(frame_encode(&f, wire), sizeof(plain));
+	assert_memory_equal(wire, plain, sizeof(plain));
+	f.offset = 1;
+	assert_int_equal(frame_encode(&f, wire), sizeof(plain) + 8);
+	assert_int_equal(wire[4], 9);
 }
 
 static void output_comes_in_pieces_as_its_bytes_arrive(void **state)
@@ -180,6 +196,9 @@ static void what_is_not_a_frame_is_refused_for_good(void **state)
 		{ "too long", FRAME_FROM_SERVER, { FRAME_ERROR, 0, 0, 0, 3, 4 } },
 		{ "above 1 MiB", FRAME_FROM_SERVER, { FRAME_OUTPUT, 1, 0, 0, 1, 0, 0x10 } },
 		{ "above 1 MiB", FRAME_FROM_CLIENT, { FRAME_INPUT, 4, 0, 0, 1, 0, 0x10 } },
+		{ "half a number", FRAME_FROM_CLIENT, { FRAME_SIGNAL, 0, 0, 0, 5 } },
+		{ "more than a number", FRAME_FROM_CLIENT, { FRAME_SIGNAL, 0, 0, 0, 10 } },
+		{ "too long", FRAME_FROM_SERVER, { FRAME_START, 0, 0, 0, 16 } },
 		{ "no offset", FRAME_FROM_CLIENT, { FRAME_INPUT, 4, 0, 0, 7 } },
 	};
 
@@ -248,6 +267,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_frame_survives_the_wire_cut_at_every_byte),
 		cmocka_unit_test(numbers_are_little_endian),
+		cmocka_unit_test(a_signal_without_a_number_is_one_byte),
 		cmocka_unit_test(output_comes_in_pieces_as_its_bytes_arrive),
 		cmocka_unit_test(a_later_piece_of_input_has_its_own_offset),
 		cmocka_unit_test(output_without_bytes_is_passed_over),
