@@ -49,8 +49,10 @@ def test_the_next_start_ends_what_is_left_and_calls_it_lost(daemon, figure):
 def test_a_client_of_a_lost_session_says_that_nobody_saw_its_end(daemon):
     client = daemon.reeve("run", "--", "sleep", "600", stderr=subprocess.PIPE)
     wait_for(lambda: daemon.api.sessions(), "the session")
+    client.send_signal(signal.SIGSTOP)  # else it may start the next daemon itself
     kill_both(daemon)
     daemon.start()
+    client.send_signal(signal.SIGCONT)
     assert client.wait(30) == 1
     assert b"nobody saw" in client.stderr.read()
 
