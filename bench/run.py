@@ -91,14 +91,18 @@ class Connection(http.client.HTTPConnection):
 class Daemon:
     """A daemon of its own, in a fresh directory; stopped, with all its sessions, at the end."""
 
+    def __init__(self, **env):
+        self.env = {**os.environ, **env}
+
     def __enter__(self):
         self.dir = tempfile.mkdtemp(prefix="reeve-bench.")
         self.socket = os.path.join(self.dir, "api.sock")
-        self.env = dict(os.environ, REEVE_DIR=self.dir)
+        self.env["REEVE_DIR"] = self.dir
         self.keeper = subprocess.Popen(
             [str(BUILD / "reeve-keeper"), "--dir", self.dir, "--foreground"],
             stdin=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
+            env=self.env,
         )
         wait_for(self.answers, "the daemon to answer")
         return self
@@ -323,13 +327,17 @@ def memory(rounds):
 
 IDLE_SECONDS = 5
 IDLE_SESSIONS = 500
+INPUT = [{"exit": True}, {"input": True}]
 IDLE = {
     "exit, match, idle, port": (
         "pipe",
         [{"exit": True}, {"match": "x"}, {"idle": "1h"}, {"port": 1}],
+        {},
     ),
-    "http": ("pipe", [{"http": "http://localhost:1/"}]),
-    "input": ("pty", [{"exit": True}, {"input": True}]),
+    "http": ("pipe", [{"http": "http://localhost:1/"}], {}),
+    "input": ("pty", INPUT, {}),
+    "input, without cgroups": ("pty", INPUT, {"REEVE_CGROUP": "off"}),
+    "input, looked at by the keeper": ("pty", INPUT, {"REEVE_TYPING": "keeper"}),
 }
 
 
@@ -339,10 +347,10 @@ def processor_seconds(status):
     return sum(int(pathlib.Path(path).read_text().split()[0]) for path in paths) / 1e9
 
 
-def idle_share(kind, until):
+def idle_share(kind, until, env):
     """The part of a processor, in percent, that keeper and engine use while each of the sessions is
     waited for and nothing happens."""
-    with Daemon() as daemon, contextlib.ExitStack() as stack:
+    with Daemon(**env) as daemon, contextlib.ExitStack() as stack:
         for _ in range(IDLE_SESSIONS):
             body = {"command": ["/bin/sleep", "86400"], "kind": kind}
             session = daemon.post("/v1/sessions", body)["id"]
@@ -357,10 +365,10 @@ def idle_share(kind, until):
 
 
 def idle(rounds):
-    for name, (kind, until) in IDLE.items():
+    for name, case in IDLE.items():
         figure = Figure(f"{IDLE_SESSIONS} wait for {name}", 1, at_least=False, unit=" %")
         for _ in range(min(rounds, 3)):
-            figure.add(idle_share(kind, until))
+            figure.add(idle_share(*case))
         yield figure
 
 

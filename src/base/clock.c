@@ -43,6 +43,11 @@ uint64_t clock_monotonic_us(void)
 	return clock_ns(CLOCK_MONOTONIC) / 1000;
 }
 
+uint64_t clock_processor_us(void)
+{
+	return clock_ns(CLOCK_THREAD_CPUTIME_ID) / 1000;
+}
+
 uint64_t clock_boottime_ms(void)
 {
 	return clock_ns(CLOCK_BOOTTIME) / 1000000;

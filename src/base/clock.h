@@ -14,6 +14,9 @@ uint64_t clock_realtime_ms(void);
 uint64_t clock_monotonic_ms(void);
 uint64_t clock_monotonic_us(void);
 
+/* The processor time that the calling thread has used. */
+uint64_t clock_processor_us(void);
+
 /* Steady since boot, sleep included: for deadlines that other processes share. */
 uint64_t clock_boottime_ms(void);
 

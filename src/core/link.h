@@ -33,7 +33,8 @@ enum link_type {
 	LINK_QUIT,      /* either way: `arg` = enum quit_mode */
 	LINK_LOOK, /* engine -> keeper: does foreground group (low half of `arg`) read the terminal
 		      with the device number in the upper half? */
-	LINK_LOOKED, /* keeper -> engine: `arg` = enum tty_wait */
+	LINK_LOOKED, /* keeper -> engine: `arg` = enum tty_wait; in its upper half, us of processor
+		      * time that it took */
 	LINK_HOLD,   /* engine -> keeper: hold these further descriptors of slot */
 	LINK_KEEP,   /* engine -> keeper: hold the descriptor in place `arg` of the daemon's own,
 		      * see kept.h; without one: close what is there */

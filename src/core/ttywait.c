@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "core/ttywait.h"
+#include "base/clock.h"
 #include "base/fd.h"
 #include "core/cgroup.h"
+#include "core/dirents.h"
 #include "core/proc.h"
-#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,12 +22,15 @@
 #define THREADS_MAX 64U
 #define FDS_MAX     1024U
 #define FDINFO_MAX  65536U
+#define NAMES_AHEAD 512U
+#define MEMBERS_MAX 4194304U /* as many pids as there can be */
+#define AGE_MAX_MS  1000U    /* of what is known of groups */
 
 struct look {
 	pid_t foreground;
 	uint64_t tty;
 	enum tty_wait found;
-	bool leader_seen;
+	bool group_seen;
 };
 
 /* One thread's system call, while it sleeps in it. */
@@ -138,75 +144,169 @@ static enum tty_wait look_at_call(const struct look *l, const struct call *c)
 	return TTY_WAIT_NO;
 }
 
-static enum tty_wait look_at_thread(const struct look *l, pid_t pid, const char *tid)
+/* Reads what `/proc/PID/PATH` says of a thread: its system call and arguments, or "running". */
+static enum tty_wait look_at_thread(const struct look *l, pid_t pid, const char *path)
 {
 	struct call c = { .pid = pid };
-	char path[300], *text = NULL;
-	enum tty_wait found = TTY_WAIT_NO;
-	size_t n;
-	int r;
+	char name[64], text[256];
+	int fd;
+	ssize_t n;
 
-	snprintf(path, sizeof(path), "/proc/%d/task/%s/syscall", (int)pid, tid);
-	r = fd_read_file(path, 4096, &text, &n);
-	if (r < 0)
-		return r == -ENOENT || r == -ESRCH ? TTY_WAIT_NO : TTY_WAIT_UNKNOWN;
+	snprintf(name, sizeof(name), "/proc/%d/%s", (int)pid, path);
+	fd = open(name, O_RDONLY | O_CLOEXEC);
+	n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+	fd_close(fd);
+	if (n < 0)
+		return errno == ENOENT || errno == ESRCH ? TTY_WAIT_NO : TTY_WAIT_UNKNOWN;
+	text[n] = '\0';
 	if (sscanf(text, "%ld %lx %lx %lx %lx %lx %lx", &c.number, &c.args[0], &c.args[1],
 		   &c.args[2], &c.args[3], &c.args[4], &c.args[5]) == 7)
-		found = look_at_call(l, &c);
-	free(text);
-	return found;
+		return look_at_call(l, &c);
+	return TTY_WAIT_NO;
 }
 
+struct threads {
+	const struct look *look;
+	pid_t pid;
+	enum tty_wait found;
+	unsigned n;
+};
+
+static int look_at_other(const char *tid, unsigned char type, void *userdata)
+{
+	struct threads *t = userdata;
+	enum tty_wait one;
+	char path[64];
+
+	(void)type;
+	if (atoi(tid) == t->pid)
+		return 0;
+	snprintf(path, sizeof(path), "task/%.32s/syscall", tid);
+	one = look_at_thread(t->look, t->pid, path);
+	if (one != TTY_WAIT_NO)
+		t->found = one;
+	return one == TTY_WAIT_YES || ++t->n >= THREADS_MAX;
+}
+
+/* Most processes have one thread, which is seen without opening their directory. */
 static enum tty_wait look_at_process(const struct look *l, pid_t pid)
 {
-	enum tty_wait found = TTY_WAIT_NO;
+	struct threads t = { .look = l, .pid = pid };
 	char path[64];
-	struct dirent *entry;
-	unsigned n = 0;
-	DIR *dir;
+	struct stat st;
+	int fd;
 
+	t.found = look_at_thread(l, pid, "syscall");
 	snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
-	dir = opendir(path);
-	if (!dir)
-		return TTY_WAIT_NO;
-	while (found != TTY_WAIT_YES && n < THREADS_MAX && (entry = readdir(dir))) {
-		enum tty_wait one;
+	/* one link for each thread beside those of a directory (proc_task_getattr()) */
+	if (t.found == TTY_WAIT_YES || stat(path, &st) < 0 || st.st_nlink <= 3)
+		return t.found;
+	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd >= 0)
+		(void)dirents_each(fd, NAMES_AHEAD, look_at_other, &t);
+	fd_close(fd);
+	return t.found;
+}
 
-		if (entry->d_name[0] == '.')
-			continue;
-		n++;
-		one = look_at_thread(l, pid, entry->d_name);
-		if (one != TTY_WAIT_NO)
-			found = one;
-	}
-	closedir(dir);
-	return found;
+/* One that has ended may not be looked at, but it waits for nothing. */
+static bool is_dead(pid_t pid)
+{
+	struct proc_stat st;
+
+	return proc_stat_read(pid, &st) < 0 || proc_stat_dead(&st);
 }
 
 static int look_at(pid_t pid, void *userdata)
 {
 	struct look *l = userdata;
-	struct proc_stat st;
 	enum tty_wait one;
 
-	l->leader_seen |= pid == l->foreground;
-	if (getpgid(pid) != l->foreground || proc_stat_read(pid, &st) < 0 || proc_stat_dead(&st))
+	if (getpgid(pid) != l->foreground)
 		return 0;
+	l->group_seen = true;
 	one = look_at_process(l, pid);
+	if (one == TTY_WAIT_UNKNOWN && is_dead(pid))
+		one = TTY_WAIT_NO;
 	if (one != TTY_WAIT_NO)
 		l->found = one;
 	return one == TTY_WAIT_YES;
 }
 
-enum tty_wait tty_wait_look(pid_t foreground, uint64_t tty, int cgroup_dir, uint32_t leaf)
+/* --- groups ---------------------------------------------------------------------------------- */
+
+struct tty_member {
+	pid_t pid, group;
+};
+
+void tty_groups_done(struct tty_groups *g)
+{
+	free(g->members);
+	*g = (struct tty_groups){ 0 };
+}
+
+static int add_member(pid_t pid, void *userdata)
+{
+	struct tty_groups *g = userdata;
+	pid_t group = getpgid(pid);
+
+	if (group <= 0)
+		return 0; /* a thread of the kernel, or gone */
+	if (g->n == g->room) {
+		size_t room = g->room ? 2 * g->room : 256;
+		struct tty_member *members =
+			room <= MEMBERS_MAX ? reallocarray(g->members, room, sizeof(*members))
+					    : NULL;
+
+		if (!members)
+			return -ENOMEM;
+		g->members = members;
+		g->room = room;
+	}
+	g->members[g->n++] = (struct tty_member){ pid, group };
+	return 0;
+}
+
+static int renew(struct tty_groups *g)
+{
+	uint64_t before = clock_processor_us();
+	int r;
+
+	g->n = 0;
+	r = proc_each(add_member, g);
+	g->cost_us = clock_processor_us() - before;
+	g->made_ms = clock_monotonic_ms();
+	return r;
+}
+
+static bool is_fresh(const struct tty_groups *g, pid_t group)
+{
+	bool known = false;
+
+	for (size_t i = 0; i < g->n && !known; i++)
+		known = g->members[i].group == group;
+	return known &&
+	       clock_monotonic_ms() - g->made_ms < MIN(g->cost_us / 2, (uint64_t)AGE_MAX_MS);
+}
+
+static enum tty_wait look_at_group(struct tty_groups *g, struct look *l)
+{
+	if (!is_fresh(g, l->foreground) && renew(g) < 0)
+		return TTY_WAIT_UNKNOWN;
+	for (size_t i = 0; i < g->n; i++)
+		if (g->members[i].group == l->foreground && look_at(g->members[i].pid, l))
+			break;
+	return l->found;
+}
+
+enum tty_wait tty_wait_look(struct tty_groups *groups, pid_t foreground, uint64_t tty,
+			    int cgroup_dir, uint32_t leaf)
 {
 	struct look l = { .foreground = foreground, .tty = tty };
 
 	if (foreground <= 0)
 		return TTY_WAIT_UNKNOWN;
-	if (leaf != 0 && cgroup_leaf_each_pid(cgroup_dir, leaf, look_at, &l) >= 0 && l.leader_seen)
+	if (leaf != 0 && cgroup_leaf_each_pid(cgroup_dir, leaf, look_at, &l) >= 0 && l.group_seen)
 		return l.found;
 	l.found = TTY_WAIT_NO;
-	proc_each(look_at, &l);
-	return l.found;
+	return look_at_group(groups, &l);
 }

@@ -8,6 +8,7 @@
 #include "core/control.h"
 #include "core/feed.h"
 #include "core/link.h"
+#include "core/ttywait.h"
 #include "engine/pace.h"
 #include "engine/settings.h"
 #include <uv.h>
@@ -72,6 +73,7 @@ struct engine {
 	struct observatory *observatory; /* observe.h; made when first needed */
 	struct {
 		struct pace pace;
+		struct tty_groups groups;
 		unsigned n_waits; /* for `input` */
 	} typing;
 	uv_signal_t sigterm;

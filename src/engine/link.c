@@ -216,7 +216,8 @@ static void obey(struct engine *e, const struct link_message *m, int table[N_LIN
 		break;
 	case LINK_LOOKED:
 		if (m->slot < CONTROL_SLOTS && e->slots[m->slot])
-			typing_answered(e->slots[m->slot], (enum tty_wait)m->arg);
+			typing_answered(e->slots[m->slot], (enum tty_wait)(uint32_t)m->arg,
+					m->arg >> 32);
 		break;
 	case LINK_QUIT:
 		engine_quit(e, m->arg == QUIT_KEEP ? QUIT_KEEP : QUIT_STOP);

@@ -233,7 +233,7 @@ static void on_timer(uv_timer_t *timer)
 		ls->asked_at = now;
 		check_watches(ls);
 	}
-	pace_end(&ls->pace);
+	pace_end(&ls->pace, 0);
 	if (ls->watches)
 		uv_timer_start(timer, on_timer, pace_pause(&ls->pace, 1, LOOK_MIN_MS, LOOK_MAX_MS),
 			       0);

@@ -96,6 +96,7 @@ struct session {
 	uint64_t screen_fault_at;  /* the end of what the last of them was given */
 	uint64_t typing_at; /* typing.c: monotonic ms of the keeper's last answer, 0 for none */
 	int typing_answer;
+	uint64_t typing_cost;              /* processor time of it, us */
 	bool typed;                        /* input.c: something was, since this engine began: */
 	uint64_t typed_from;               /* stdin from here on, */
 	uint64_t typed_after[STREAMS_MAX]; /* when so much had been written */

@@ -25,6 +25,17 @@ static bool is_refused(void)
 	return who && strcmp(who, "keeper") == 0;
 }
 
+/* By ourselves, where the kernel allows it. What it refused it will refuse again. */
+static enum tty_wait look(struct session *s, uint64_t device, pid_t foreground)
+{
+	struct engine *e = s->engine;
+
+	if (!device || s->typing_at != 0 || is_refused())
+		return TTY_WAIT_UNKNOWN;
+	return tty_wait_look(&e->typing.groups, foreground, device, e->daemon_fds[DAEMON_FD_CGROUP],
+			     (uint32_t)word_load(&s->words->cgroup));
+}
+
 enum tty_wait typing_look(struct session *s)
 {
 	int master = s->fds[SLOT_FD_OUT];
@@ -34,24 +45,23 @@ enum tty_wait typing_look(struct session *s)
 
 	if (!session_is_pty(s) || master < 0 || session_ended(s))
 		return TTY_WAIT_UNKNOWN;
-	device = slave_device(master);
-	foreground = pty_foreground(master);
-	found = device && !is_refused()
-			? tty_wait_look(foreground, device, s->engine->daemon_fds[DAEMON_FD_CGROUP],
-					(uint32_t)word_load(&s->words->cgroup))
-			: TTY_WAIT_UNKNOWN;
-	if (found != TTY_WAIT_UNKNOWN || foreground <= 0)
-		return found;
 	/* what was written since may mean that something else goes on */
 	if (s->typing_at != 0 && now - s->typing_at < MIN((uint64_t)ANSWER_MS, typing_quiet(s)))
 		return (enum tty_wait)s->typing_answer;
-	link_tell(s->engine, LINK_LOOK, s->slot, device << 32 | (uint32_t)foreground);
-	return TTY_WAIT_UNKNOWN;
+	pace_begin(&s->engine->typing.pace);
+	device = slave_device(master);
+	foreground = pty_foreground(master);
+	found = look(s, device, foreground);
+	if (found == TTY_WAIT_UNKNOWN && foreground > 0)
+		link_tell(s->engine, LINK_LOOK, s->slot, device << 32 | (uint32_t)foreground);
+	pace_end(&s->engine->typing.pace, s->typing_cost);
+	return found;
 }
 
-void typing_answered(struct session *s, enum tty_wait answer)
+void typing_answered(struct session *s, enum tty_wait answer, uint64_t cost_us)
 {
 	s->typing_answer = answer;
+	s->typing_cost = cost_us;
 	s->typing_at = clock_monotonic_ms();
 	session_notify(s);
 }

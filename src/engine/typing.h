@@ -17,8 +17,8 @@ enum tty_wait typing_look(struct session *s);
  * itself. False is how a password is asked for. */
 bool typing_echo(const struct session *s);
 
-/* The keeper's answer. */
-void typing_answered(struct session *s, enum tty_wait answer);
+/* The keeper's answer, and the processor time that it took. */
+void typing_answered(struct session *s, enum tty_wait answer, uint64_t cost_us);
 
 /* ms since the session last wrote something. */
 uint64_t typing_quiet(const struct session *s);

@@ -121,9 +121,7 @@ static bool waits_for_input(const struct condition *c, struct wait_result *ret)
 
 	if (session_ended(s) || typing_quiet(s) < TYPING_QUIET_MS)
 		return false;
-	pace_begin(&s->engine->typing.pace);
 	found = typing_look(s);
-	pace_end(&s->engine->typing.pace);
 	if (found != TTY_WAIT_YES)
 		return false;
 	ret->echo = typing_echo(s);
@@ -142,7 +140,8 @@ static uint64_t next_look(struct condition *c)
 	}
 	c->pause_ms =
 		MIN(MAX(c->pause_ms, (uint64_t)TYPING_QUIET_MS / 2) * 2, (uint64_t)LOOK_MAX_MS);
-	return pace_pause(&e->typing.pace, e->typing.n_waits, c->pause_ms, LOOK_RARE_MS);
+	return pace_round(clock_monotonic_ms(), pace_pause(&e->typing.pace, e->typing.n_waits,
+							   c->pause_ms, LOOK_RARE_MS));
 }
 
 static bool check(struct condition *c, struct wait_result *ret)

@@ -3,7 +3,6 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
-#include "core/ttywait.h"
 #include "keeper/keeper.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -162,10 +161,12 @@ static void begin_spawn(struct keeper *k, unsigned slot, int table[N_LINK_FDS])
 static void look_at_terminal(struct keeper *k, const struct link_message *m)
 {
 	struct link_message answer = { .type = LINK_LOOKED, .slot = m->slot };
+	uint64_t before = clock_processor_us();
 
-	answer.arg = tty_wait_look((pid_t)(m->arg & 0xffffffff), m->arg >> 32,
+	answer.arg = tty_wait_look(&k->groups, (pid_t)(m->arg & 0xffffffff), m->arg >> 32,
 				   k->daemon_fds[DAEMON_FD_CGROUP],
 				   (uint32_t)word_load(&keeper_slot(k, m->slot)->cgroup));
+	answer.arg |= (clock_processor_us() - before) << 32;
 	engine_send(k, &answer, NULL);
 }
 

@@ -12,6 +12,7 @@
 #include "core/proc.h"
 #include "core/spawn.h"
 #include "core/tree.h"
+#include "core/ttywait.h"
 #include <stdbool.h>
 #include <sys/types.h>
 
@@ -98,6 +99,7 @@ struct keeper {
 	int kept[KEPT_MAX]; /* descriptors of the daemon's own, each + 1; 0: none */
 	int passing;        /* epoll of the listeners whose calls are let pass, + 1; 0: none */
 	struct pid_entry pids[PID_TABLE];
+	struct tty_groups groups; /* of terminals that are looked at for the engine */
 };
 
 static inline struct control_slot *keeper_slot(struct keeper *k, unsigned i)

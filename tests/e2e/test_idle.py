@@ -39,14 +39,18 @@ def begin_wait(api, stack, session, until):
 
 
 @pytest.mark.parametrize(
-    "kind, until",
+    "kind, until, env",
     [
-        ("pipe", '{"exit": true}, {"match": "x"}, {"idle": "1h"}, {"port": 1}'),
-        ("pipe", '{"eof": true}, {"tree": true}, {"http": "http://localhost:1/"}'),
-        ("pty", '{"exit": true}, {"input": true}'),
+        ("pipe", '{"exit": true}, {"match": "x"}, {"idle": "1h"}, {"port": 1}', {}),
+        ("pipe", '{"eof": true}, {"tree": true}, {"http": "http://localhost:1/"}', {}),
+        ("pty", '{"exit": true}, {"input": true}', {}),
+        ("pty", '{"exit": true}, {"input": true}', {"REEVE_CGROUP": "off"}),
+        ("pty", '{"exit": true}, {"input": true}', {"REEVE_TYPING": "keeper"}),
     ],
 )
-def test_waiting_for_what_does_not_come_costs_next_to_nothing(api, kind, until):
+def test_waiting_for_what_does_not_come_costs_next_to_nothing(reeve, kind, until, env):
+    reeve.env |= env
+    api = reeve.api
     with contextlib.ExitStack() as stack:
         sockets = [
             begin_wait(api, stack, api.spawn("sleep", "1000", kind=kind), until)
