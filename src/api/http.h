@@ -7,9 +7,7 @@
  *
  * A request is answered exactly once: at once from the handler, or later (`request_defer`).
  *
- * Errors are JSON. The exception is a head that libmicrohttpd itself cannot read (another version
- * of HTTP, a header without a colon, more than `header_bytes`) or a malformed chunk: it then
- * answers by itself, with the right status, or merely closes. */
+ * All errors are JSON, also those of a head or a chunk that libmicrohttpd itself cannot read. */
 #pragma once
 #include "base/error.h"
 #include <jansson.h>

@@ -20,6 +20,9 @@
 #define SERVER_HANDLES      8U
 #define LATE_IDLE_SECONDS   5U /* a connection above the limit has no more time than this */
 
+typedef enum MHD_Result (*queue_fn)(struct MHD_Connection *mhd, unsigned status,
+				    struct MHD_Response *response);
+
 /* --- refusing ------------------------------------------------------------------------------- */
 
 /* Connections that were answered and wait until their client has read that: closing a socket with
@@ -40,6 +43,13 @@ void refuser_done(struct refuser *f);
 /* Writes the error as a whole answer, and closes `fd` (owned) soon after. `header` is one more
  * header line, or "". */
 void refuser_take(struct refuser *f, int fd, int status, const struct error *e, const char *header);
+
+/* libmicrohttpd's MHD_queue_response, not ours; NULL if it has none. */
+queue_fn queue_function(void);
+
+struct connection;
+/* The same on a connection that libmicrohttpd is about to close. */
+void connection_refuse(struct connection *c, int status, const struct error *e, const char *header);
 
 /* --- the server ----------------------------------------------------------------------------- */
 
@@ -62,6 +72,7 @@ struct http_server {
 	void *context;
 	struct http_limits limits;
 	struct MHD_Daemon *daemon;
+	queue_fn queue; /* libmicrohttpd's own MHD_queue_response, see http_refuse.c */
 	struct connection *connections;
 	struct connection *arriving; /* handed to libmicrohttpd, which has not called back yet */
 	unsigned n_connections;
@@ -73,6 +84,8 @@ struct http_server {
 
 	uv_poll_t listen_poll, daemon_poll, watch_poll;
 	uv_idle_t idle;     /* active while libmicrohttpd must run without an event of its own */
+	bool called;        /* libmicrohttpd has called back since it was last run */
+	unsigned n_nothing; /* times it ran without that, and wanted to run again at once */
 	uv_timer_t timeout; /* of idle connections */
 	uint64_t timeout_due;
 	uv_timer_t heads; /* until the next head is overdue; set while a connection is there */
@@ -125,6 +138,7 @@ struct request {
 	int status;
 	struct MHD_Response *response; /* until libmicrohttpd asks for it */
 	bool http_1_0;
+	bool chunked;   /* how long its body is it does not say */
 	bool begun;     /* its head was looked at */
 	bool suspended; /* libmicrohttpd does nothing for the connection */
 	bool woken;     /* request_wake was called while `pull` ran */
@@ -157,8 +171,13 @@ enum MHD_Result request_on_data(void *server, struct MHD_Connection *mhd, const 
 void request_on_completed(void *server, struct MHD_Connection *mhd, void **request,
 			  enum MHD_RequestTerminationCode why);
 
-/* Refuses a request that is being read and has a Content-Length that is none. */
-void request_check_length(struct request *rq);
+/* What libmicrohttpd itself would answer with this status is our answer. Returns MHD_NO: it closes
+ * the connection then. */
+enum MHD_Result connection_refuse_unread(struct connection *c, unsigned status);
+/* The length of a chunk does not come to its end, and libmicrohttpd would look again and again.
+ * True when that was so: `unread`, only where the client has sent more, which would be read
+ * otherwise. */
+bool connection_refuse_chunk(struct connection *c, bool unread);
 
 /* Ends what is left of a request and frees it. NULL is allowed. */
 struct request *request_unref(struct request *rq);

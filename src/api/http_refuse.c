@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "api/http_internal.h"
 #include "base/fd.h"
+#include <dlfcn.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -100,4 +102,33 @@ void refuser_take(struct refuser *f, int fd, int status, const struct error *e, 
 	sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
 	shutdown(fd, SHUT_WR);
 	linger(f, fd);
+}
+
+void connection_refuse(struct connection *c, int status, const struct error *e, const char *header)
+{
+	int fd = fcntl(c->fd, F_DUPFD_CLOEXEC, 3);
+
+	if (fd >= 0)
+		refuser_take(&c->server->refuser, fd, status, e, header);
+}
+
+/* --- what libmicrohttpd cannot read ---------------------------------------------------------- */
+
+queue_fn queue_function(void)
+{
+	return (queue_fn)dlsym(RTLD_NEXT, "MHD_queue_response");
+}
+
+/* A head or a chunk that it cannot read libmicrohttpd answers by itself, in HTML, and there is no
+ * option for it. But it hands its answer to this public function of its own, and a program's
+ * definition comes before a library's (elf(5), DT_SYMBOLIC). Our own answers take the library's, so
+ * what comes here is never ours. Where a libmicrohttpd is linked otherwise it answers as it did. */
+__attribute__((visibility("default"))) enum MHD_Result
+MHD_queue_response(struct MHD_Connection *mhd, unsigned status,
+		   struct MHD_Response *response _unused_)
+{
+	const union MHD_ConnectionInfo *info =
+		MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+
+	return connection_refuse_unread(info->socket_context, status);
 }

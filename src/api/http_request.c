@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "api/http_internal.h"
-#include "base/fd.h"
 #include "base/json.h"
 #include "base/parse.h"
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/ioctl.h>
 
 /* --- the request line ----------------------------------------------------------------------- */
 
@@ -21,6 +20,7 @@ void *request_on_uri(void *server _unused_, const char *uri, struct MHD_Connecti
 
 	if (!rq)
 		return NULL;
+	c->server->called = true;
 	rq->connection = c;
 	rq->uri = uri;
 	rq->uri_size = size;
@@ -181,30 +181,87 @@ static int body_length(struct request *rq, const char *version, uint64_t *ret, s
 /* Answers at once, though the request was not read to its end, and has the connection closed. */
 static enum MHD_Result refuse(struct request *rq, int status, const struct error *e)
 {
-	struct connection *c = rq->connection;
-	int fd = fcntl(c->fd, F_DUPFD_CLOEXEC, 3);
-	char allow[ROUTE_ALLOW_MAX + 16] = "";
+	char header[ROUTE_ALLOW_MAX + 16] = "";
 
 	if (rq->n_headers)
-		snprintf(allow, sizeof(allow), "%s: %s\r\n", rq->headers[0].name,
+		snprintf(header, sizeof(header), "%s: %s\r\n", rq->headers[0].name,
 			 rq->headers[0].value);
-	if (fd >= 0)
-		refuser_take(&c->server->refuser, fd, status, e, allow);
+	connection_refuse(rq->connection, status, e, header);
 	return MHD_NO;
 }
 
-void request_check_length(struct request *rq)
+/* What libmicrohttpd makes of a body's length, or cannot read of it. */
+static int explain_body(const struct request *rq, unsigned status, struct error *e)
 {
 	const char *text = request_header(rq, MHD_HTTP_HEADER_CONTENT_LENGTH);
-	struct error e;
 	uint64_t length;
 
-	if (rq->begun || rq->state != REQUEST_READING || !text)
+	if (!rq->begun && text && parse_length(text, &length, e) < 0)
+		return 0;
+	if (!rq->begun)
+		return -ENOENT;
+	if (status == MHD_HTTP_CONTENT_TOO_LARGE)
+		error_set(e, ERROR_TOO_LARGE, "a chunk of the body is larger than any that can be");
+	else
+		error_set(e, ERROR_INVALID_ARGUMENT, "malformed chunk in the body");
+	return 0;
+}
+
+static void explain(const struct connection *c, unsigned status, struct error *e)
+{
+	if (c->request &&
+	    (status == MHD_HTTP_CONTENT_TOO_LARGE || status == MHD_HTTP_BAD_REQUEST) &&
+	    explain_body(c->request, status, e) >= 0)
 		return;
-	if (parse_length(text, &length, &e) < 0) {
-		rq->state = REQUEST_ABORTED;
-		refuse(rq, error_code_http_status(e.code), &e);
+	switch (status) {
+	case MHD_HTTP_URI_TOO_LONG:
+	case MHD_HTTP_REQUEST_HEADER_FIELDS_TOO_LARGE:
+		error_set(e, ERROR_TOO_LARGE, "the head of a request is limited to %zu bytes",
+			  c->server->limits.header_bytes);
+		break;
+	case MHD_HTTP_CONTENT_TOO_LARGE:
+		error_set(e, ERROR_TOO_LARGE, "the request is too large");
+		break;
+	case MHD_HTTP_HTTP_VERSION_NOT_SUPPORTED:
+		error_set(e, ERROR_INVALID_ARGUMENT, "this server speaks HTTP/1.1 and HTTP/1.0");
+		break;
+	case MHD_HTTP_BAD_REQUEST:
+		error_set(e, ERROR_INVALID_ARGUMENT, "malformed request");
+		break;
+	default:
+		error_set(e, ERROR_INTERNAL, "the request cannot be dealt with");
+		break;
 	}
+}
+
+enum MHD_Result connection_refuse_unread(struct connection *c, unsigned status)
+{
+	struct error e;
+
+	if (c->request)
+		c->request->state = REQUEST_ABORTED;
+	explain(c, status, &e);
+	connection_refuse(c, (int)status, &e, "");
+	return MHD_NO;
+}
+
+bool connection_refuse_chunk(struct connection *c, bool unread)
+{
+	struct request *rq = c->request;
+	struct error e;
+	int n = 0;
+
+	if (!rq || !rq->chunked || rq->state != REQUEST_READING)
+		return false;
+	if (unread && (ioctl(c->fd, FIONREAD, &n) < 0 || n == 0))
+		return false;
+	rq->state = REQUEST_ABORTED;
+	error_set(&e, ERROR_TOO_LARGE, "the line before a chunk is longer than %zu bytes",
+		  c->server->limits.header_bytes);
+	connection_refuse(c, error_code_http_status(e.code), &e, "");
+	/* It does not look at the socket, only at its clock. */
+	MHD_set_connection_option(c->mhd, MHD_CONNECTION_OPTION_TIMEOUT, 1U);
+	return true;
 }
 
 /* Finds the route and whether it may be used. What is wrong is told with its HTTP status. */
@@ -260,6 +317,7 @@ static enum MHD_Result begin(struct request *rq, const char *method, const char 
 	rq->http_1_0 = strcmp(version, MHD_HTTP_VERSION_1_0) == 0;
 	if (body_length(rq, version, &length, &e) < 0)
 		return refuse(rq, error_code_http_status(e.code), &e);
+	rq->chunked = length == UINT64_MAX;
 	if (!length)
 		return MHD_YES;
 	if (find_route(rq, &status, &e) < 0)
@@ -312,7 +370,7 @@ static enum MHD_Result deliver(struct request *rq)
 {
 	struct MHD_Response *response = take(rq->response);
 	enum MHD_Result taken =
-		MHD_queue_response(rq->connection->mhd, (unsigned)rq->status, response);
+		rq->connection->server->queue(rq->connection->mhd, (unsigned)rq->status, response);
 
 	MHD_destroy_response(response);
 	return taken;
@@ -330,6 +388,7 @@ enum MHD_Result request_on_data(void *server _unused_, struct MHD_Connection *mh
 
 	if (!rq)
 		return MHD_NO;
+	rq->connection->server->called = true;
 	if (!rq->begun)
 		return begin(rq, method, version);
 	if (*upload_size)

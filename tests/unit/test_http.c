@@ -298,6 +298,57 @@ static void a_request_that_is_refused_with_its_body_to_come_closes(void **state 
 	assert_refusals(list, ARRAY_SIZE(list), true);
 }
 
+static void what_is_no_http_is_refused_like_all_else(void **state _unused_)
+{
+	static const struct refusal list[] = {
+		{ "GET /echo/x HTTP/2.0\r\n\r\n", 505, "invalid_argument" },
+		{ "GET /echo/x HTTP/1.1 or so\r\n\r\n", 400, "invalid_argument" },
+		{ "GET /echo/x FTP/1.1\r\n\r\n", 400, "invalid_argument" },
+		{ "GET /echo/x\r\n\r\n", 400, "invalid_argument" },
+		{ "GET /echo/x HTTP/1.1\r\nno colon\r\n\r\n", 400, "invalid_argument" },
+		{ "\x16\x03\x01 \xa5\x01 \x03\r\n\r\n", 400, "invalid_argument" },
+		{ "POST /body HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", 400,
+		  "invalid_argument" },
+		{ "POST /body HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nabcd\r\n", 400,
+		  "invalid_argument" },
+		{ "POST /body HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
+		  "fffffffffffffffffff\r\n",
+		  413, "too_large" },
+	};
+
+	assert_refusals(list, ARRAY_SIZE(list), true);
+}
+
+/* `start`, much more than a head may have, and `end`. */
+static void assert_too_long(const char *start, int status)
+{
+	static char text[100 * KiB];
+	size_t n = strlen(start);
+
+	memset(text, 'a', sizeof(text));
+	memcpy(text, start, n);
+	memcpy(text + sizeof(text) - 4, "\r\n\r\n", 4);
+	client_send_bytes(c, text, sizeof(text));
+	client_receive(c);
+	assert_error(c, status, "too_large");
+	assert_true(client_at_end(c));
+	fresh_client();
+}
+
+static void a_head_or_a_trailer_that_is_too_long_is_refused_like_all_else(void **state _unused_)
+{
+	static const char chunked[] = "POST /body HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n";
+	char start[256];
+
+	assert_too_long("GET /echo/", 414);
+	assert_too_long("GET /echo/x HTTP/1.1\r\nX: ", 431);
+	snprintf(start, sizeof(start), "%s2\r\nab\r\n0\r\nX: ", chunked);
+	assert_too_long(start, 431);
+	snprintf(start, sizeof(start), "%s2;", chunked);
+	assert_too_long(start, 413);
+	assert_int_equal(client_ask(c, "GET /echo/x HTTP/1.1\r\n\r\n"), 200);
+}
+
 static void a_nul_in_the_request_line_is_refused(void **state _unused_)
 {
 	static const char text[] = "GET /echo/x\0y HTTP/1.1\r\n\r\n";
@@ -396,6 +447,8 @@ int main(void)
 		test(wrong_requests_are_refused_and_the_connection_stays),
 		test(a_length_that_can_be_read_in_two_ways_is_refused),
 		test(a_request_that_is_refused_with_its_body_to_come_closes),
+		test(what_is_no_http_is_refused_like_all_else),
+		test(a_head_or_a_trailer_that_is_too_long_is_refused_like_all_else),
 		test(a_nul_in_the_request_line_is_refused),
 		test(a_wrong_method_is_told_the_right_ones),
 		test(a_body_may_have_just_the_limit),
