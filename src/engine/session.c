@@ -335,8 +335,7 @@ void slot_give_back(struct engine *e, unsigned slot)
 	link_tell(e, LINK_RELEASE, slot, 0);
 	roster_clear(e, slot);
 	word_store(&engine_slot(e, slot)->state, SLOT_FREE);
-	if (slot < e->free_hint)
-		e->free_hint = slot;
+	e->free_hint = MIN(e->free_hint, slot - 1);
 }
 
 /* --- changes
