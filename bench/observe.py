@@ -23,6 +23,10 @@ TARGETS = {
     "ebpf": (1.08, 1.6, 1.04),
     "seccomp-user-notify": (1.15, 4, 1.7),
 }
+# What ptrace adds to a build, to what strace adds that stops only where this does, for the same
+# categories. strace is not asked for reads and writes, of which ptrace tells the totals.
+TRACED = 0.5
+STRACE = ["strace", "-f", "--seccomp-bpf", "-e", "trace=%file,%network,%process", "-o", "/dev/null"]
 BYSTANDER = [("process", 1.02), (ALL, 1.15)]
 
 
@@ -105,6 +109,13 @@ def figures(rounds, build, figure):
                     under = [*first, driver(build), backend, ALL, "-", *words]
                     one.add(seconds_of(under) / ceiling)
                 yield one
+        if works(build, "ptrace"):
+            one = figure("ptrace, all categories: make, to strace", TRACED)
+            for _ in range(rounds):
+                ceiling = seconds_of(make)
+                added = seconds_of([driver(build), "ptrace", ALL, "-", *make]) - ceiling
+                one.add(added / (seconds_of([*STRACE, *make]) - ceiling))
+            yield one
         for categories, target in BYSTANDER if works(build, "ebpf") else []:
             one = figure(f"ebpf, a bystander of {categories}", target)
             for _ in range(rounds):

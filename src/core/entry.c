@@ -67,9 +67,14 @@ int entry_pass_next(int listener)
 
 void entry_tell(const struct entry *e, int fd)
 {
-	int r = entry_apply(e);
+	int r = (e->flags & ENTRY_BEHIND_GATE) != 0 ? 0 : entry_apply(e);
 
 	(void)!write(fd, &r, sizeof(r));
+}
+
+int entry_after_gate(const struct entry *e)
+{
+	return (e->flags & ENTRY_BEHIND_GATE) != 0 ? entry_apply(e) : 0;
 }
 
 int entry_hear(pid_t pid, int fd)

@@ -15,6 +15,9 @@
 
 enum entry_flag {
 	ENTRY_LISTENER = 1 << 0, /* makes a listener */
+	/* Is installed when the gate is behind the child: calls that it makes there fail without a
+	 * tracer (SECCOMP_RET_TRACE), and this is there from then on only. */
+	ENTRY_BEHIND_GATE = 1 << 1,
 };
 
 struct entry {
@@ -29,8 +32,12 @@ struct entry {
  * itself. */
 int entry_apply(const struct entry *e);
 
-/* The same, and tells the parent through `fd` what came of it: a pipe or a socket. */
+/* The same, unless it is for behind the gate, and tells the parent through `fd` what came of it: a
+ * pipe or a socket. */
 void entry_tell(const struct entry *e, int fd);
+
+/* In the child, when it has passed the gate: what entry_tell() has left. Negative errno. */
+int entry_after_gate(const struct entry *e);
 
 /* In the parent: what entry_tell() says. The listener, close-on-exec; 0 where none was asked for;
  * or a negative errno, -ECHILD when the child ended before it. */

@@ -166,6 +166,15 @@ static int install_filter(const struct child *c)
 	return 0;
 }
 
+static int pass_gate(const struct child *c)
+{
+	int r = entry_after_gate(&c->view->header->entry);
+
+	if (r < 0)
+		word_store(&c->slot->step, STEP_FILTER);
+	return r;
+}
+
 static int wait_at_gate(const struct child *c)
 {
 	char byte;
@@ -178,7 +187,7 @@ static int wait_at_gate(const struct child *c)
 	while (n < 0 && errno == EINTR);
 	if (n == 0)
 		return -ECANCELED; /* the keeper is gone or gave up */
-	return n < 0 ? -errno : 0;
+	return n < 0 ? -errno : pass_gate(c);
 }
 
 /* execve, and like execvp a file without `#!` goes to the shell. Returns -errno. */

@@ -255,7 +255,7 @@ static void decode_file(const struct call *c, const struct call_rule *r, struct 
 
 /* --- who ------------------------------------------------------------------------------------- */
 
-static int32_t process_of(int32_t tid)
+int32_t call_process(int32_t tid)
 {
 	char path[64], text[1024], *at;
 	ssize_t n;
@@ -275,24 +275,19 @@ static int32_t process_of(int32_t tid)
 	return at ? (int32_t)strtol(at + 6, NULL, 10) : tid;
 }
 
-static void read_comm(struct call_thread *k)
+static void ask_stat(struct call_thread *k)
 {
-	char path[64];
-	ssize_t n;
-	int fd;
+	struct proc_stat stat;
 
-	(void)snprintf(path, sizeof(path), "/proc/%d/comm", k->tid);
 	k->comm[0] = '\0';
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
+	k->ppid = 0;
+	if (proc_stat_read(k->tid, &stat) < 0)
 		return;
-	n = read(fd, k->comm, sizeof(k->comm) - 1);
-	(void)close(fd);
-	k->comm[MAX(n, (ssize_t)0)] = '\0';
-	k->comm[strcspn(k->comm, "\n")] = '\0';
+	memcpy(k->comm, stat.comm, sizeof(k->comm) - 1);
+	k->ppid = stat.ppid;
 }
 
-/* Adds pid and comm. `fresh`: its program is about to change. */
+/* Adds pid, ppid and comm. `fresh`: its program is about to change. */
 static void whose(struct call_threads *threads, int32_t tid, bool fresh, struct call_texts *t,
 		  struct reeve_event *e)
 {
@@ -301,9 +296,9 @@ static void whose(struct call_threads *threads, int32_t tid, bool fresh, struct 
 
 	if (fresh || k->tid != tid || now >= k->until) {
 		k->tid = tid;
-		k->pid = process_of(tid);
+		k->pid = call_process(tid);
 		k->until = now + KNOWN_MS;
-		read_comm(k);
+		ask_stat(k);
 	}
 	if (fresh)
 		k->until = 0; /* it has another name as soon as it goes on */
@@ -312,23 +307,31 @@ static void whose(struct call_threads *threads, int32_t tid, bool fresh, struct 
 		return;
 	memcpy(t->comm, k->comm, sizeof(t->comm));
 	e->comm = t->comm;
-	e->fields |= REEVE_HAS_COMM;
+	e->ppid = k->ppid;
+	e->fields |= REEVE_HAS_COMM | REEVE_HAS_PPID;
+}
+
+void call_event(const struct call *c, enum reeve_category category, enum reeve_kind kind,
+		struct call_threads *threads, struct call_texts *t, struct reeve_event *ret)
+{
+	event_init(ret, category, kind, c->tid);
+	ret->tid = c->tid;
+	ret->fields |= REEVE_HAS_TID;
+	whose(threads, c->tid, category == REEVE_PROCESS, t, ret);
 }
 
 bool call_decode(const struct call *c, unsigned categories, struct call_threads *threads,
 		 struct call_texts *t, struct reeve_event *ret)
 {
-	const struct call_rule *r = call_rule(c->arch, c->nr);
 	struct call inner = *c;
+	const struct call_rule *r;
 
-	if (r && r->form == FORM_SOCKETCALL)
-		r = call_socket_unfold(&inner);
-	if (!r || (categories & category_bit((enum reeve_category)r->category)) == 0)
+	call_socket_unfold(&inner);
+	r = call_rule(inner.arch, inner.nr);
+	if (!r || (categories & category_bit((enum reeve_category)r->category)) == 0 ||
+	    r->kind == REEVE_KIND_NONE)
 		return false;
-	event_init(ret, (enum reeve_category)r->category, (enum reeve_kind)r->kind, c->tid);
-	ret->tid = c->tid;
-	ret->fields |= REEVE_HAS_TID;
-	whose(threads, c->tid, r->category == REEVE_PROCESS, t, ret);
+	call_event(c, (enum reeve_category)r->category, (enum reeve_kind)r->kind, threads, t, ret);
 	if (r->category == REEVE_NETWORK)
 		return call_socket_decode(&inner, r, t, ret);
 	decode_paths(c, r, t, ret);

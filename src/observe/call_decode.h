@@ -22,16 +22,23 @@ struct call_texts {
 
 struct call_threads {
 	struct call_thread {
-		int32_t tid, pid;
+		int32_t tid, pid, ppid;
 		uint64_t until; /* monotonic ms */
 		char comm[16];
 	} known[CALL_KNOWN];
 };
 
-/* Fills `ret`, but for ppid. False when the call is none of interest: it sends to no address, or is
+/* Fills `ret`. False when the call is none of interest: it sends to no address, or is
  * of another category. The texts are in `t`. */
 bool call_decode(const struct call *c, unsigned categories, struct call_threads *threads,
 		 struct call_texts *t, struct reeve_event *ret);
+
+/* An event of `kind` that a call has brought about: who, and nothing more. */
+void call_event(const struct call *c, enum reeve_category category, enum reeve_kind kind,
+		struct call_threads *threads, struct call_texts *t, struct reeve_event *ret);
+
+/* The process of a thread; the number itself when that is gone. */
+int32_t call_process(int32_t tid);
 
 /* Up to `size` bytes of the memory of a process or thread; what ends at a page that is not there is
  * shorter. Returns how many were read, -EFAULT for none, or another errno. */

@@ -11,6 +11,10 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#define SOCKETCALL 102
+
+static const int receive_from[N_CALL_ARCHS] = { 45, 371, 207 };
+
 /* --- addresses ------------------------------------------------------------------------------- */
 
 static void unix_name(const struct sockaddr_un *un, size_t size, char *path)
@@ -151,31 +155,122 @@ bool call_socket_decode(const struct call *c, const struct call_rule *r, struct 
 	return true;
 }
 
+/* --- what the kernel says afterwards --------------------------------------------------------- */
+
+static bool ask_address(int fd, int (*ask)(int, struct sockaddr *, socklen_t *), char *path,
+			struct reeve_address *ret)
+{
+	struct sockaddr_storage s;
+	socklen_t n = sizeof(s);
+
+	return ask(fd, (struct sockaddr *)&s, &n) == 0 && call_address(&s, n, path, ret);
+}
+
+static void ask_addresses(int fd, struct reeve_event *e, struct call_texts *t)
+{
+	if (ask_address(fd, getsockname, t->address[0], &e->local))
+		e->fields |= REEVE_HAS_LOCAL;
+	if (ask_address(fd, getpeername, t->address[1], &e->remote))
+		e->fields |= REEVE_HAS_REMOTE;
+}
+
+static bool is_told_of(const struct reeve_event *e)
+{
+	return (e->fields & REEVE_HAS_SOCKET) != 0 &&
+	       (e->family == AF_INET || e->family == AF_INET6 || e->family == AF_UNIX);
+}
+
+bool call_socket_complete(struct reeve_event *e, int number, struct call_texts *t)
+{
+	_cleanup_(closep) int fd = copy_socket(e, number);
+
+	if (fd < 0)
+		return false;
+	ask_socket(fd, t, e);
+	if (is_told_of(e))
+		ask_addresses(fd, e, t);
+	return is_told_of(e);
+}
+
+/* Where recvfrom(2) has put an address: its size is in memory, too. */
+static bool received_place(const struct call *c, struct place *ret)
+{
+	uint32_t size;
+
+	if (call_memory(c->tid, c->args[5], &size, sizeof(size)) != sizeof(size))
+		return false;
+	*ret = (struct place){ c->args[4], size };
+	return true;
+}
+
+static void add_named(const struct call *c, struct reeve_event *e, struct call_texts *t)
+{
+	const struct call_rule *r = call_rule(c->arch, c->nr);
+	struct sockaddr_storage s = { 0 };
+	struct place place = { 0 };
+	bool has;
+
+	if (r)
+		has = address_place(c, r, &place);
+	else if (c->nr == receive_from[c->arch])
+		has = received_place(c, &place);
+	else
+		has = message_place(c, &place);
+	place.size = MIN(place.size, (uint64_t)sizeof(s));
+	if (has && place.at != 0 &&
+	    call_memory(c->tid, place.at, &s, place.size) == (ssize_t)place.size &&
+	    call_address(&s, place.size, t->address[1], &e->remote))
+		e->fields |= REEVE_HAS_REMOTE;
+}
+
+bool call_socket_datagram(const struct call *c, struct reeve_event *e, struct call_texts *t)
+{
+	_cleanup_(closep) int fd = copy_socket(e, (int)c->args[0]);
+	socklen_t n = sizeof(int);
+	int type;
+
+	if (fd < 0 || getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &n) < 0 || type != SOCK_DGRAM)
+		return false;
+	ask_socket(fd, t, e);
+	if (!is_told_of(e))
+		return false;
+	ask_addresses(fd, e, t);
+	if ((e->fields & REEVE_HAS_REMOTE) == 0)
+		add_named(c, e, t);
+	return true;
+}
+
+/* --- socketcall ------------------------------------------------------------------------------ */
+
 /* Their numbers in socketcall(2), and what they are on i386. */
 static const struct {
 	uint8_t call;
 	int16_t nr;
 	uint8_t n; /* arguments */
 } unfolded[] = {
-	{ SYS_BIND, 361, 3 },   { SYS_CONNECT, 362, 3 }, { SYS_LISTEN, 363, 2 },
-	{ SYS_SENDTO, 369, 6 }, { SYS_SENDMSG, 370, 3 }, { SYS_SENDMMSG, 345, 4 },
+	{ SYS_BIND, 361, 3 },     { SYS_CONNECT, 362, 3 },  { SYS_LISTEN, 363, 2 },
+	{ SYS_SENDTO, 369, 6 },   { SYS_SENDMSG, 370, 3 },  { SYS_SENDMMSG, 345, 4 },
+	{ SYS_ACCEPT, 364, 3 },   { SYS_ACCEPT4, 364, 4 },  { SYS_SEND, 369, 4 },
+	{ SYS_RECV, 371, 4 },     { SYS_RECVFROM, 371, 6 }, { SYS_RECVMSG, 372, 3 },
+	{ SYS_RECVMMSG, 337, 5 },
 };
 
-const struct call_rule *call_socket_unfold(struct call *c)
+void call_socket_unfold(struct call *c)
 {
 	uint32_t args[6] = { 0 };
 
+	if (c->arch != ARCH_I386 || c->nr != SOCKETCALL)
+		return;
 	for (size_t i = 0; i < ARRAY_SIZE(unfolded); i++) {
 		ssize_t size = (ssize_t)(unfolded[i].n * sizeof(args[0]));
 
 		if (unfolded[i].call != c->args[0])
 			continue;
 		if (call_memory(c->tid, c->args[1], args, (size_t)size) != size)
-			return NULL;
+			return;
 		for (unsigned a = 0; a < ARRAY_SIZE(args); a++)
 			c->args[a] = args[a];
 		c->nr = unfolded[i].nr;
-		return call_rule(ARCH_I386, c->nr);
+		return;
 	}
-	return NULL;
 }

@@ -1,12 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "observe/calls.h"
 #include "base/cleanup.h"
+#include "observe/call_follow.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/audit.h>
 #include <linux/seccomp.h>
+#include <sched.h>
 #include <stddef.h>
 #include <string.h>
+#include <sys/mman.h>
+
+#define STOP 0xff /* a jump to where the call is stopped; no other is as far */
 
 /* x86_64, i386, aarch64 */
 #define NR(a, b, c)        .nr = { a, b, c }
@@ -106,18 +111,88 @@ static void put_load(struct entry *e, size_t offset)
 	put(e, BPF_LD | BPF_W | BPF_ABS, (uint32_t)offset, 0, 0);
 }
 
-/* Whether argument 5 is a NULL pointer: then nothing is sent to an address of its own. */
-static void put_sendto(struct entry *e, uint32_t nr, uint32_t action)
+/* A comparison: when it holds, the call stops. */
+static void put_stop_if(struct entry *e, uint16_t how, uint32_t k)
 {
-	size_t address = offsetof(struct seccomp_data, args) + 4 * sizeof(uint64_t);
+	put(e, BPF_JMP | how | BPF_K, k, STOP, 0);
+}
 
-	put(e, BPF_JMP | BPF_JEQ | BPF_K, nr, 0, 6);
-	put_load(e, address);
-	put(e, BPF_JMP | BPF_JEQ | BPF_K, 0, 0, 2);
-	put_load(e, address + sizeof(uint32_t));
-	put(e, BPF_JMP | BPF_JEQ | BPF_K, 0, 1, 0);
-	put(e, BPF_RET | BPF_K, action, 0, 0);
+static void put_stop(struct entry *e, uint32_t nr)
+{
+	put_stop_if(e, BPF_JEQ, nr);
+}
+
+/* Lets a call pass, when it is `nr`, unless a comparison up to end_condition() stops it. Returns
+ * its place. */
+static uint32_t begin_condition(struct entry *e, uint32_t nr)
+{
+	put(e, BPF_JMP | BPF_JEQ | BPF_K, nr, 0, 0);
+	return e->n - 1;
+}
+
+static void end_condition(struct entry *e, uint32_t begin)
+{
 	put(e, BPF_RET | BPF_K, SECCOMP_RET_ALLOW, 0, 0);
+	e->code[begin].jf = (uint8_t)(e->n - begin - 1);
+}
+
+static size_t arg_at(unsigned i)
+{
+	return offsetof(struct seccomp_data, args) + i * sizeof(uint64_t);
+}
+
+/* Where argument 5 is a NULL pointer, nothing is sent to an address of its own. */
+static void put_sendto(struct entry *e, uint32_t nr)
+{
+	uint32_t begin = begin_condition(e, nr);
+
+	put_load(e, arg_at(4));
+	put(e, BPF_JMP | BPF_JEQ | BPF_K, 0, 0, STOP);
+	put_load(e, arg_at(4) + sizeof(uint32_t));
+	put(e, BPF_JMP | BPF_JEQ | BPF_K, 0, 0, STOP);
+	end_condition(e, begin);
+}
+
+static void put_follow(struct entry *e, uint32_t nr, enum follow_when when)
+{
+	uint32_t begin;
+
+	if (when == WHEN_ALWAYS) {
+		put_stop(e, nr);
+		return;
+	}
+	begin = begin_condition(e, nr);
+	switch (when) {
+	case WHEN_DUPLICATING:
+		put_load(e, arg_at(1));
+		put_stop(e, F_DUPFD);
+		put_stop(e, F_DUPFD_CLOEXEC);
+		break;
+	case WHEN_EXECUTABLE:
+		put_load(e, arg_at(3));
+		put(e, BPF_JMP | BPF_JSET | BPF_K, MAP_ANONYMOUS, 2, 0);
+		put_load(e, arg_at(2));
+		put_stop_if(e, BPF_JSET, PROT_EXEC);
+		break;
+	case WHEN_DESCRIPTORS:
+		put_load(e, arg_at(0));
+		put_stop_if(e, BPF_JSET, CLONE_FILES);
+		break;
+	default:
+		break;
+	}
+	end_condition(e, begin);
+}
+
+/* What is only of use where results are seen. First: sendto() is there in any case. */
+static void put_followed(struct entry *e, enum call_arch arch, unsigned categories)
+{
+	const struct follow_rule *r;
+
+	for (size_t i = 0; (r = follow_rule_at(i)); i++) {
+		if (r->nr[arch] >= 0 && (categories & follow_categories(r)) != 0)
+			put_follow(e, (uint32_t)r->nr[arch], (enum follow_when)r->when);
+	}
 }
 
 static bool is_wanted(const struct call_rule *r, enum call_arch arch, unsigned categories)
@@ -132,17 +207,24 @@ static void put_arch(struct entry *e, enum call_arch arch, unsigned categories, 
 
 	put(e, BPF_JMP | BPF_JEQ | BPF_K, audits[arch], 0, 0);
 	put_load(e, offsetof(struct seccomp_data, nr));
+	if (action == SECCOMP_RET_TRACE)
+		put_followed(e, arch, categories);
 	for (size_t i = 0; i < ARRAY_SIZE(rules); i++) {
 		if (!is_wanted(&rules[i], arch, categories))
 			continue;
-		if (rules[i].form == FORM_SENDTO) {
-			put_sendto(e, (uint32_t)rules[i].nr[arch], action);
-			continue;
-		}
-		put(e, BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)rules[i].nr[arch], 0, 1);
-		put(e, BPF_RET | BPF_K, action, 0, 0);
+		if (rules[i].form == FORM_SENDTO)
+			put_sendto(e, (uint32_t)rules[i].nr[arch]);
+		else
+			put_stop(e, (uint32_t)rules[i].nr[arch]);
 	}
 	put(e, BPF_RET | BPF_K, SECCOMP_RET_ALLOW, 0, 0);
+	for (uint32_t i = first; i < e->n; i++) {
+		uint8_t far = (uint8_t)(e->n - i - 1);
+
+		e->code[i].jt = e->code[i].jt == STOP ? far : e->code[i].jt;
+		e->code[i].jf = e->code[i].jf == STOP ? far : e->code[i].jf;
+	}
+	put(e, BPF_RET | BPF_K, action, 0, 0);
 	e->code[first].jf = (uint8_t)(e->n - first - 1);
 }
 

@@ -55,5 +55,6 @@ const struct call_rule *call_rule(enum call_arch arch, int nr);
 bool call_arch_of(uint32_t audit, enum call_arch *ret);
 
 /* A filter that gives `action` (SECCOMP_RET_USER_NOTIF, _TRACE) for the calls of these categories,
- * and lets all others pass. */
+ * and lets all others pass. With SECCOMP_RET_TRACE, also for those by which files are followed
+ * (call_follow.h). */
 void calls_filter(unsigned categories, uint32_t action, struct entry *ret);

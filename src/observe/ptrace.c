@@ -25,6 +25,21 @@ struct reader {
 	char memory_name[HELD_NAME_MAX], sock_name[HELD_NAME_MAX];
 };
 
+/* What the tracer had no room to remember. */
+static void tell_lost(struct reader *d)
+{
+	struct trace_ring_shared *s = d->ring.shared;
+
+	for (unsigned c = 0; c < REEVE_CATEGORIES; c++) {
+		uint64_t lost = atomic_load(&s->lost[c]), told = atomic_load(&s->lost_told[c]);
+
+		if (lost == told)
+			continue;
+		run_missed(d->run, (enum reeve_category)c, lost - told);
+		atomic_store(&s->lost_told[c], lost);
+	}
+}
+
 static unsigned read_some(struct reader *d, unsigned max)
 {
 	unsigned n = 0;
@@ -36,10 +51,12 @@ static unsigned read_some(struct reader *d, unsigned max)
 		if (trace_ring_read(&d->ring, &d->at, &e) <= 0)
 			break;
 		origin.next = d->at;
-		run_event(d->run, e, &origin);
+		if (run_wants(d->run, e->category))
+			run_event(d->run, e, &origin);
 		reeve_event_free(e);
 		trace_ring_consume(&d->ring, d->at);
 	}
+	tell_lost(d);
 	return n;
 }
 
@@ -137,6 +154,7 @@ static int start_tracer(struct reader *d)
 	const struct backend_target *target = &d->run->target;
 	struct tracer_config config = { .leader = target->leader,
 					.categories = target->categories,
+					.detail = target->detail,
 					.filtered = target->prepared };
 	int r = tracer_start(&d->ring, &config);
 
@@ -228,9 +246,21 @@ static void pause_reading(struct backend_run *run, bool paused)
 		look_again(d);
 }
 
+static int change(struct backend_run *run, unsigned categories, enum backend_detail detail)
+{
+	struct reader *d = run->state;
+
+	read_all(d); /* of those that nobody wants any more */
+	run->target.categories = categories;
+	run->target.detail = detail;
+	tracer_want(&d->ring, categories, detail);
+	return 0;
+}
+
 static void prepare(unsigned categories, struct entry *ret)
 {
 	calls_filter(categories, SECCOMP_RET_TRACE, ret);
+	ret->flags = ENTRY_BEHIND_GATE;
 }
 
 static void probe(enum reeve_scope scope, int cgroup_dir,
@@ -250,23 +280,30 @@ static void probe(enum reeve_scope scope, int cgroup_dir,
 		    "without CAP_SYS_ADMIN no sudo",
 		    ret);
 	trial_probe(
-		b, scope, cgroup_dir, category_bit(REEVE_FILE), KIND_BIT(REEVE_OPENED),
-		REEVE_PARTIAL,
-		"calls with their results; no bytes, no closing or mapping, nothing done through io_uring; "
-		"no debugger works inside, and without CAP_SYS_ADMIN no sudo",
+		b, scope, cgroup_dir, category_bit(REEVE_FILE),
+		KIND_BIT(REEVE_OPENED) | KIND_BIT(REEVE_CLOSED), REEVE_PARTIAL,
+		"calls with their results, bytes by open file; nothing done through io_uring or by "
+		"whom a file was sent to; no debugger works inside, and without CAP_SYS_ADMIN no sudo",
 		ret);
+	trial_probe(b, scope, cgroup_dir, category_bit(REEVE_NETWORK), KIND_BIT(REEVE_CONNECTED),
+		    REEVE_PARTIAL,
+		    "calls with their results, bytes by socket; not how a connection went that "
+		    "nobody waited for; nothing done through io_uring; no debugger works inside, "
+		    "and without CAP_SYS_ADMIN no sudo",
+		    ret);
 }
 
 const struct backend backend_ptrace = {
 	.name = "ptrace",
-	.categories = 1U << REEVE_FILE | 1U << REEVE_PROCESS,
+	.categories = 1U << REEVE_FILE | 1U << REEVE_NETWORK | 1U << REEVE_PROCESS,
 	.on_request = true,
 	.durable = true,
 	.probe = probe,
 	.prepare = prepare,
 	.start = start,
 	.flush = flush,
-	.pausable = 1U << REEVE_FILE | 1U << REEVE_PROCESS,
+	.pausable = 1U << REEVE_FILE | 1U << REEVE_NETWORK | 1U << REEVE_PROCESS,
 	.pause = pause_reading,
 	.stop = stop,
+	.change = change,
 };

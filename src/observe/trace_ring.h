@@ -12,8 +12,11 @@
 struct trace_ring_shared {
 	_Atomic uint64_t head, tail;
 	_Atomic uint32_t reader_sleeps, writer_waits;
-	_Atomic uint32_t muted; /* nobody wants any more */
-	_Atomic uint32_t done;  /* the writer has said all there is to say */
+	_Atomic uint32_t muted;                       /* nobody wants any more */
+	_Atomic uint32_t done;                        /* the writer has said all there is to say */
+	_Atomic uint32_t wanted, each;                /* the reader's: tracer.h */
+	_Atomic uint64_t lost[REEVE_CATEGORIES];      /* the writer had no room to remember it */
+	_Atomic uint64_t lost_told[REEVE_CATEGORIES]; /* the reader's */
 };
 
 struct trace_ring {

@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "observe/tracer.h"
-#include "base/clock.h"
 #include "base/fd.h"
 #include "core/proc.h"
-#include "observe/call_decode.h"
 #include "observe/details.h"
-#include "observe/tracer_tasks.h"
+#include "observe/tracer_calls.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/audit.h>
@@ -29,17 +27,6 @@
 /* Of a call that stops by its filter nothing is left but ENOSYS once nobody traces. */
 #define OPTIONS_FILTERED (OPTIONS | PTRACE_O_EXITKILL)
 
-/* What a call returns that the kernel will make anew, after a signal: it is seen again then. */
-#define RESTARTS(r) ((r) <= -512 && (r) >= -516)
-
-struct tracer {
-	struct tracer_config config;
-	struct trace_ring ring;
-	struct tasks tasks;
-	struct call_threads threads;
-	struct call_texts texts;
-};
-
 /* --- letting go on --------------------------------------------------------------------------- */
 
 static void resume(const struct tracer *t, const struct task *task, int signal)
@@ -48,85 +35,6 @@ static void resume(const struct tracer *t, const struct task *task, int signal)
 	long how = task->in_call || !t->config.filtered ? PTRACE_SYSCALL : PTRACE_CONT;
 
 	(void)ptrace((enum __ptrace_request)how, task->tid, NULL, (void *)(intptr_t)signal);
-}
-
-static void tell(struct tracer *t, const struct reeve_event *e)
-{
-	if ((t->config.categories & 1U << (unsigned)e->category) != 0)
-		trace_ring_write(&t->ring, e);
-}
-
-/* --- calls ----------------------------------------------------------------------------------- */
-
-/* Whether there is no such file yet, seen with the eyes of the process. */
-static bool is_missing(const struct task *task, const struct reeve_event *e)
-{
-	char path[CALL_PATH_MAX + 32];
-	struct stat st;
-
-	if ((e->fields & REEVE_HAS_FLAGS) == 0 || (e->flags & O_CREAT) == 0 || !e->path ||
-	    e->path[0] != '/')
-		return false;
-	(void)snprintf(path, sizeof(path), "/proc/%d/root%s", task->tid, e->path);
-	return stat(path, &st) < 0 && errno == ENOENT;
-}
-
-static void begin_call(struct tracer *t, struct task *task, uint32_t arch, uint64_t nr,
-		       const uint64_t *args)
-{
-	struct call c = { .nr = (int)nr, .tid = task->tid };
-	struct reeve_event e;
-
-	task->call = reeve_event_free(task->call);
-	task->in_call = true;
-	if (!call_arch_of(arch, &c.arch))
-		return;
-	memcpy(c.args, args, sizeof(c.args));
-	if (!call_decode(&c, t->config.categories, &t->threads, &t->texts, &e))
-		return;
-	e.pid = task->process->pid;
-	task->is_new = e.kind == REEVE_OPENED && is_missing(task, &e);
-	if (event_copy(&e, &task->call) < 0)
-		task->call = NULL;
-}
-
-/* A file as the kernel names it: a descriptor's, or with -1 the one that runs. */
-static void name_file(struct tracer *t, const struct task *task, struct reeve_event *e, int fd)
-{
-	char link[64];
-	ssize_t n;
-
-	if (fd >= 0)
-		(void)snprintf(link, sizeof(link), "/proc/%d/fd/%d", task->tid, fd);
-	else
-		(void)snprintf(link, sizeof(link), "/proc/%d/exe", task->tid);
-	n = readlink(link, t->texts.path, sizeof(t->texts.path) - 1);
-	if (n <= 0 || t->texts.path[0] != '/')
-		return;
-	t->texts.path[n] = '\0';
-	e->path = t->texts.path;
-	e->fields = (e->fields & ~(uint32_t)REEVE_HAS_CLAIMED) | REEVE_HAS_PATH;
-}
-
-static void end_call(struct tracer *t, struct task *task, int64_t result)
-{
-	struct reeve_event *e = task->call;
-
-	task->in_call = false;
-	if (!e)
-		return;
-	if (result < 0) {
-		e->result = (int32_t)result;
-		e->fields |= REEVE_HAS_RESULT;
-	} else if (e->kind == REEVE_OPENED) {
-		name_file(t, task, e, (int)result);
-		if (task->is_new)
-			e->kind = REEVE_CREATED;
-	}
-	/* A successful execve was told of when it happened. */
-	if (!RESTARTS(result) && (e->kind != REEVE_EXECUTED || result < 0))
-		tell(t, e);
-	task->call = reeve_event_free(e);
 }
 
 /* At the beginning or the end of a call. */
@@ -138,13 +46,13 @@ static void on_call(struct tracer *t, struct task *task)
 		return;
 	switch (info.op) {
 	case PTRACE_SYSCALL_INFO_ENTRY:
-		begin_call(t, task, info.arch, info.entry.nr, info.entry.args);
+		tracer_begin_call(t, task, info.arch, info.entry.nr, info.entry.args);
 		break;
 	case PTRACE_SYSCALL_INFO_SECCOMP:
-		begin_call(t, task, info.arch, info.seccomp.nr, info.seccomp.args);
+		tracer_begin_call(t, task, info.arch, info.seccomp.nr, info.seccomp.args);
 		break;
 	case PTRACE_SYSCALL_INFO_EXIT:
-		end_call(t, task, info.exit.rval);
+		tracer_end_call(t, task, info.exit.rval);
 		break;
 	default:
 		break;
@@ -174,8 +82,9 @@ static void on_fork(struct tracer *t, struct task *maker)
 		e.tid = maker->tid;
 		e.child_pid = task->tid;
 		e.fields |= REEVE_HAS_CHILD_PID | REEVE_HAS_TID;
-		tell(t, &e);
+		tracer_tell(t, &e);
 	}
+	tracer_share_files(t, maker, task, thread);
 	if (waits) /* it was here before we knew whose it is */
 		resume(t, task, 0);
 }
@@ -191,12 +100,7 @@ static struct task *on_exec(struct tracer *t, pid_t tid)
 	if (!task || !task->process)
 		return task_find(&t->tasks, tid);
 	task_alone(&t->tasks, task);
-	if (task->call) {
-		task->call->tid = task->tid;
-		name_file(t, task, task->call, -1);
-		tell(t, task->call);
-		task->call = reeve_event_free(task->call);
-	}
+	tracer_executed(t, task);
 	return task;
 }
 
@@ -218,7 +122,7 @@ static void tell_exit(struct tracer *t, struct task *task, int status)
 		t->texts.comm[sizeof(t->texts.comm) - 1] = '\0';
 		e.fields |= REEVE_HAS_PPID | REEVE_HAS_COMM;
 	}
-	tell(t, &e);
+	tracer_tell(t, &e);
 }
 
 /* A thread is about to end; the process ends with its last. */
@@ -229,21 +133,26 @@ static void on_exit_event(struct tracer *t, struct task *task)
 	if (ptrace(PTRACE_GETEVENTMSG, task->tid, NULL, &status) < 0)
 		return;
 	task->exiting = true;
+	task->descriptors = descriptors_unref(&t->tasks.files, task->descriptors);
 	if (++task->process->exiting == task->process->threads)
 		tell_exit(t, task, (int)status);
 }
 
-/* A maker that was killed tells nothing: what it made must not wait for ever. */
+/* A maker that was killed tells nothing: what it made must not wait for ever. A thread is killed
+ * with its maker. */
 static void free_orphans(struct tracer *t)
 {
 	struct task *task = NULL;
 	struct proc_stat stat;
 
 	while ((task = task_homeless(&t->tasks, task))) {
-		if (proc_stat_read(task->tid, &stat) >= 0 && task_find(&t->tasks, stat.ppid))
+		if (call_process(task->tid) != task->tid ||
+		    (proc_stat_read(task->tid, &stat) >= 0 && task_find(&t->tasks, stat.ppid)))
 			continue;
-		if (task_join(&t->tasks, task, NULL))
-			resume(t, task, 0);
+		if (!task_join(&t->tasks, task, NULL))
+			continue;
+		task->descriptors = descriptors_new();
+		resume(t, task, 0);
 	}
 }
 
@@ -322,12 +231,36 @@ static _Noreturn void leave(struct tracer *t)
 	_exit(0);
 }
 
+/* A time to tell of what moved; else it would wait for the end of each file. */
+static volatile sig_atomic_t ticked;
+
+static void on_tick(int number _unused_)
+{
+	ticked = 1;
+}
+
+static void prepare_ticks(void)
+{
+	struct sigaction action = { .sa_handler = on_tick };
+	sigset_t set;
+
+	(void)sigfillset(&set);
+	(void)sigdelset(&set, SIGALRM);
+	(void)sigaction(SIGALRM, &action, NULL);
+	(void)sigprocmask(SIG_SETMASK, &set, NULL);
+}
+
 static _Noreturn void trace(struct tracer *t)
 {
 	for (;;) {
 		int status;
-		pid_t tid = waitpid(-1, &status, __WALL);
+		pid_t tid;
 
+		if (ticked != 0) {
+			ticked = 0;
+			tracer_tell_moved(t);
+		}
+		tid = waitpid(-1, &status, __WALL); /* a tick that is missed here comes again */
 		if (tid < 0 && errno == EINTR)
 			continue;
 		if (tid < 0)
@@ -362,19 +295,20 @@ static _Noreturn void be_tracer(const struct tracer_config *config, int memory, 
 	struct tracer *t = calloc(1, sizeof(*t));
 	int r = 0, options = config->filtered ? OPTIONS_FILTERED : OPTIONS;
 	struct task *task;
-	sigset_t all;
 
 	(void)setsid();
 	(void)prctl(PR_SET_NAME, NAME);
-	(void)sigfillset(&all);
-	(void)sigprocmask(SIG_SETMASK, &all, NULL);
+	prepare_ticks();
 	leave_descriptors(&memory, &sock);
 	if (!t || trace_ring_open(&t->ring, memory, sock) < 0)
 		_exit(1);
 	t->config = *config;
+	t->tasks.files.ended = tracer_file_ended;
+	t->tasks.files.userdata = t;
 	task = task_add(&t->tasks, config->leader);
 	if (!task || !task_join(&t->tasks, task, NULL))
 		_exit(1);
+	task->descriptors = descriptors_new();
 	if (ptrace(PTRACE_SEIZE, config->leader, NULL, (void *)(intptr_t)options) < 0)
 		r = -errno;
 	else if (!config->filtered)
@@ -395,6 +329,12 @@ static int hear(int sock)
 	return recv(sock, &r, sizeof(r), 0) == sizeof(r) ? r : -ECHILD;
 }
 
+void tracer_want(struct trace_ring *ring, unsigned categories, enum backend_detail detail)
+{
+	atomic_store(&ring->shared->wanted, categories);
+	atomic_store(&ring->shared->each, detail == DETAIL_EACH);
+}
+
 int tracer_start(struct trace_ring *ring, const struct tracer_config *config)
 {
 	int peer, r = trace_ring_new(ring, &peer);
@@ -402,6 +342,7 @@ int tracer_start(struct trace_ring *ring, const struct tracer_config *config)
 
 	if (r < 0)
 		return r;
+	tracer_want(ring, config->categories, config->detail);
 	pid = fork();
 	if (pid == 0) {
 		pid = fork(); /* so that it is the subreaper's, and no child of ours */

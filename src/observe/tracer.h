@@ -11,8 +11,12 @@
 struct tracer_config {
 	pid_t leader;
 	unsigned categories;
+	enum backend_detail detail;
 	bool filtered; /* calls of interest stop by themselves: prepare() was obeyed */
 };
+
+/* What the reader of its ring wants from now on; what the filter does not stop stays unseen. */
+void tracer_want(struct trace_ring *ring, unsigned categories, enum backend_detail detail);
 
 /* Starts one for a process that waits; when this returns it is traced. It is nobody's child: it
  * belongs to the subreaper. `ring` gets the reader's side. Negative errno; -EPERM: the process must

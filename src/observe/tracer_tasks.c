@@ -23,7 +23,6 @@ struct task *task_add(struct tasks *t, pid_t tid)
 	if (!task)
 		return NULL;
 	task->tid = tid;
-	task->fd = -1;
 	*place = task;
 	t->n++;
 	t->homeless++;
@@ -81,6 +80,7 @@ void task_remove(struct tasks *t, struct task *task)
 	*place = task->next;
 	t->n--;
 	leave(t, task);
+	task->descriptors = descriptors_unref(&t->files, task->descriptors);
 	reeve_event_free(task->call);
 	free(task);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* tracer_tasks.h - what a tracer knows of the threads and processes that it traces. */
 #pragma once
-#include "reeve/observer.h"
-#include <stdbool.h>
+#include "observe/call_follow.h"
+#include "observe/tracer_files.h"
 #include <sys/types.h>
 
 #define TASK_BUCKETS 1024U
@@ -17,17 +17,20 @@ struct task {
 	struct task *next;
 	pid_t tid;
 	struct traced_process *process; /* NULL: its maker has not told of it, and it has to wait */
-	struct reeve_event *call;       /* what it is about to do; NULL: nothing of interest */
+	struct descriptors *descriptors; /* NULL: not known */
 	bool exiting;
-	bool in_call; /* between the beginning and the end of a call */
-	bool is_new;  /* of the call: there was no such file before */
-	int fd;       /* of the call: a descriptor that names the file; -1 */
+	bool in_call;                     /* the end of a call is of interest */
+	bool is_new;                      /* of the call: there was no such file before */
+	struct call made;                 /* the call, with */
+	struct reeve_event *call;         /* what tells of it; NULL: nothing */
+	const struct follow_rule *follow; /* or how it is followed; NULL: not */
 };
 
-/* All zero: empty. */
+/* All zero, but for `files`: empty. */
 struct tasks {
 	struct task *buckets[TASK_BUCKETS];
 	unsigned n, homeless; /* of no process yet */
+	struct open_files files;
 };
 
 struct task *task_find(struct tasks *t, pid_t tid);

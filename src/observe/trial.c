@@ -61,7 +61,7 @@ static _Noreturn void be_tried(const struct entry *entry, int gate)
 	int fd;
 
 	entry_tell(entry, gate);
-	if (read(gate, &byte, 1) != 1)
+	if (read(gate, &byte, 1) != 1 || entry_after_gate(entry) < 0)
 		_exit(1);
 	pid = fork();
 	if (pid == 0)

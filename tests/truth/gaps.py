@@ -138,10 +138,7 @@ def executed_files(seen, told):
 
 GAPS = {
     "ebpf": [],
-    "ptrace": [
-        ("file", "no bytes", without_bytes),
-        ("file", "mapping", without("file", "mapped")),
-    ],
+    "ptrace": [],
     "seccomp-user-notify": [
         ("file", "no results", only_of("file", file_results)),
         ("file", "no bytes", without_bytes),
@@ -193,6 +190,11 @@ def of_any_run(fact):
         return tuple(texts)
     category, _, *rest = texts
     return (category, None, "forked", None) if fact[2] == "forked" else (category, None, *rest)
+
+
+def pid_of(backend):
+    """What of a fact's pid is the same in both runs."""
+    return (lambda _: None) if backend in ALONE else (lambda pid: pid)
 
 
 def close(backend, trace, told):

@@ -133,7 +133,7 @@ static pid_t start_command(char **argv, const struct entry *entry, int *ret_gate
 
 		(void)close(gate[1]);
 		entry_tell(entry, gate[0]);
-		if (recv(gate[0], &byte, 1, 0) != 1)
+		if (recv(gate[0], &byte, 1, 0) != 1 || entry_after_gate(entry) < 0)
 			_exit(UNAVAILABLE);
 		(void)close(gate[0]);
 		(void)sigemptyset(&none);
@@ -149,12 +149,16 @@ static pid_t start_command(char **argv, const struct entry *entry, int *ret_gate
 
 static int start_observation(struct observation **ret, struct run *r, struct host *host,
 			     const struct backend *b, unsigned categories, pid_t leader,
-			     int listener, struct error *e)
+			     bool prepared, int listener, struct error *e)
 {
 	struct observation_config config = {
 		.host = host,
 		.sink = { on_event, on_missed, r },
-		.target = { .session = 1, .leader = leader, .gated = true, .listener = listener },
+		.target = { .session = 1,
+			    .leader = leader,
+			    .gated = true,
+			    .prepared = prepared,
+			    .listener = listener },
 	};
 
 	for (unsigned c = 0; c < REEVE_CATEGORIES; c++) {
@@ -207,8 +211,8 @@ static int observe(const struct backend *b, unsigned categories, struct run *r, 
 		perror("observed-run");
 		return UNAVAILABLE;
 	}
-	if (b && (listener < 0 ||
-		  start_observation(&o, r, host, b, categories, pid, listener, &e) < 0)) {
+	if (b && (listener < 0 || start_observation(&o, r, host, b, categories, pid, entry.n > 0,
+						    listener, &e) < 0)) {
 		fprintf(stderr, "%s\n", listener < 0 ? strerror(-listener) : e.message);
 		(void)kill(pid, SIGKILL);
 		return UNAVAILABLE;

@@ -134,16 +134,17 @@ class Trace:
             if read or written:
                 self.facts["bytes", path, read, written] += 1
 
-    def leave_unsaid(self, facts):
+    def leave_unsaid(self, facts, pid_of=lambda pid: pid):
         """Without what strace cannot know of network facts."""
+        unsaid = {(pid_of(pid), *rest) for pid, *rest in self.unsaid}
         result = collections.Counter()
         for fact, n in facts.items():
             if fact[0] == "network" and fact[3]:
-                pid, kind, point = fact[1:4]
+                pid, kind, point = pid_of(fact[1]), *fact[2:4]
                 chosen = point[: point.rfind(":") + 1]
-                if (pid, kind, point) in self.unsaid:
+                if (pid, kind, point) in unsaid:
                     fact = (*fact[:4], "later")
-                elif (pid, kind, chosen) in self.unsaid:
+                elif (pid, kind, chosen) in unsaid:
                     fact = (*fact[:3], chosen, fact[4])
             result[fact] += n
         return result

@@ -94,7 +94,9 @@ def compare(backend, command, cwd, **options):
     seen, told = observe(backend, command, cwd, **options)
     assert told.last["missed"] == [0, 0, 0, 0]
     categories = told_of(backend)
-    true, facts = gaps.close(backend, seen, seen.leave_unsaid(told.facts))
+    true, facts = gaps.close(
+        backend, seen, seen.leave_unsaid(told.facts, gaps.pid_of(backend))
+    )
     true = gaps.altered(true, lambda fact: fact if fact[0] in categories else None)
     untold, invented = true - facts, facts - true
     text = [f"strace only: {fact} x{n}" for fact, n in sorted(untold.items(), key=str)]

@@ -1,11 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* ebpf_observed.h - for tests of the backend `ebpf`: small loads whose truth is known. */
+/* ebpf_observed.h - for tests of the backend `ebpf`, and of BACKEND where that is another one that
+ * sees what comes of calls: small loads whose truth is known. */
 #pragma once
 #include "base/cleanup.h"
 #include "fds.h"
 #include "observed.h"
 #include <fcntl.h>
 #include <limits.h>
+
+#ifndef BACKEND
+#define BACKEND backend_ebpf
+#endif
 
 #define FILES   (1U << REEVE_FILE)
 #define NETWORK (1U << REEVE_NETWORK)
@@ -36,12 +41,12 @@ static inline const char *path_in(const char *name)
 	return path;
 }
 
-static inline void need_ebpf(void)
+static inline void need_backend(void)
 {
 	static int works = -1;
 
 	if (works < 0)
-		works = backend_works(&backend_ebpf, REEVE_LAUNCHED_TREE);
+		works = backend_works(&BACKEND, REEVE_LAUNCHED_TREE);
 	if (!works)
 		skip();
 }
@@ -49,8 +54,8 @@ static inline void need_ebpf(void)
 static inline void observe(struct observed *o, unsigned categories, void (*role)(void *),
 			   void *userdata)
 {
-	need_ebpf();
-	observed_start(o, &backend_ebpf, categories, role, userdata);
+	need_backend();
+	observed_start(o, &BACKEND, categories, role, userdata);
 	observed_finish(o);
 	assert_int_equal(o->status, 0);
 	for (unsigned c = 0; c < REEVE_CATEGORIES; c++)

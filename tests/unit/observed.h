@@ -80,6 +80,8 @@ static inline void observed_fork(struct observed *o, void (*role)(void *), void 
 		entry_tell(&o->entry, gate[0]);
 		if (read(gate[0], &byte, 1) != 1)
 			_exit(99);
+		if (entry_after_gate(&o->entry) < 0)
+			_exit(98);
 		close(gate[0]);
 		role(userdata);
 		_exit(0);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Which system calls are looked at, on each architecture: the filter is run as the kernel would. */
 #include "base/cleanup.h"
+#include "observe/call_follow.h"
 #include "observe/call_socket.h"
 #include <arpa/inet.h>
 #include <linux/audit.h>
@@ -32,6 +33,9 @@ static uint32_t run_filter(const struct entry *e, const struct seccomp_data *dat
 			break;
 		case BPF_JMP | BPF_JEQ | BPF_K:
 			at += a == i->k ? i->jt : i->jf;
+			break;
+		case BPF_JMP | BPF_JSET | BPF_K:
+			at += (a & i->k) != 0 ? i->jt : i->jf;
 			break;
 		case BPF_RET | BPF_K:
 			return i->k;
@@ -130,11 +134,76 @@ static void a_send_without_an_address_passes(void **state _unused_)
 	assert_int_equal(run_filter(&e, &data), ACTION);
 }
 
+/* --- the filter of a tracer ------------------------------------------------------------------ */
+
+static bool traces(unsigned categories, const struct seccomp_data *data)
+{
+	struct entry e;
+
+	calls_filter(categories, SECCOMP_RET_TRACE, &e);
+	return run_filter(&e, data) == SECCOMP_RET_TRACE;
+}
+
+static void a_tracer_stops_what_moves_bytes_and_descriptors(void **state _unused_)
+{
+	static const uint32_t archs[] = { AUDIT_ARCH_X86_64, AUDIT_ARCH_I386, AUDIT_ARCH_AARCH64 };
+	const struct follow_rule *r;
+
+	for (unsigned a = 0; a < N_CALL_ARCHS; a++) {
+		for (size_t i = 0; (r = follow_rule_at(i)); i++) {
+			struct seccomp_data data = { .nr = r->nr[a], .arch = archs[a] };
+
+			if (r->nr[a] < 0 || r->when != WHEN_ALWAYS)
+				continue;
+			for (unsigned c = 0; c < REEVE_CATEGORIES; c++)
+				assert_int_equal(traces(1U << c, &data),
+						 (follow_categories(r) & 1U << c) != 0);
+		}
+	}
+}
+
+static void some_it_stops_for_their_arguments_only(void **state _unused_)
+{
+	struct seccomp_data fcntl_ = { .nr = 72, .arch = AUDIT_ARCH_X86_64, .args = { 5, 1 } };
+	struct seccomp_data mmap_ = { .nr = 9, .arch = AUDIT_ARCH_X86_64 };
+	struct seccomp_data unshare_ = { .nr = 272, .arch = AUDIT_ARCH_X86_64, .args = { 0x200 } };
+
+	assert_false(traces(ALL, &fcntl_)); /* F_GETFD */
+	fcntl_.args[1] = 0;                 /* F_DUPFD */
+	assert_true(traces(ALL, &fcntl_));
+	fcntl_.args[1] = 1030; /* F_DUPFD_CLOEXEC */
+	assert_true(traces(ALL, &fcntl_));
+	mmap_.args[2] = 3; /* to read and write */
+	mmap_.args[3] = 2;
+	assert_false(traces(ALL, &mmap_));
+	mmap_.args[2] = 5; /* to run */
+	assert_true(traces(ALL, &mmap_));
+	mmap_.args[3] = 0x22; /* what is no file */
+	assert_false(traces(ALL, &mmap_));
+	assert_false(traces(ALL, &unshare_));
+	unshare_.args[0] = 0x400; /* CLONE_FILES */
+	assert_true(traces(ALL, &unshare_));
+}
+
+static void a_tracer_stops_all_that_is_told_of(void **state _unused_)
+{
+	for (int nr = 0; nr < 512; nr++) {
+		struct seccomp_data data = { .nr = nr, .arch = AUDIT_ARCH_X86_64 };
+
+		if (call_rule(ARCH_X86_64, nr))
+			assert_true(traces(ALL, &data));
+		else if (!follow_rule(ARCH_X86_64, nr))
+			assert_false(traces(ALL, &data));
+	}
+}
+
 static void the_filter_fits(void **state _unused_)
 {
 	struct entry e;
 
 	calls_filter(ALL, ACTION, &e);
+	assert_true(e.n > 0 && e.n <= ENTRY_CODE_MAX);
+	calls_filter(ALL, SECCOMP_RET_TRACE, &e);
 	assert_true(e.n > 0 && e.n <= ENTRY_CODE_MAX);
 	calls_filter(0, ACTION, &e);
 	assert_int_equal(
@@ -202,6 +271,9 @@ int main(void)
 		cmocka_unit_test(no_other_call_is),
 		cmocka_unit_test(what_the_filter_stops_is_what_the_table_has),
 		cmocka_unit_test(a_send_without_an_address_passes),
+		cmocka_unit_test(a_tracer_stops_what_moves_bytes_and_descriptors),
+		cmocka_unit_test(some_it_stops_for_their_arguments_only),
+		cmocka_unit_test(a_tracer_stops_all_that_is_told_of),
 		cmocka_unit_test(the_filter_fits),
 		cmocka_unit_test(addresses_are_told_as_they_are),
 		cmocka_unit_test(names_of_unix_sockets_are_told),

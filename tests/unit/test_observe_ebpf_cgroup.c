@@ -37,7 +37,7 @@ static void enter(int cgroups)
 
 static void begin_scene(struct scene *s, unsigned categories, void (*role)(void *), void *userdata)
 {
-	need_ebpf();
+	need_backend();
 	s->cgroups = open_cgroups();
 	assert_int_equal(cgroup_leaf_make(s->cgroups, LEAF), 0);
 	observed_init(&s->o);
@@ -149,7 +149,7 @@ static void the_destination_is_what_the_kernel_took_and_not_what_is_claimed(void
 	const struct reeve_event *e;
 	struct scene s;
 
-	need_ebpf();
+	need_backend();
 	c->cgroups = open_cgroups();
 	begin_scene(&s, NETWORK, connect_and_change_the_claim, c);
 	close(c->cgroups);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The backend `ebpf`: what becomes of files. */
+/* The backends that see what comes of calls: what becomes of files. */
 #include "ebpf_observed.h"
+#include <sched.h>
 #include <sys/stat.h>
 
 static void write_and_read(void *userdata _unused_)
@@ -29,7 +30,7 @@ static void a_file_is_created_written_read_and_closed(void **state _unused_)
 	assert_int_equal(e->pid, o.pid);
 	assert_int_equal(e->tid, o.pid);
 	assert_int_equal(e->ppid, getpid());
-	assert_string_equal(e->source, "ebpf");
+	assert_string_equal(e->source, BACKEND.name);
 	assert_int_equal(e->flags & (O_ACCMODE | O_CREAT | O_EXCL), O_RDWR | O_CREAT | O_EXCL);
 	assert_int_equal(e->mode, 0640);
 	assert_false(e->fields & (REEVE_HAS_RESULT | REEVE_HAS_CLAIMED));
@@ -170,6 +171,45 @@ static void a_file_is_closed_once_however_many_have_it(void **state _unused_)
 	observed_done(&o);
 }
 
+/* 10, 5, 7 and 4 bytes through descriptors that are made of each other. */
+static void write_as_others(void *userdata _unused_)
+{
+	int fd = open(path_in("data"), O_CREAT | O_WRONLY | O_CLOEXEC, 0600), copy = dup(fd);
+	int gone = open(path_in("gone"), O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+	char buffer[10] = { 0 };
+	int status;
+	pid_t pid;
+
+	must(write(fd, buffer, 10) == 10 && close(fd) == 0);
+	must(dup2(copy, 7) == 7 && close_range((unsigned)copy, (unsigned)copy, 0) == 0);
+	must(write(7, buffer, 5) == 5);
+	must(fcntl(gone, F_DUPFD_CLOEXEC, 50) == 50 && write(50, buffer, 3) == 3);
+	pid = fork();
+	if (pid == 0) {
+		must(unshare(CLONE_FILES) == 0);
+		must(write(7, buffer, 7) == 7);
+		execl("/bin/sh", "sh", "-c", "echo 123 >&7", NULL);
+		_exit(1);
+	}
+	must(close_range(50, 60, 0) == 0 && close(gone) == 0);
+	must(waitpid(pid, &status, 0) == pid && status == 0);
+	must(close(7) == 0);
+}
+
+static void bytes_belong_to_the_file_whoever_moves_them(void **state _unused_)
+{
+	const struct reeve_event *e;
+	struct observed o;
+
+	observe(&o, FILES, write_as_others, NULL);
+	e = event_at(&o, REEVE_CLOSED, path_in("data"));
+	assert_int_equal(e->bytes_written, 26);
+	assert_int_equal(e->writes, 4);
+	e = event_at(&o, REEVE_CLOSED, path_in("gone"));
+	assert_int_equal(e->bytes_written, 3);
+	observed_done(&o);
+}
+
 static void leave_it_open(void *userdata _unused_)
 {
 	int fd = open(path_in("left"), O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
@@ -201,9 +241,9 @@ static void what_moves_through_an_open_file_is_told_meanwhile(void **state _unus
 	struct observed o;
 	int until[2];
 
-	need_ebpf();
+	need_backend();
 	assert_int_equal(pipe2(until, O_CLOEXEC), 0);
-	observed_start(&o, &backend_ebpf, FILES, write_and_stay, &until[0]);
+	observed_start(&o, &BACKEND, FILES, write_and_stay, &until[0]);
 	observed_go(&o);
 	for (int i = 0; i < PATIENCE_MS && !observed_path(&o, REEVE_MOVED, path_in("slow")); i++)
 		observed_look(&o);
@@ -268,8 +308,8 @@ static void calls_of_i386_are_seen(void **state _unused_)
 {
 	struct observed o;
 
-	need_ebpf();
-	observed_start(&o, &backend_ebpf, FILES, call_as_i386, NULL);
+	need_backend();
+	observed_start(&o, &BACKEND, FILES, call_as_i386, NULL);
 	observed_finish(&o);
 	assert_true(WIFEXITED(o.status));
 	if (WEXITSTATUS(o.status) != 77) {
@@ -285,10 +325,10 @@ static void each_call_is_told_when_that_is_asked_for(void **state _unused_)
 {
 	struct observed o;
 
-	need_ebpf();
+	need_backend();
 	observed_init(&o);
 	observed_fork(&o, write_and_read, NULL);
-	observed_start_with(&o, &backend_ebpf,
+	observed_start_with(&o, &BACKEND,
 			    &(struct backend_target){ .session = 5,
 						      .leader = o.pid,
 						      .gated = true,
@@ -311,6 +351,7 @@ int main(void)
 		TEST(what_fails_has_its_result_and_the_path_that_was_asked_for),
 		TEST(the_path_is_the_one_that_the_kernel_went),
 		TEST(a_file_is_closed_once_however_many_have_it),
+		TEST(bytes_belong_to_the_file_whoever_moves_them),
 		TEST(a_file_that_is_left_open_is_closed_by_the_end),
 		TEST(what_moves_through_an_open_file_is_told_meanwhile),
 		TEST(code_is_seen_to_be_mapped),

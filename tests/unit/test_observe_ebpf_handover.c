@@ -259,7 +259,7 @@ static void a_successor_neither_repeats_nor_loses_an_event(void **state _unused_
 	struct error e;
 	unsigned stored;
 
-	need_ebpf();
+	need_backend();
 	memset(&s, 0, sizeof(s));
 	observed_init(&o);
 	play_first_engine(&scene, &o);
@@ -289,7 +289,7 @@ static void what_nobody_takes_over_is_ended(void **state _unused_)
 	struct scene scene = { 0 };
 	struct observed o;
 
-	need_ebpf();
+	need_backend();
 	before = count_fds();
 	observed_init(&o);
 	play_first_engine(&scene, &o);
@@ -313,7 +313,7 @@ static void a_session_that_is_not_taken_over_is_forgotten(void **state _unused_)
 	struct observed o;
 	struct error e;
 
-	need_ebpf();
+	need_backend();
 	memset(&s, 0, sizeof(s));
 	observed_init(&o);
 	play_first_engine(&scene, &o);

@@ -78,7 +78,7 @@ static void what_does_not_fit_is_counted_and_processes_are_not_displaced(void **
 	struct counted c = { 0 };
 	struct observed o;
 
-	need_ebpf();
+	need_backend();
 	start_counting(&o, &c, flood);
 	observed_finish(&o);
 	assert_int_equal(o.status, 0);
@@ -117,7 +117,7 @@ static void the_end_of_a_file_that_found_no_room_is_counted(void **state _unused
 	struct counted c = { 0 };
 	struct observed o;
 
-	need_ebpf();
+	need_backend();
 	start_counting(&o, &c, open_many);
 	observed_finish(&o);
 	assert_true(WIFEXITED(o.status));

@@ -25,7 +25,7 @@ static bool could(const struct observed *o)
 static void observe_role(struct observed *o, unsigned categories, void (*role)(void *),
 			 void *userdata)
 {
-	need_ebpf();
+	need_backend();
 	observed_start(o, &backend_ebpf, categories, role, userdata);
 	observed_finish(o);
 }
@@ -198,7 +198,7 @@ static void calls_are_looked_at_only_while_somebody_asks_for_them(void **state _
 	struct error e = { 0 };
 	struct observed o;
 
-	need_ebpf();
+	need_backend();
 	observed_init(&o);
 	host_free(o.host);
 	assert_int_equal(host_new(&o.host, -1, &keeping), 0);
