@@ -11,7 +11,7 @@
 #include "observe/host.h"
 #include <sys/types.h>
 
-#define BACKEND_REASON_MAX 256U
+#define BACKEND_REASON_MAX 384U
 #define BACKEND_RINGS      2U
 #define BACKEND_PENDING    128U
 
@@ -129,6 +129,7 @@ struct backend_run {
 	struct backend_target target;
 	struct backend_sink sink;
 	void *state;
+	bool own_only; /* by start: what runs with other rights than the user's is not told */
 };
 
 /* To the run's sink. */

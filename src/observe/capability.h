@@ -3,7 +3,7 @@
 #pragma once
 #include "reeve/observer.h"
 
-#define REASON_MAX 512U
+#define REASON_MAX 768U
 
 struct reeve_capabilities {
 	struct reeve_capability entries[REEVE_CATEGORIES];

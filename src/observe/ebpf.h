@@ -12,7 +12,9 @@ enum ebpf_fd {
 	EBPF_RING_PROCESS,
 	EBPF_RING_BULK,
 	EBPF_SESSIONS,
-	EBPF_CONTROL,
+	EBPF_READER,
+	EBPF_SHARED, /* those before are all that reading takes, and tell nobody whom to look at */
+	EBPF_CONTROL = EBPF_SHARED,
 	EBPF_TAGS,
 	EBPF_BY_CGROUP,
 	EBPF_SWEEP, /* a program that is run, not attached */
@@ -43,8 +45,9 @@ enum ebpf_need {
 /* The name of a descriptor among those that are held. */
 void ebpf_fd_name(unsigned fd, char name[HELD_NAME_MAX]);
 
-/* Loads programs and makes maps; nothing is attached. `fds` are all -1 before, and on failure. */
-int ebpf_load(int fds[N_EBPF_FDS], struct error *e);
+/* Loads programs and makes maps; nothing is attached. `fds` are all -1 before, and on failure.
+ * -EPERM: it takes privileges that this process lacks. */
+int ebpf_load(int fds[N_EBPF_FDS], const struct owner *owner, struct error *e);
 
 /* Attaches program `i`; returns the link, or a negative errno. */
 int ebpf_attach(const int fds[N_EBPF_FDS], unsigned i, int cgroup_dir);
@@ -54,12 +57,13 @@ enum ebpf_need ebpf_need_of(unsigned i);
 int ebpf_run_sweep(int program, enum sweep_what what);
 
 int ebpf_map_set(int map, const void *key, const void *value);
+int ebpf_map_get(int map, const void *key, void *ret);
 int ebpf_map_delete(int map, const void *key);
 
 /* The key behind `key` (NULL: the first); -ENOENT at the end. */
 int ebpf_map_next(int map, const void *key, void *next);
 
-/* Whether the running process lacks what loading takes; says what would help. */
+/* Says what stands in the way, and returns the negative errno. */
 int ebpf_refuse(struct error *e, int errnum, const char *step);
 
 /* --- ebpf_ring.c: a BPF ring buffer ------------------------------------------------------------

@@ -18,11 +18,9 @@
 #define LIBRARY "libbpf.so.1"
 
 static const char *const map_names[EBPF_SWEEP] = {
-	[EBPF_RING_PROCESS] = "ring_process",
-	[EBPF_RING_BULK] = "ring_bulk",
-	[EBPF_SESSIONS] = "sessions",
-	[EBPF_CONTROL] = "control",
-	[EBPF_TAGS] = "tags",
+	[EBPF_RING_PROCESS] = "ring_process", [EBPF_RING_BULK] = "ring_bulk",
+	[EBPF_SESSIONS] = "sessions",         [EBPF_READER] = "reader",
+	[EBPF_CONTROL] = "control",           [EBPF_TAGS] = "tags",
 	[EBPF_BY_CGROUP] = "by_cgroup",
 };
 
@@ -106,10 +104,12 @@ static int library_open(struct library *l, struct error *e)
 int ebpf_refuse(struct error *e, int errnum, const char *step)
 {
 	errnum = errnum < 0 ? -errnum : errnum;
-	if ((errnum == EPERM || errnum == EACCES) && geteuid() != 0)
-		return error_set(e, ERROR_UNAVAILABLE,
-				 "needs CAP_BPF and CAP_PERFMON: `sudo reeve daemon install "
-				 "--observe` grants them");
+	if ((errnum == EPERM || errnum == EACCES) && geteuid() != 0) {
+		(void)error_set(e, ERROR_UNAVAILABLE,
+				"needs CAP_BPF and CAP_PERFMON: `sudo reeve daemon install "
+				"--observe` grants them");
+		return -EPERM;
+	}
 	if (access("/sys/kernel/btf/vmlinux", R_OK) < 0)
 		return error_set(e, ERROR_UNAVAILABLE,
 				 "the kernel has no type information (CONFIG_DEBUG_INFO_BTF)");
@@ -187,8 +187,8 @@ struct attempt {
 	uint32_t cast;
 };
 
-static int load_with(const struct library *l, const struct attempt *a, int fds[N_EBPF_FDS],
-		     struct error *e)
+static int load_with(const struct library *l, const struct attempt *a, const struct owner *owner,
+		     int fds[N_EBPF_FDS], struct error *e)
 {
 	struct bpf_object *object = l->open(observe_bpf, sizeof(observe_bpf), NULL);
 	int r;
@@ -196,9 +196,12 @@ static int load_with(const struct library *l, const struct attempt *a, int fds[N
 	if (!object)
 		return ebpf_refuse(e, errno, "opening the BPF programs");
 	choose_programs(l, object, a->sockets);
-	(void)l->set_initial(l->find_map(object, ".rodata.cast"), &a->cast, sizeof(a->cast));
+	r = l->set_initial(l->find_map(object, ".rodata.owner"), owner, sizeof(*owner));
+	if (r >= 0)
+		r = l->set_initial(l->find_map(object, ".rodata.cast"), &a->cast, sizeof(a->cast));
 	choose_ring_size(l, object);
-	r = l->load(object);
+	if (r >= 0)
+		r = l->load(object);
 	if (r < 0)
 		r = ebpf_refuse(e, r, "loading the BPF programs");
 	else if ((r = copy_fds(l, object, fds)) < 0)
@@ -207,7 +210,7 @@ static int load_with(const struct library *l, const struct attempt *a, int fds[N
 	return r;
 }
 
-int ebpf_load(int fds[N_EBPF_FDS], struct error *e)
+int ebpf_load(int fds[N_EBPF_FDS], const struct owner *owner, struct error *e)
 {
 	static const struct attempt attempts[] = {
 		{ true, 1 }, { true, 0 }, { false, 1 }, { false, 0 }
@@ -217,7 +220,7 @@ int ebpf_load(int fds[N_EBPF_FDS], struct error *e)
 	bool is_open = r >= 0;
 
 	for (size_t i = 0; is_open && (i == 0 || r < 0) && i < ARRAY_SIZE(attempts); i++)
-		r = load_with(&l, &attempts[i], fds, e);
+		r = load_with(&l, &attempts[i], owner, fds, e);
 	library_close(&l);
 	for (unsigned i = 0; r < 0 && i < N_EBPF_FDS; i++)
 		fds[i] = fd_close(fds[i]);
@@ -273,6 +276,16 @@ int ebpf_map_set(int map, const void *key, const void *value)
 	attr.value = (uint64_t)(uintptr_t)value;
 	attr.flags = BPF_ANY;
 	return bpf(BPF_MAP_UPDATE_ELEM, &attr);
+}
+
+int ebpf_map_get(int map, const void *key, void *ret)
+{
+	union bpf_attr attr = { 0 };
+
+	attr.map_fd = (uint32_t)map;
+	attr.key = (uint64_t)(uintptr_t)key;
+	attr.value = (uint64_t)(uintptr_t)ret;
+	return bpf(BPF_MAP_LOOKUP_ELEM, &attr);
 }
 
 int ebpf_map_delete(int map, const void *key)

@@ -36,7 +36,7 @@ static int tag_task(const struct ebpf_run *r, pid_t tid)
 		pidfd = pidfd_open(tid, 0);
 	if (pidfd < 0)
 		return -errno;
-	return ebpf_map_set(r->b->fds[EBPF_TAGS], &pidfd, &tag);
+	return ebpf_power_tag(&r->b->power, pidfd, &tag);
 }
 
 static int tag_process(pid_t pid, const struct ebpf_run *r)
@@ -90,32 +90,31 @@ int ebpf_run_tag(struct ebpf_run *r)
 static void enter_cgroup(struct ebpf_run *r)
 {
 	struct tag tag = { r->place, r->generation };
-	int dir = host_cgroup_dir(r->run->host);
+	int cgroups = host_cgroup_dir(r->run->host);
+	_cleanup_(closep) int dir = -1;
 	struct stat st;
 	char leaf[16];
 
-	if (r->run->target.cgroup_leaf == 0 || dir < 0)
+	if (r->run->target.cgroup_leaf == 0 || cgroups < 0)
 		return;
 	(void)snprintf(leaf, sizeof(leaf), "s%u", r->run->target.cgroup_leaf);
-	if (fstatat(dir, leaf, &st, AT_SYMLINK_NOFOLLOW) < 0)
+	dir = openat(cgroups, leaf, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (dir < 0 || fstat(dir, &st) < 0)
 		return; /* the tag of the leader is enough */
-	r->cgroup_id = st.st_ino;
-	if (ebpf_map_set(r->b->fds[EBPF_BY_CGROUP], &r->cgroup_id, &tag) < 0)
-		r->cgroup_id = 0;
-	else
-		r->b->control->cgroups++;
+	if (ebpf_power_watch(&r->b->power, dir, st.st_ino, &tag) >= 0)
+		r->cgroup_id = st.st_ino;
 }
 
 /* The place of a session that a predecessor began, else a free one; 0 when there is none. */
 static uint32_t place_of(const struct ebpf *b, const struct backend_target *t)
 {
 	for (uint32_t i = 1; t->resume && b->resumed && i < SESSIONS_MAX; i++) {
-		if (b->sessions[i].generation != 0 && b->sessions[i].number == t->session &&
-		    !b->runs[i])
+		if (b->power.kernel.sessions[i].generation != 0 &&
+		    b->power.kernel.sessions[i].number == t->session && !b->runs[i])
 			return i;
 	}
 	for (uint32_t i = 1; i < SESSIONS_MAX; i++) {
-		if (b->sessions[i].generation == 0)
+		if (b->power.kernel.sessions[i].generation == 0)
 			return i;
 	}
 	return 0;
@@ -124,7 +123,7 @@ static uint32_t place_of(const struct ebpf *b, const struct backend_target *t)
 static void begin_session(struct ebpf_run *r)
 {
 	const struct backend_target *t = &r->run->target;
-	struct session *s = &r->b->sessions[r->place];
+	struct session *s = &r->b->power.kernel.sessions[r->place];
 
 	if (s->generation != 0) {
 		r->generation = s->generation;
@@ -139,20 +138,18 @@ static void begin_session(struct ebpf_run *r)
 	s->each = t->detail == DETAIL_EACH;
 	__atomic_store_n(&s->generation, r->generation, __ATOMIC_RELEASE);
 	if (t->everything)
-		r->b->control->everything = r->place;
+		r->b->power.kernel.control->everything = r->place;
 }
 
 static void end_session(struct ebpf_run *r)
 {
-	struct session *s = &r->b->sessions[r->place];
+	struct session *s = &r->b->power.kernel.sessions[r->place];
 
-	if (r->b->control->everything == r->place)
-		r->b->control->everything = 0;
+	if (r->run->target.everything && r->b->power.kernel.control->everything == r->place)
+		r->b->power.kernel.control->everything = 0;
 	__atomic_store_n(&s->generation, 0, __ATOMIC_RELEASE);
-	if (r->cgroup_id != 0) {
-		(void)ebpf_map_delete(r->b->fds[EBPF_BY_CGROUP], &r->cgroup_id);
-		r->b->control->cgroups--;
-	}
+	if (r->cgroup_id != 0)
+		ebpf_power_unwatch(&r->b->power, r->cgroup_id);
 }
 
 static void unlink_run(struct ebpf_run *r)
@@ -169,14 +166,18 @@ static void unlink_run(struct ebpf_run *r)
 int ebpf_run_start(struct ebpf *b, struct backend_run *run, struct error *e)
 {
 	uint32_t place = place_of(b, &run->target);
-	bool again = place != 0 && b->sessions[place].generation != 0;
+	bool again = place != 0 && b->power.kernel.sessions[place].generation != 0;
 	struct ebpf_run *r;
 	int result;
 
 	if (place == 0)
 		return error_set(e, ERROR_EXHAUSTED, "ebpf: %u sessions are observed already",
 				 SESSIONS_MAX - 1);
-	if (run->target.everything && !again && b->control->everything != 0)
+	if (run->target.everything && ebpf_power_is_lent(&b->power))
+		return error_set(e, ERROR_UNAVAILABLE,
+				 "what other users' processes do is told to root only; "
+				 "launched-tree shows your own sessions");
+	if (run->target.everything && !again && b->power.kernel.control->everything != 0)
 		return error_set(e, ERROR_ALREADY_EXISTS,
 				 "ebpf: the whole machine is observed already");
 	r = calloc(1, sizeof(*r));
@@ -189,6 +190,7 @@ int ebpf_run_start(struct ebpf *b, struct backend_run *run, struct error *e)
 	b->first = b->runs[place] = r;
 	b->n_calls += wants_calls(run) ? 1 : 0;
 	run->state = r;
+	run->own_only = ebpf_power_is_lent(&b->power);
 	begin_session(r);
 	enter_cgroup(r);
 	result = ebpf_update_links(b);
@@ -210,14 +212,15 @@ void ebpf_run_stop(struct ebpf_run *r)
 	unlink_run(r);
 	/* Forgets its open files. */
 	if (wants_calls(r->run))
-		(void)ebpf_run_sweep(b->fds[EBPF_SWEEP], SWEEP_FILES);
+		ebpf_power_sweep(&b->power);
 	(void)ebpf_update_links(b);
 	free(r);
+	ebpf_leave(b);
 }
 
 int ebpf_run_change(struct ebpf_run *r, unsigned categories, enum backend_detail detail)
 {
-	struct session *s = &r->b->sessions[r->place];
+	struct session *s = &r->b->power.kernel.sessions[r->place];
 
 	r->b->n_calls -= wants_calls(r->run) ? 1 : 0;
 	r->run->target.categories = categories;
@@ -228,37 +231,17 @@ int ebpf_run_change(struct ebpf_run *r, unsigned categories, enum backend_detail
 	return ebpf_update_links(r->b);
 }
 
-/* Leaves in the map what belongs to a run. */
-static unsigned settle_cgroups(struct ebpf *b)
-{
-	int map = b->fds[EBPF_BY_CGROUP];
-	uint64_t key, next;
-	unsigned n = 0;
-	int r = ebpf_map_next(map, NULL, &next);
-
-	while (r >= 0) {
-		struct ebpf_run *run = b->first;
-
-		key = next;
-		r = ebpf_map_next(map, &key, &next);
-		while (run && run->cgroup_id != key)
-			run = run->next;
-		if (run)
-			n++;
-		else
-			(void)ebpf_map_delete(map, &key);
-	}
-	return n;
-}
-
 void ebpf_run_settled(struct ebpf *b)
 {
+	struct control *control = b->power.kernel.control;
+
 	for (uint32_t i = 1; i < SESSIONS_MAX; i++) {
 		if (!b->runs[i])
-			__atomic_store_n(&b->sessions[i].generation, 0, __ATOMIC_RELEASE);
+			__atomic_store_n(&b->power.kernel.sessions[i].generation, 0,
+					 __ATOMIC_RELEASE);
 	}
-	if (!b->runs[b->control->everything])
-		b->control->everything = 0;
-	b->control->cgroups = settle_cgroups(b);
+	if (control && !b->runs[control->everything])
+		control->everything = 0;
+	ebpf_power_settle(&b->power);
 	(void)ebpf_update_links(b);
 }

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* ebpf_run.h - one session in the maps of the backend `ebpf`. */
 #pragma once
-#include "observe/ebpf.h"
+#include "observe/ebpf_power.h"
+
+#define EBPF_SWEEP_MS 1000U /* between two looks at open files */
 
 struct ebpf_run {
 	struct ebpf_run *next;
@@ -14,12 +16,12 @@ struct ebpf_run {
 /* What all runs of a host share. */
 struct ebpf {
 	struct host *host;
-	int fds[N_EBPF_FDS];
-	bool resumed; /* the descriptors are a predecessor's */
+	struct ebpf_power power;
+	bool resumed;  /* the descriptors are a predecessor's */
+	bool forsaken; /* by the helper: no more runs begin here */
 	struct ebpf_ring rings[RINGS];
-	struct session *sessions; /* shared with the kernel */
-	struct control *control;
-	struct watch watches[RINGS], tick, sweeper;
+	struct reader *reader; /* shared with the kernel */
+	struct watch watches[RINGS], tick, sweeper, end;
 	bool awake;
 	unsigned quiet; /* ticks without an event */
 	uint64_t swept; /* monotonic ms */
@@ -30,6 +32,33 @@ struct ebpf {
 	struct ebpf_texts texts;
 };
 
+/* --- ebpf_shared.c: what all runs share ------------------------------------------------------- */
+
+int ebpf_open(struct host *h, struct ebpf **ret, struct error *e);
+void ebpf_close(struct host *h, void *shared);
+
+/* False when the helper is gone; then its runs have been told. */
+bool ebpf_look_after_helper(struct ebpf *b);
+
+/* Ends it when nobody can need it any more. */
+void ebpf_leave(struct ebpf *b);
+
+/* Attaches and detaches as the runs need it. */
+int ebpf_update_links(struct ebpf *b);
+
+/* --- ebpf.c: reading ----------------------------------------------------------------------------
+ */
+
+void ebpf_on_ring(struct watch *w);
+void ebpf_on_other_ring(struct watch *w);
+void ebpf_on_tick(struct watch *w);
+void ebpf_on_sweep(struct watch *w);
+void ebpf_set_timer(int fd, uint64_t ms, uint64_t every_ms);
+void ebpf_set_sleeping(struct ebpf *b, uint32_t value);
+
+/* --- ebpf_run.c ----------------------------------------------------------------------------------
+ */
+
 int ebpf_run_start(struct ebpf *b, struct backend_run *run, struct error *e);
 void ebpf_run_stop(struct ebpf_run *r);
 int ebpf_run_change(struct ebpf_run *r, unsigned categories, enum backend_detail detail);
@@ -39,6 +68,3 @@ void ebpf_run_settled(struct ebpf *b);
 
 /* Tags the leader, and all of its tree when it was not held at its gate. */
 int ebpf_run_tag(struct ebpf_run *r);
-
-/* Attaches and detaches as the runs need it. */
-int ebpf_update_links(struct ebpf *b);

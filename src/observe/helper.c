@@ -1,31 +1,42 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "observe/helper.h"
 #include "base/fd.h"
-#include "observe/ebpf.h"
+#include "observe/ebpf_kernel.h"
 #include <errno.h>
+#include <linux/capability.h>
 #include <linux/magic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/pidfd.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
 #include <sys/vfs.h>
 #include <unistd.h>
+#define LOW_CAPABILITIES  (1U << CAP_NET_ADMIN)
+#define HIGH_CAPABILITIES (1U << (CAP_BPF - 32) | 1U << (CAP_PERFMON - 32))
 
-/* Whoever could write these could observe anybody. */
-#define KEPT_BACK (1ULL << EBPF_TAGS | 1ULL << EBPF_BY_CGROUP | 1ULL << EBPF_SWEEP)
+_Static_assert(EBPF_PROGRAMS <= 64, "a set of programs is one word");
 
 struct helper {
 	int sock;
+	int place; /* among the helpers of this user */
 	bool loaded;
-	int fds[N_EBPF_FDS];
+	struct ebpf_kernel kernel;
 };
 
-static void fail(struct helper_reply *reply, int result, const char *reason)
+static int fail(struct helper_reply *reply, int result, const char *reason)
 {
 	reply->result = result;
 	(void)snprintf(reply->reason, sizeof(reply->reason), "%.*s", (int)sizeof(reply->reason) - 1,
 		       reason);
+	return result;
 }
+
+/* --- what is asked for ------------------------------------------------------------------------ */
 
 /* A directory of cgroup v2 that belongs to the user who runs this, st_ino being the cgroup's id. */
 static int check_cgroup(int fd, struct stat *ret, struct helper_reply *reply)
@@ -33,59 +44,118 @@ static int check_cgroup(int fd, struct stat *ret, struct helper_reply *reply)
 	struct statfs fs;
 
 	if (fd < 0 || fstatfs(fd, &fs) < 0 || fs.f_type != CGROUP2_SUPER_MAGIC ||
-	    fstat(fd, ret) < 0 || !S_ISDIR(ret->st_mode)) {
-		fail(reply, -EPERM, "that is no cgroup");
-		return -EPERM;
-	}
-	if (ret->st_uid != getuid()) {
-		fail(reply, -EPERM, "that cgroup belongs to another user");
-		return -EPERM;
-	}
+	    fstat(fd, ret) < 0 || !S_ISDIR(ret->st_mode))
+		return fail(reply, -EPERM, "that is no cgroup");
+	if (ret->st_uid != getuid())
+		return fail(reply, -EPERM, "that cgroup belongs to another user");
 	return 0;
 }
 
-static bool check_loaded(const struct helper *h, struct helper_reply *reply)
+/* A process that the user might signal. What it does with rights of its own is not told. */
+static int check_process(int pidfd, struct helper_reply *reply)
 {
-	if (!h->loaded)
-		fail(reply, -EBADFD, "nothing was loaded");
-	return h->loaded;
+	if (pidfd >= 0 && pidfd_send_signal(pidfd, 0, NULL, 0) == 0)
+		return 0;
+	if (pidfd >= 0 && errno == ESRCH)
+		return fail(reply, -ESRCH, "that process has ended");
+	return fail(reply, -EPERM,
+		    pidfd >= 0 && errno == EPERM ? "that process belongs to another user"
+						 : "that is no process");
+}
+
+static int check_tag(const struct helper_request *rq, struct helper_reply *reply)
+{
+	if (rq->session == 0 || rq->session >= SESSIONS_MAX)
+		return fail(reply, -EINVAL, "there is no such session");
+	return 0;
+}
+
+/* A name without a file, one of few: how many may observe for a user at once. */
+static int take_place(struct helper *h)
+{
+	struct sockaddr_un a = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (fd < 0)
+		return -errno;
+	for (unsigned i = 0; i < HELPERS_MAX; i++) {
+		int n = snprintf(a.sun_path + 1, sizeof(a.sun_path) - 1, HELPER_PROGRAM "/%u/%u",
+				 (unsigned)getuid(), i);
+		socklen_t size =
+			(socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)n);
+
+		if (bind(fd, (struct sockaddr *)&a, size) == 0) {
+			h->place = fd;
+			return 0;
+		}
+	}
+	fd_close(fd);
+	return -EUSERS;
 }
 
 static void load(struct helper *h, struct helper_reply *reply)
 {
+	const struct owner owner = { 1, getuid(), getgid() };
 	struct error e = { 0 };
-	int r = h->loaded ? -EALREADY : ebpf_load(h->fds, &e);
+	int r;
 
+	if (h->loaded) {
+		(void)fail(reply, -EALREADY, "they are loaded");
+		return;
+	}
+	r = ebpf_kernel_load(&h->kernel, &owner, &e);
 	if (r < 0) {
-		fail(reply, r, h->loaded ? "they are loaded" : e.message);
+		(void)fail(reply, r, e.message);
+		return;
+	}
+	if (take_place(h) < 0) {
+		ebpf_kernel_done(&h->kernel);
+		(void)fail(reply, -EUSERS,
+			   "as many daemons of this user observe as may at once; `reeve daemon "
+			   "stop` ends one");
 		return;
 	}
 	h->loaded = true;
-	for (unsigned i = 0; i < N_EBPF_FDS; i++)
-		if (h->fds[i] >= 0 && (KEPT_BACK & 1ULL << i) == 0)
-			reply->set |= 1ULL << i;
 }
 
-/* Returns the link, -1 without one. */
-static int attach(struct helper *h, const struct helper_request *rq, int dir,
-		  struct helper_reply *reply)
+static void attach(struct helper *h, const struct helper_request *rq, int dir,
+		   struct helper_reply *reply)
 {
 	struct stat st;
-	int link;
+	int r;
 
-	if (check_cgroup(dir, &st, reply) < 0 || !check_loaded(h, reply))
-		return -1;
-	if (rq->index >= EBPF_PROGRAMS || h->fds[EBPF_PROGRAM + rq->index] < 0) {
-		fail(reply, -EINVAL, "there is no such program");
-		return -1;
+	if (rq->index >= EBPF_PROGRAMS) {
+		(void)fail(reply, -EINVAL, "there is no such program");
+		return;
 	}
-	link = ebpf_attach(h->fds, rq->index, dir);
-	if (link < 0) {
-		fail(reply, link, strerror(-link));
-		return -1;
-	}
-	reply->set = 1ULL << (EBPF_LINK + rq->index);
-	return link;
+	if (ebpf_need_of(rq->index) == EBPF_NEED_SOCKETS && check_cgroup(dir, &st, reply) < 0)
+		return;
+	r = ebpf_kernel_attach(&h->kernel, rq->index, dir);
+	if (r < 0)
+		(void)fail(reply, r, strerror(-r));
+}
+
+static void detach(struct helper *h, const struct helper_request *rq,
+		   struct helper_reply *reply _unused_)
+{
+	int *links = h->kernel.fds + EBPF_LINK;
+
+	for (unsigned i = 0; i < EBPF_PROGRAMS; i++)
+		if ((rq->id & 1ULL << i) == 0)
+			links[i] = fd_close(links[i]);
+}
+
+static void tag(struct helper *h, const struct helper_request *rq, int pidfd,
+		struct helper_reply *reply)
+{
+	struct tag tag = { rq->session, rq->generation };
+	int r;
+
+	if (check_process(pidfd, reply) < 0 || check_tag(rq, reply) < 0)
+		return;
+	r = ebpf_kernel_tag(&h->kernel, pidfd, &tag);
+	if (r < 0)
+		(void)fail(reply, r, strerror(-r));
 }
 
 static void watch(struct helper *h, const struct helper_request *rq, int dir,
@@ -93,54 +163,66 @@ static void watch(struct helper *h, const struct helper_request *rq, int dir,
 {
 	struct tag tag = { rq->session, rq->generation };
 	struct stat st;
-	uint64_t id;
 	int r;
 
-	if (check_cgroup(dir, &st, reply) < 0 || !check_loaded(h, reply))
+	if (check_cgroup(dir, &st, reply) < 0 || check_tag(rq, reply) < 0)
 		return;
-	id = st.st_ino;
-	r = rq->type == HELPER_WATCH ? ebpf_map_set(h->fds[EBPF_BY_CGROUP], &id, &tag)
-				     : ebpf_map_delete(h->fds[EBPF_BY_CGROUP], &id);
+	r = ebpf_kernel_watch(&h->kernel, st.st_ino, &tag);
 	if (r < 0)
-		fail(reply, r, strerror(-r));
+		(void)fail(reply, r, strerror(-r));
 }
 
-/* The descriptors of `set`, of which `link` is the one that is new. */
-static void answer(struct helper *h, const struct helper_reply *reply, int link)
+static void serve_loaded(struct helper *h, const struct helper_request *rq, int fd,
+			 struct helper_reply *reply)
 {
-	int fds[N_EBPF_FDS];
-	size_t n = 0;
-
-	for (unsigned i = 0; i < N_EBPF_FDS; i++)
-		if ((reply->set & 1ULL << i) != 0)
-			fds[n++] = link >= 0 ? link : h->fds[i];
-	(void)fd_send(h->sock, reply, sizeof(*reply), fds, n);
-}
-
-static void serve_one(struct helper *h, const struct helper_request *rq, int fd)
-{
-	struct helper_reply reply = { 0 };
-	int link = -1;
-
 	switch (rq->type) {
-	case HELPER_LOAD:
-		load(h, &reply);
-		break;
 	case HELPER_ATTACH:
-		link = attach(h, rq, fd, &reply);
+		attach(h, rq, fd, reply);
+		break;
+	case HELPER_DETACH:
+		detach(h, rq, reply);
+		break;
+	case HELPER_TAG:
+		tag(h, rq, fd, reply);
 		break;
 	case HELPER_WATCH:
+		watch(h, rq, fd, reply);
+		break;
 	case HELPER_UNWATCH:
-		watch(h, rq, fd, &reply);
+		reply->result = ebpf_kernel_unwatch(&h->kernel, rq->id);
+		break;
+	case HELPER_SETTLE:
+		ebpf_kernel_settle(&h->kernel);
 		break;
 	default:
-		fail(&reply, -EINVAL, "there is no such request");
+		reply->result = ebpf_run_sweep(h->kernel.fds[EBPF_SWEEP], SWEEP_FILES);
+		break;
 	}
-	answer(h, &reply, link);
-	fd_close(link);
 }
 
-/* The caller is of the user whose cgroups count, and nobody made this setuid. */
+/* Returns what sending gave. */
+static int serve_one(struct helper *h, const struct helper_request *rq, int fd)
+{
+	struct helper_reply reply = { .number = rq->number };
+	size_t n = 0;
+
+	if (rq->type < HELPER_LOAD || rq->type > HELPER_SWEEP)
+		(void)fail(&reply, -EINVAL, "there is no such request");
+	else if (rq->type == HELPER_LOAD)
+		load(h, &reply);
+	else if (!h->loaded)
+		(void)fail(&reply, -EBADFD, "nothing was loaded");
+	else
+		serve_loaded(h, rq, fd, &reply);
+	if (rq->type == HELPER_LOAD && reply.result == 0)
+		n = EBPF_SHARED;
+	return fd_send(h->sock, &reply, sizeof(reply), h->kernel.fds, n);
+}
+
+/* --- its own beginning -------------------------------------------------------------------------
+ */
+
+/* The caller is of the user whose processes count, and nobody made this setuid or setgid. */
 static int check_caller(int sock)
 {
 	struct ucred peer = { 0 };
@@ -148,19 +230,54 @@ static int check_caller(int sock)
 
 	if (getsockopt(sock, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0)
 		return -errno;
-	return getuid() == geteuid() && peer.uid == getuid() ? 0 : -EPERM;
+	return getuid() == geteuid() && getgid() == getegid() && peer.uid == getuid() ? 0 : -EPERM;
+}
+
+/* Of what it was given it keeps what loading and attaching take: nothing by which it could send a
+ * signal, or read a file, that its user could not. */
+static int leave_privileges(void)
+{
+	struct __user_cap_header_struct head = { _LINUX_CAPABILITY_VERSION_3, 0 };
+	struct __user_cap_data_struct data[2] = { 0 };
+
+	if (syscall(SYS_capget, &head, data) < 0)
+		return -errno;
+	data[0].permitted &= LOW_CAPABILITIES;
+	data[1].permitted &= HIGH_CAPABILITIES;
+	for (unsigned i = 0; i < 2; i++) {
+		data[i].effective = data[i].permitted;
+		data[i].inheritable = 0;
+	}
+	if (syscall(SYS_capset, &head, data) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
+	    prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
+		return -errno;
+	return 0;
+}
+
+/* What the caller left open is not ours. */
+static int leave_descriptors(int sock)
+{
+	if ((sock > 3 && close_range(3, (unsigned)sock - 1, 0) < 0) ||
+	    close_range((unsigned)sock + 1, ~0U, 0) < 0)
+		return -errno;
+	return 0;
 }
 
 int helper_serve(int sock)
 {
-	struct helper h = { .sock = sock };
+	struct helper h = { .sock = sock, .place = -1 };
+	struct helper_reply hello = { 0 };
 	int r = check_caller(sock);
 
+	if (r >= 0)
+		r = leave_descriptors(sock);
+	if (r >= 0)
+		r = leave_privileges();
 	if (r < 0)
 		return r;
-	for (unsigned i = 0; i < N_EBPF_FDS; i++)
-		h.fds[i] = -1;
-	for (;;) {
+	ebpf_kernel_init(&h.kernel);
+	r = fd_send(sock, &hello, sizeof(hello), NULL, 0);
+	while (r >= 0) {
 		struct helper_request rq = { 0 };
 		int fd = -1;
 		size_t n_fds = 0;
@@ -173,10 +290,10 @@ int helper_serve(int sock)
 		if (n_fds == 0)
 			fd = -1;
 		if ((size_t)n == sizeof(rq))
-			serve_one(&h, &rq, fd);
+			r = serve_one(&h, &rq, fd);
 		fd_close(fd);
 	}
-	for (unsigned i = 0; i < N_EBPF_FDS; i++)
-		fd_close(h.fds[i]);
+	ebpf_kernel_done(&h.kernel);
+	fd_close(h.place);
 	return 0;
 }

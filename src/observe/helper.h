@@ -1,35 +1,77 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* helper.h - reeve-observe-helper: observing with BPF for a user who may not load programs.
  *
- * A small program with the file capabilities CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN. It serves the
- * process that started it, over one SOCK_SEQPACKET socket, and does four things: loads the fixed
- * programs, attaches them, says which cgroups they observe, and stops that. It observes nothing by
- * itself, and lets nobody choose but by cgroups that belong to the caller's own user: the maps by
- * which the programs know whom to observe stay with it. It reads no file and no environment. It
- * ends with its socket; what was attached ends with the descriptors that were handed over. */
+ * A small program with the file capabilities CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN. It serves
+ * whoever started it, over one SOCK_SEQPACKET socket, and ends with that socket; what it attached
+ * ends with it. It opens no file by a name that it is given, writes nowhere, and takes nothing from
+ * its environment.
+ *
+ * No user may learn by it what another's process does, nor what the user's own does with rights
+ * that the user lacks. So the programs that it loads tell of tasks only that run with the user's
+ * rights and no others at that moment (may_be_told_of() in bpf/owner.h), whoever bears a tag.
+ * Besides, it tags only processes that the user may signal, and watches only cgroups that belong to
+ * the user. Handed over are the rings, and the maps that say what sessions there are: programs,
+ * links and the maps that say who belongs to a session stay here, because to hold a program is to
+ * be able to attach it. */
 #pragma once
+#include "base/error.h"
 #include <stdint.h>
 
+#define HELPER_PROGRAM "reeve-observe-helper"
+#define HELPERS_MAX    16U /* of a user at once: each costs every process of the machine */
+#define HELPER_FD      3   /* of the helper: its socket */
+#define HELPER_ASK_MS  2000U
+#define HELPER_LOAD_MS 8000U /* less than the keeper gives an engine that does not answer */
+
 enum helper_type {
-	HELPER_LOAD = 1, /* answered with the descriptors named by `set`, in this order */
-	HELPER_ATTACH,   /* program `index` of those in ebpf.h, with the directory of the sessions'
-			  * cgroups; answered with the link */
-	HELPER_WATCH,    /* the cgroup whose directory comes along, and all in it: as `session` */
-	HELPER_UNWATCH,  /* the same, no more */
+	HELPER_LOAD = 1, /* answered with the descriptors below EBPF_SHARED */
+	HELPER_ATTACH,   /* program `index`; with the directory of the sessions' cgroups where it
+			  * needs one. No failure when it is attached */
+	HELPER_DETACH,   /* all programs but those in the set `id` */
+	HELPER_TAG,      /* a pidfd comes along */
+	HELPER_WATCH,    /* the directory of a cgroup comes along */
+	HELPER_UNWATCH,  /* the cgroup `id` */
+	HELPER_SETTLE,   /* forgets cgroups of sessions that are no more */
+	HELPER_SWEEP,    /* tells of files that moved, and of those that were closed unseen */
 };
 
 struct helper_request {
-	uint32_t type, index;
+	uint32_t type, number; /* the reply has the same number */
+	uint32_t index, zero;
 	uint32_t session, generation; /* of the tag that events bear */
+	uint64_t id;
 };
 
 struct helper_reply {
-	int32_t result; /* 0 or a negative errno; -EPERM: a cgroup of another user, or none */
-	uint32_t zero;
-	uint64_t set;     /* bit n: descriptor n of enum ebpf_fd comes along */
-	char reason[240]; /* of a failure */
+	int32_t result;   /* 0 or a negative errno; -EPERM: another user's, or no such thing */
+	uint32_t number;  /* 0: of its start */
+	char reason[368]; /* of a failure */
 };
+
+/* --- helper.c: the program ---------------------------------------------------------------------
+ */
 
 /* Serves until the socket ends. Returns 0, or a negative errno when it was not started as it must
  * be. */
 int helper_serve(int sock);
+
+/* --- helper_client.c: whoever started it -------------------------------------------------------
+ */
+
+struct helper_client {
+	int sock; /* -1: there is none */
+	uint32_t number;
+	bool lost; /* it does not answer any more */
+};
+
+/* Starts the helper that stands beside the running program. It is no child of this process, and
+ * ends with the socket. `e` says what a person can do when there is none that could help. */
+int helper_start(struct helper_client *h, struct error *e);
+
+/* It was started, but may not load: says why. */
+int helper_refuse(struct error *e);
+
+/* Asks and waits. `fd` (-1: none) goes along; with a good reply come `n` descriptors. Returns the
+ * reply's result; -EPIPE when the helper has ended or does not answer. `reply` may be NULL. */
+int helper_ask(struct helper_client *h, struct helper_request *rq, int fd, int *fds, size_t n,
+	       struct helper_reply *reply);

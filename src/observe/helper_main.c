@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 int main(int argc, char **argv)
 {
@@ -15,8 +16,9 @@ int main(int argc, char **argv)
 	(void)clearenv();
 	if (argc == 2 && strcmp(argv[1], "--help") == 0) {
 		puts("Usage: reeve-observe-helper --socket FD\n"
-		     "Loads the BPF programs of reeve and lets them observe cgroups of the user who runs it.\n"
-		     "The daemon starts it; it wants CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN.");
+		     "Loads the BPF programs of reeve and lets them observe processes of the user who runs it.\n"
+		     "The daemon starts it; it needs CAP_BPF and CAP_PERFMON, and CAP_NET_ADMIN for all of network:\n"
+		     "`sudo reeve daemon install --observe` grants them.");
 		return 0;
 	}
 	if (argc != 3 || strcmp(argv[1], "--socket") != 0 ||
@@ -27,5 +29,5 @@ int main(int argc, char **argv)
 	r = helper_serve((int)sock);
 	if (r < 0)
 		fprintf(stderr, "reeve-observe-helper: %s\n", strerror(-r));
-	return r < 0;
+	_exit(r < 0); /* there is nothing to be done at the end */
 }

@@ -182,6 +182,7 @@ int trial_run(struct trial *ret, const struct backend *b, enum reeve_scope scope
 	if (r >= 0) {
 		(void)send(gate, "", 1, MSG_NOSIGNAL);
 		watch_until(&run, ret, wanted);
+		ret->own_only = run.own_only;
 		if (b->stop)
 			b->stop(&run);
 	}

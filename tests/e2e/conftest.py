@@ -258,6 +258,8 @@ class Api:
 class Reeve:
     """The command `reeve` with a REEVE_DIR and an environment of its own."""
 
+    programs = BUILD
+
     def __init__(self):
         # Short: a socket's path is limited to 107 bytes.
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="rv", dir="/tmp"))
@@ -278,7 +280,7 @@ class Reeve:
         kw["env"] = {**self.env, **kw.get("env", {})}
         kw.setdefault("cwd", self.home)
         words = [arg if isinstance(arg, bytes) else str(arg) for arg in args]
-        client = subprocess.Popen([BUILD / "reeve", *words], **kw)
+        client = subprocess.Popen([self.programs / "reeve", *words], **kw)
         self.clients.append(client)
         return client
 
@@ -357,7 +359,7 @@ class Reeve:
             client.communicate()
         before = self.members()
         stopped = subprocess.run(
-            [BUILD / "reeve", "daemon", "stop"], env=self.env, capture_output=True, timeout=60
+            [self.programs / "reeve", "daemon", "stop"], env=self.env, capture_output=True, timeout=60
         )
         complaints = []
         if before and stopped.returncode != 0:

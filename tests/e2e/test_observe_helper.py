@@ -1,48 +1,108 @@
 # SPDX-License-Identifier: Apache-2.0
-"""reeve-observe-helper serves its own user's cgroups, and nobody else's."""
+"""reeve-observe-helper serves its own user's processes and cgroups, and nobody else's."""
 
 import array
 import contextlib
 import errno
 import os
 import pathlib
+import shutil
 import socket
 import struct
 import subprocess
+import tempfile
 
 import pytest
 from conftest import BUILD
+from lent import BPF, HELPER, NET_ADMIN, PERFMON, grant
 
-LOAD, ATTACH, WATCH, UNWATCH = range(1, 5)
-REPLY = struct.Struct("iIQ240s")
-RINGS, TAGS, BY_CGROUP, SWEEP, LINK = (0, 1), 4, 5, 6, 17
-PROGRAM = BUILD / "reeve-observe-helper"
-pytestmark = pytest.mark.skipif(not PROGRAM.exists(), reason="built without BPF programs")
+LOAD, ATTACH, DETACH, TAG, WATCH, UNWATCH, SETTLE, SWEEP = range(1, 9)
+REQUEST, REPLY = struct.Struct("IIIIIIQ"), struct.Struct("iI368s")
+CONNECT4 = 6  # a program that is attached to a cgroup
+USER = 64999  # nobody else's
+pytestmark = pytest.mark.skipif(not (BUILD / HELPER).exists(), reason="built without BPF programs")
 
 
 class Helper:
+    """As root: of a user without any privilege, for whom root has granted the capabilities."""
+
     def __init__(self):
-        self.sock, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.directory = pathlib.Path(tempfile.mkdtemp(prefix="rvh", dir="/tmp"))
+        self.directory.chmod(0o755)
+        program = self.directory / HELPER
+        shutil.copy(BUILD / HELPER, program)
+        self.is_root = os.geteuid() == 0
+        self.switch = {}
+        self.may = ["setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups"]
+        if self.is_root:
+            grant(program, BPF, PERFMON, NET_ADMIN)
+            self.switch = {"user": USER, "group": USER, "extra_groups": []}
+        self.start(program)
+        self.number = 0
+        assert self.answer()[:2] == (0, 0)
+
+    def start(self, program):
+        """The socket must be of the same user."""
+        if not self.is_root:
+            self.sock, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        else:
+            self.sock, theirs = pair_of(USER)
         self.sock.settimeout(30)
         self.process = subprocess.Popen(
-            [PROGRAM, "--socket", str(theirs.fileno())], pass_fds=[theirs.fileno()]
+            [program, "--socket", str(theirs.fileno())], pass_fds=[theirs.fileno()], **self.switch
         )
         theirs.close()
 
-    def ask(self, kind, directory=None, index=0, session=1):
-        """(errno or 0, descriptors by number, reason)"""
-        request = struct.pack("IIII", kind, index, session, 1)
-        rights = [] if directory is None else [array.array("i", [directory])]
-        self.sock.sendmsg([request], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, r) for r in rights])
+    def answer(self):
         data, fds, _, _ = socket.recv_fds(self.sock, REPLY.size, 64)
-        result, _, which, reason = REPLY.unpack(data)
-        numbers = [n for n in range(64) if which & 1 << n]
-        assert len(numbers) == len(fds)
-        return -result, dict(zip(numbers, fds, strict=True)), reason.rstrip(b"\0").decode()
+        result, number, reason = REPLY.unpack(data)
+        self.fds = fds
+        return -result, number, reason.rstrip(b"\0").decode()
+
+    def ask(self, kind, fd=None, index=0, session=1, id=0):
+        """(errno or 0, reason)"""
+        self.number += 1
+        request = REQUEST.pack(kind, self.number, index, 0, session, 1, id)
+        rights = [] if fd is None else [array.array("i", [fd])]
+        self.sock.sendmsg([request], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, r) for r in rights])
+        result, number, reason = self.answer()
+        assert number == self.number
+        return result, reason
+
+    def load(self):
+        """Whether it may; what came is closed with the helper."""
+        result, reason = self.ask(LOAD)
+        self.shared = self.fds
+        assert (result == 0) == self.is_root, reason
+        assert self.is_root or "CAP_BPF" in reason
+        return result == 0
 
     def end(self):
         self.sock.close()
-        assert self.process.wait(10) == 0
+        assert self.process.wait(20) == 0
+        for fd in getattr(self, "shared", []):
+            os.close(fd)
+        shutil.rmtree(self.directory)
+
+
+def pair_of(user):
+    """A pair of sockets that this user has made: its peer is asked for its credentials."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    script = (
+        "import socket as s, sys; a, b = s.socketpair(s.AF_UNIX, s.SOCK_SEQPACKET);"
+        "s.send_fds(s.socket(fileno=int(sys.argv[1])), [b'.'], [a.fileno(), b.fileno()])"
+    )
+    subprocess.run(
+        ["/usr/bin/python3", "-c", script, str(theirs.fileno())],
+        pass_fds=[theirs.fileno()],
+        user=user,
+        group=user,
+        check=True,
+    )
+    _, fds, _, _ = socket.recv_fds(ours, 1, 2)
+    ours.close()
+    theirs.close()
+    return socket.socket(fileno=fds[0]), socket.socket(fileno=fds[1])
 
 
 @pytest.fixture
@@ -69,19 +129,18 @@ def opened(path):
         os.close(fd)
 
 
-@pytest.fixture
-def foreign():
-    """A cgroup of another user; root has to make one."""
+@contextlib.contextmanager
+def cgroup_of(user):
+    """Root has to make one; an ordinary user finds root's."""
     root = cgroup2()
     assert root, "no cgroup2 is mounted here"
     if os.geteuid() != 0:
         with opened(root) as fd:
-            assert os.fstat(fd).st_uid != os.getuid()
             yield fd
         return
-    path = pathlib.Path(root) / f"reeve-foreign-{os.getpid()}"
+    path = pathlib.Path(root) / f"reeve-test-{os.getpid()}-{user}"
     path.mkdir()
-    os.chown(path, 65534, 65534)
+    os.chown(path, user, user)
     try:
         with opened(path) as fd:
             yield fd
@@ -89,51 +148,114 @@ def foreign():
         path.rmdir()
 
 
-@pytest.mark.parametrize("kind", [ATTACH, WATCH, UNWATCH])
-def test_a_cgroup_of_another_user_is_refused(helper, foreign, kind):
-    helper.ask(LOAD)
-    result, fds, reason = helper.ask(kind, foreign)
-    assert (result, fds, reason) == (errno.EPERM, {}, "that cgroup belongs to another user")
-
-
-@pytest.mark.parametrize("kind", [ATTACH, WATCH, UNWATCH])
-def test_what_is_no_cgroup_is_refused(helper, kind, tmp_path):
-    helper.ask(LOAD)
-    assert helper.ask(kind)[0] == errno.EPERM
-    with opened(tmp_path) as fd:
-        assert helper.ask(kind, fd)[::2] == (errno.EPERM, "that is no cgroup")
-
-
-def test_the_maps_that_say_who_is_observed_are_not_handed_over(helper):
-    result, fds, reason = helper.ask(LOAD)
-    if os.geteuid() != 0:
-        assert result and "CAP_BPF" in reason and fds == {}
-        return
-    assert result == 0 and set(RINGS) <= set(fds)
-    assert not {TAGS, BY_CGROUP, SWEEP} & set(fds)
-    assert helper.ask(LOAD)[0] == errno.EALREADY
-    for fd in fds.values():
+@contextlib.contextmanager
+def process(**who):
+    """A pidfd of a process that sleeps."""
+    child = subprocess.Popen(["sleep", "1000"], **who)
+    fd = os.pidfd_open(child.pid)
+    try:
+        yield fd
+    finally:
+        child.kill()
+        child.wait()
         os.close(fd)
 
 
-def test_a_cgroup_of_the_same_user_is_observed(helper):
-    if os.geteuid() != 0:
-        assert helper.ask(LOAD)[0] != 0  # it takes the capabilities
+def test_a_cgroup_of_another_user_is_refused(helper):
+    foreign = (errno.EPERM, "that cgroup belongs to another user")
+    if not helper.load():
         return
-    path = pathlib.Path(cgroup2()) / f"reeve-own-{os.getpid()}"
-    path.mkdir()
-    try:
-        with opened(path) as fd:
-            assert helper.ask(WATCH, fd)[0] == errno.EBADFD
-            assert helper.ask(LOAD)[0] == 0
-            assert helper.ask(WATCH, fd)[0] == 0
-            result, links, _ = helper.ask(ATTACH, fd)
-            assert result == 0 and list(links) == [LINK]
-            assert helper.ask(ATTACH, fd, index=99)[0] == errno.EINVAL
-            assert helper.ask(UNWATCH, fd)[0] == 0
-            assert helper.ask(UNWATCH, fd)[0] == errno.ENOENT
-    finally:
-        path.rmdir()
+    with cgroup_of(USER + 1) as fd:
+        assert helper.ask(WATCH, fd) == foreign
+        assert helper.ask(ATTACH, fd, index=CONNECT4) == foreign
+    with opened(cgroup2()) as fd:
+        assert helper.ask(WATCH, fd) == foreign
+
+
+def test_what_is_no_cgroup_is_refused(helper, tmp_path):
+    none = (errno.EPERM, "that is no cgroup")
+    if not helper.load():
+        return
+    with opened(tmp_path) as fd:
+        assert helper.ask(WATCH, fd) == none
+        assert helper.ask(ATTACH, fd, index=CONNECT4) == none
+    assert helper.ask(WATCH) == none
+    assert helper.ask(ATTACH, index=CONNECT4) == none
+
+
+def test_a_process_of_another_user_is_refused(helper):
+    if not helper.load():
+        return
+    with process() as fd:
+        assert helper.ask(TAG, fd) == (errno.EPERM, "that process belongs to another user")
+    with process(**helper.switch) as fd:
+        assert helper.ask(TAG, fd) == (0, "")
+        assert helper.ask(TAG, fd, session=4096)[0] == errno.EINVAL
+        assert helper.ask(TAG, fd, session=0)[0] == errno.EINVAL
+
+
+def test_what_is_no_process_is_refused(helper):
+    if not helper.load():
+        return
+    none = (errno.EPERM, "that is no process")
+    assert helper.ask(TAG) == none
+    with opened("/") as fd:
+        assert helper.ask(TAG, fd) == none
+
+
+def test_what_is_handed_over_reads_and_does_not_choose(helper):
+    """No program, no link, and no map that says whom to look at."""
+    if not helper.load():
+        assert helper.shared == []
+        return
+    assert len(helper.shared) == 4
+    kinds = []
+    for fd in helper.shared:
+        info = pathlib.Path(f"/proc/self/fdinfo/{fd}").read_text()
+        assert "prog_" not in info and "link_" not in info
+        kinds.append(int(info.partition("map_type:\t")[2].split()[0]))
+    ring, array_map = 27, 2
+    assert kinds == [ring, ring, array_map, array_map]
+    assert helper.ask(LOAD)[0] == errno.EALREADY
+
+
+def test_its_own_users_cgroup_is_watched(helper):
+    if not helper.load():
+        return
+    with cgroup_of(USER) as fd:
+        number = os.fstat(fd).st_ino
+        assert helper.ask(WATCH, fd) == (0, "")
+        assert helper.ask(ATTACH, fd, index=CONNECT4) == (0, "")
+        assert helper.ask(ATTACH, fd, index=CONNECT4) == (0, "")  # it is
+        assert helper.ask(ATTACH, index=0) == (0, "")
+        assert helper.ask(ATTACH, index=99)[0] == errno.EINVAL
+        assert helper.ask(SWEEP) == (0, "")
+        assert helper.ask(UNWATCH, id=number)[0] == 0
+        assert helper.ask(UNWATCH, id=number)[0] == errno.ENOENT
+        # Of a session that is none: forgotten.
+        assert helper.ask(WATCH, fd) == (0, "")
+        assert helper.ask(SETTLE) == (0, "")
+        assert helper.ask(UNWATCH, id=number)[0] == errno.ENOENT
+        assert helper.ask(DETACH) == (0, "")
+
+
+def test_nothing_is_done_before_it_is_loaded(helper):
+    for kind in (ATTACH, DETACH, TAG, WATCH, UNWATCH, SETTLE, SWEEP):
+        assert helper.ask(kind)[0] == errno.EBADFD
+
+
+def test_a_user_has_only_so_many(helper):
+    taken = []
+    for i in range(16):
+        taken.append(socket.socket(socket.AF_UNIX))
+        with contextlib.suppress(OSError):  # not root's: others run this test, too
+            taken[-1].bind(f"\0reeve-observe-helper/{USER if helper.is_root else os.getuid()}/{i}")
+    result, reason = helper.ask(LOAD)
+    assert result == (errno.EUSERS if helper.is_root else errno.EPERM), reason
+    for each in taken:
+        each.close()
+    if helper.is_root:
+        assert helper.load()
 
 
 def test_an_unknown_request_is_refused(helper):
@@ -143,5 +265,18 @@ def test_an_unknown_request_is_refused(helper):
 
 
 def test_it_wants_the_socket_of_its_own_user(helper):
-    assert subprocess.run([PROGRAM], capture_output=True).returncode == 2
-    assert subprocess.run([PROGRAM, "--socket", "900"], capture_output=True).returncode == 1
+    program = helper.directory / HELPER
+    assert subprocess.run([program], capture_output=True).returncode == 2
+    assert subprocess.run([program, "--socket", "900"], capture_output=True).returncode == 1
+    if not helper.is_root:
+        return
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with ours, theirs:  # of root's
+        words = [program, "--socket", str(theirs.fileno())]
+        refused = subprocess.run(
+            words, capture_output=True, pass_fds=[theirs.fileno()], **helper.switch
+        )
+    assert (refused.returncode, refused.stderr) == (
+        1,
+        b"reeve-observe-helper: Operation not permitted\n",
+    )

@@ -328,7 +328,7 @@ static void a_session_that_is_not_taken_over_is_forgotten(void **state _unused_)
 	observation_flush(o.observation);
 	for (unsigned i = 0; i < NAMES; i++)
 		assert_int_equal(s.seen[i], 0);
-	assert_int_equal(host_held(o.host, "ebpf1/link/on_return"), -ENOENT);
+	assert_int_equal(host_held(o.host, "ebpf2/link/on_return"), -ENOENT);
 	observed_done(&o);
 	end_scene(&scene);
 }

@@ -1,18 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 OR MIT OR GPL-2.0-only */
 /* emit.h - maps, records and their texts. */
 #pragma once
-#include <linux/bpf.h>
-#include <linux/types.h>
-#include <stdbool.h>
-
-#include <bpf/bpf_helpers.h>
-
-#include <bpf/bpf_core_read.h>
-#include <bpf/bpf_endian.h>
-#include <bpf/bpf_tracing.h>
-
-#include "kernel.h"
-#include "record.h"
+#include "owner.h"
 
 #define TEXT_ROOM  (TEXTS * TEXT_MAX)
 #define NAME_BYTES 256
@@ -98,6 +87,14 @@ struct {
 	__uint(map_flags, BPF_F_MMAPABLE);
 	__uint(max_entries, 1);
 	__type(key, __u32);
+	__type(value, struct reader);
+} reader SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
 	__type(value, struct control);
 } control SEC(".maps");
 
@@ -130,32 +127,19 @@ static __always_inline struct control *get_control(void)
 	return bpf_map_lookup_elem(&control, &zero);
 }
 
+static __always_inline struct reader *get_reader(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&reader, &zero);
+}
+
 static __always_inline struct scratch *get_scratch(void)
 {
 	__u32 zero = 0;
 
 	return bpf_map_lookup_elem(&scratch, &zero);
 }
-
-/* --- reading kernel structures --------------------------------------------------------------- */
-
-/* Set by the loader: the kernel lets a pointer that was found be read like one that was given
- * (Linux 6.2), which takes a tenth of the time of a call. */
-const volatile __u32 has_cast SEC(".rodata.cast") = 1;
-
-extern void *bpf_rdonly_cast(const void *object, __u32 type) __ksym __weak;
-
-#define READ(type, p, member)                                                                      \
-	({                                                                                         \
-		typeof(((struct type *)0)->member) value_;                                         \
-		if (has_cast)                                                                      \
-			value_ = ((struct type *)bpf_rdonly_cast(                                  \
-					  (void *)(p), bpf_core_type_id_kernel(struct type)))      \
-					 ->member;                                                 \
-		else                                                                               \
-			bpf_core_read(&value_, sizeof(value_), &((struct type *)(p))->member);     \
-		value_;                                                                            \
-	})
 
 /* --- whose task ------------------------------------------------------------------------------ */
 
@@ -167,8 +151,8 @@ static __always_inline struct session *session_of_tag(const struct tag *tag)
 	return s && s->generation == tag->generation && tag->generation != 0 ? s : 0;
 }
 
-/* The session of a task. One that sees everything has all tasks; but what our own do, other than to
- * fork and exit, only with `own`: to deliver an event would be an event. */
+/* The session of a task, whoever it runs as. One that sees everything has all tasks; but what our
+ * own do, other than to fork and exit, only with `own`: to deliver an event would be an event. */
 static __always_inline struct session *session_with(struct task_struct *task, struct tag *ret,
 						    bool own)
 {
@@ -195,7 +179,9 @@ static __always_inline struct session *session_with(struct task_struct *task, st
 
 static __always_inline struct session *session_of(struct task_struct *task, struct tag *ret)
 {
-	return session_with(task, ret, false);
+	struct session *s = session_with(task, ret, false);
+
+	return s && may_be_told_of(task) ? s : 0;
 }
 
 static __always_inline bool wants(const struct session *s, __u32 category)
@@ -244,15 +230,15 @@ static __always_inline void record_begin(struct record *r, const struct tag *tag
  */
 static __always_inline __u64 wake_flags(void *ring, __u32 index)
 {
-	struct control *c = get_control();
+	struct reader *r = get_reader();
 
-	if (!c)
+	if (!r)
 		return BPF_RB_FORCE_WAKEUP;
-	if (c->sleeping[index] != 0) {
-		c->sleeping[index] = 0;
+	if (r->sleeping[index] != 0) {
+		r->sleeping[index] = 0;
 		return BPF_RB_FORCE_WAKEUP;
 	}
-	if (bpf_ringbuf_query(ring, BPF_RB_AVAIL_DATA) >= c->wake_at[index])
+	if (bpf_ringbuf_query(ring, BPF_RB_AVAIL_DATA) >= r->wake_at[index])
 		return BPF_RB_FORCE_WAKEUP;
 	return BPF_RB_NO_WAKEUP;
 }

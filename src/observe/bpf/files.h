@@ -128,15 +128,15 @@ static __always_inline void closed(struct task_struct *task, __u32 fd)
 {
 	__u64 key = take_descriptor(task, fd);
 	struct open_file *of = key != 0 ? find_file(key) : 0;
-	struct control *c;
+	struct reader *r;
 
 	if (of && file_is_gone((struct file *)key, of)) {
 		end_file(of);
 		return;
 	}
-	c = get_control();
-	if (c)
-		c->gone++;
+	r = get_reader();
+	if (r)
+		r->gone++;
 }
 
 /* --- calls ----------------------------------------------------------------------------------- */

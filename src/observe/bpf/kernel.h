@@ -9,6 +9,27 @@ typedef struct {
 	long counter;
 } atomic_long_t;
 
+typedef struct {
+	unsigned int val;
+} kuid_t, kgid_t;
+
+typedef struct {
+	unsigned long long val; /* two words before 6.3, the bits are the same */
+} kernel_cap_t;
+
+struct user_namespace {
+	struct user_namespace *parent;
+	int level;
+	kuid_t owner;
+};
+
+struct cred {
+	kuid_t uid, suid, euid;
+	kgid_t gid, sgid, egid;
+	kernel_cap_t cap_permitted;
+	struct user_namespace *user_ns;
+};
+
 struct qstr {
 	unsigned int len;
 	const unsigned char *name;
@@ -90,6 +111,18 @@ struct mm_struct {
 	unsigned long arg_start, arg_end;
 };
 
+struct mm_struct___word { /* until 6.17 */
+	unsigned long flags;
+};
+
+typedef struct {
+	unsigned long __mm_flags[1];
+} mm_flags_t;
+
+struct mm_struct___bits { /* from 6.18 */
+	mm_flags_t flags;
+};
+
 struct signal_struct {
 	int group_exit_code;
 	unsigned int flags;
@@ -99,6 +132,7 @@ struct signal_struct {
 struct task_struct {
 	struct thread_info thread_info;
 	struct mm_struct *mm;
+	const struct cred *real_cred;
 	int exit_code;
 	int pid, tgid;
 	struct task_struct *real_parent;

@@ -26,6 +26,26 @@ static __always_inline void tag_by_cgroup(struct task_struct *task)
 	}
 }
 
+/* Whether a session is to be told of a task's fork, execution or end. What may not be told is
+ * counted. */
+static __always_inline bool is_to_be_told(struct session *s, struct task_struct *task)
+{
+	if (!wants(s, CATEGORY_PROCESS))
+		return false;
+	if (may_be_told_of(task))
+		return true;
+	lose(s, CATEGORY_PROCESS);
+	return false;
+}
+
+static __always_inline void note_gone(void)
+{
+	struct reader *r = get_reader();
+
+	if (r)
+		r->gone++;
+}
+
 SEC("tp_btf/sched_process_fork")
 int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 {
@@ -48,7 +68,7 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 	s = session_with(parent, &tag, true);
 	x = get_scratch();
 	c = get_control();
-	if (!s || !x || !c || !wants(s, CATEGORY_PROCESS))
+	if (!s || !x || !c || !is_to_be_told(s, parent))
 		return 0;
 	record_begin(&x->record, &tag, parent, CATEGORY_PROCESS, KIND_FORKED);
 	x->record.a = pid_of(child, child->tgid, c->level);
@@ -75,7 +95,6 @@ static __always_inline void text_args(struct scratch *x, struct task_struct *tas
 SEC("tp_btf/sched_process_exec")
 int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm *binary)
 {
-	struct control *c = get_control();
 	struct session *s;
 	struct scratch *x = get_scratch();
 	struct tag tag;
@@ -83,10 +102,10 @@ int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm
 	if (!bpf_task_storage_get(&tags, task, 0, 0))
 		tag_by_cgroup(task);
 	s = session_with(task, &tag, true);
-	if (!s || !x || !c)
+	if (!s || !x)
 		return 0;
-	c->gone++;
-	if (!wants(s, CATEGORY_PROCESS))
+	note_gone();
+	if (!is_to_be_told(s, task))
 		return 0;
 	record_begin(&x->record, &tag, task, CATEGORY_PROCESS, KIND_EXECUTED);
 	text_file(x, TEXT_PATH, binary->file);
@@ -101,17 +120,16 @@ int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm
 SEC("tp_btf/sched_process_exit")
 int BPF_PROG(on_exit, struct task_struct *task, bool group_dead)
 {
-	struct control *c = get_control();
 	struct signal_struct *signal = task->signal;
 	struct session *s;
 	struct scratch *x = get_scratch();
 	struct tag tag;
 
 	s = session_with(task, &tag, true);
-	if (!s || !x || !c || !group_dead)
+	if (!s || !x || !group_dead)
 		return 0;
-	c->gone++;
-	if (!wants(s, CATEGORY_PROCESS))
+	note_gone();
+	if (!is_to_be_told(s, task))
 		return 0;
 	record_begin(&x->record, &tag, task, CATEGORY_PROCESS, KIND_EXITED);
 	x->record.flags = RECORD_EXIT;

@@ -4,7 +4,7 @@
 #pragma once
 #include <linux/types.h>
 
-#define RECORD_VERSION 1 /* in the names of held descriptors */
+#define RECORD_VERSION 2 /* in the names of held descriptors */
 
 #define SESSIONS_MAX  4096 /* at once */
 #define TEXT_MAX      4096 /* bytes of one text */
@@ -106,14 +106,26 @@ enum ring_index {
 	RINGS,
 };
 
-struct control {
+/* Of whoever reads the rings. Nothing of it, and nothing in `sessions`, says whom the programs look
+ * at: an ordinary user may write both. */
+struct reader {
 	__u32 sleeping[RINGS]; /* the reader waits to be woken */
-	__u32 everything;      /* session that sees all processes; 0: none */
-	__u32 self;            /* our own tgid (initial namespace): of it only forks, exits */
-	__u32 level;           /* of our pid namespace: whose pids are told */
-	__u32 cgroups;         /* sessions in the map by_cgroup */
 	__u64 wake_at[RINGS];  /* bytes that wait */
 	__u64 gone;            /* times a process ended or a file may have been closed unseen */
+};
+
+/* Of whoever loaded the programs. */
+struct control {
+	__u32 everything; /* session that sees all processes; 0: none */
+	__u32 self;       /* our own tgid (initial namespace): of it only forks, exits */
+	__u32 level;      /* of our pid namespace: whose pids are told */
+	__u32 cgroups;    /* sessions in the map by_cgroup */
+};
+
+/* Set once, when the programs are loaded: whose tasks they tell of. */
+struct owner {
+	__u32 only; /* 0: anybody's */
+	__u32 uid, gid;
 };
 
 /* Arguments of the program `sweep`. */

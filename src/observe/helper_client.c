@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/clock.h"
+#include "base/fd.h"
+#include "observe/helper.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/capability.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/statvfs.h>
+#include <sys/wait.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+/* --- what stands in the way --------------------------------------------------------------------
+ */
+
+static int find_program(char path[PATH_MAX])
+{
+	ssize_t n = readlink("/proc/self/exe", path, PATH_MAX - sizeof(HELPER_PROGRAM));
+	char *slash;
+
+	if (n < 0)
+		return -errno;
+	path[n] = '\0';
+	slash = strrchr(path, '/');
+	strcpy(slash ? slash + 1 : path, HELPER_PROGRAM);
+	return 0;
+}
+
+#define REFUSE(...) error_set(e, ERROR_UNAVAILABLE, __VA_ARGS__)
+
+/* Why the helper at `path` has not got its capabilities, or cannot. */
+static int refuse(struct error *e, const char *path)
+{
+	struct statvfs fs;
+	char mark[64];
+
+	if (access(path, F_OK) < 0)
+		return REFUSE(
+			"needs CAP_BPF and CAP_PERFMON; the helper to which `sudo reeve daemon "
+			"install --observe` would grant them is not installed: there is no %s",
+			path);
+	if (getxattr(path, "security.capability", mark, sizeof(mark)) <= 0)
+		return REFUSE(
+			"needs CAP_BPF and CAP_PERFMON: `sudo reeve daemon install --observe` "
+			"grants them");
+	if (access(path, X_OK) < 0)
+		return REFUSE("this user may not execute %s", path);
+	if (prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1)
+		return REFUSE("the daemon was started under no_new_privs, where no program gets "
+			      "CAP_BPF and CAP_PERFMON: start it from outside, `reeve daemon "
+			      "restart`");
+	if (prctl(PR_CAPBSET_READ, CAP_BPF) == 0 || prctl(PR_CAPBSET_READ, CAP_PERFMON) == 0)
+		return REFUSE("this container or service has no CAP_BPF and CAP_PERFMON in its "
+			      "bounding set: whoever starts it has to add them");
+	if (statvfs(path, &fs) == 0 && (fs.f_flag & ST_NOSUID) != 0)
+		return REFUSE(
+			"%s is on a file system that is mounted nosuid, where no program gets "
+			"CAP_BPF and CAP_PERFMON",
+			path);
+	return REFUSE(
+		"the kernel lets %s load nothing though it was granted CAP_BPF and CAP_PERFMON: "
+		"in a user namespace nobody may; else a filter or security module refuses it",
+		path);
+}
+
+/* --- its start ---------------------------------------------------------------------------------
+ */
+
+/* Only what is safe after a fork of a process with threads. */
+static _Noreturn void become_helper(const char *path, int sock)
+{
+	static char name[] = HELPER_PROGRAM, option[] = "--socket",
+		    fd[] = { '0' + HELPER_FD, '\0' };
+	char *const argv[] = { name, option, fd, NULL };
+	char *const envp[] = { NULL };
+	struct helper_reply hello = { 0 };
+	struct sigaction usual = { .sa_handler = SIG_DFL };
+	sigset_t none;
+	int null;
+
+	(void)sigemptyset(&none);
+	for (int i = 1; i < NSIG; i++)
+		(void)sigaction(i, &usual, NULL);
+	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+	(void)setsid();
+	(void)!chdir("/");
+	/* It may be any of those that are given another meaning now. */
+	sock = fcntl(sock, F_DUPFD, HELPER_FD + 1);
+	null = open("/dev/null", O_RDWR);
+	if (sock < 0 || null < 0 || dup2(null, 0) < 0 || dup2(null, 1) < 0 || dup2(null, 2) < 0 ||
+	    dup2(sock, HELPER_FD) < 0)
+		_exit(1);
+	(void)close_range(HELPER_FD + 1, ~0U, 0);
+	(void)execve(path, argv, envp);
+	hello.result = -errno;
+	(void)send(HELPER_FD, &hello, sizeof(hello), MSG_NOSIGNAL);
+	_exit(1);
+}
+
+/* A socket to a process that belongs to init or the subreaper, so that nobody here has to reap it.
+ */
+static int start(const char *path)
+{
+	int pair[2], r = 0;
+	pid_t pid;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return -errno;
+	pid = fork();
+	if (pid == 0) {
+		pid = fork();
+		if (pid == 0)
+			become_helper(path, pair[1]);
+		_exit(pid < 0 ? 1 : 0);
+	}
+	if (pid < 0)
+		r = -errno;
+	fd_close(pair[1]);
+	while (pid > 0 && waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+		;
+	if (r < 0)
+		fd_close(pair[0]);
+	return r < 0 ? r : pair[0];
+}
+
+/* --- asking ------------------------------------------------------------------------------------
+ */
+
+static int wait_for(int sock, short events, uint64_t deadline)
+{
+	for (;;) {
+		uint64_t now = clock_monotonic_ms();
+		struct pollfd p = { .fd = sock, .events = events };
+		int n = poll(&p, 1, now < deadline ? (int)(deadline - now) : 0);
+
+		if (n > 0)
+			return 0;
+		if (n == 0 && now >= deadline)
+			return -ETIME;
+		if (n < 0 && errno != EINTR)
+			return -errno;
+	}
+}
+
+/* The reply to one request; those to requests of a predecessor, who did not wait, are passed over.
+ */
+static int receive(int sock, uint32_t number, uint64_t deadline, int *fds, size_t max,
+		   struct helper_reply *reply)
+{
+	for (;;) {
+		size_t n_fds = 0;
+		ssize_t n;
+		int r = wait_for(sock, POLLIN, deadline);
+
+		if (r < 0)
+			return r;
+		n = fd_recv(sock, reply, sizeof(*reply), fds, max, &n_fds);
+		if (n == -EINTR || n == -EMSGSIZE || n == -EAGAIN)
+			continue;
+		if (n <= 0)
+			return -EPIPE;
+		reply->reason[sizeof(reply->reason) - 1] = '\0';
+		if (n == sizeof(*reply) && reply->number == number &&
+		    n_fds == (reply->result == 0 ? max : 0))
+			return 0;
+		for (size_t i = 0; i < n_fds; i++)
+			fd_close(fds[i]);
+		if (reply->number == number)
+			return -EPROTO;
+	}
+}
+
+int helper_ask(struct helper_client *h, struct helper_request *rq, int fd, int *fds, size_t max,
+	       struct helper_reply *reply)
+{
+	uint64_t deadline =
+		clock_monotonic_ms() + (rq->type == HELPER_LOAD ? HELPER_LOAD_MS : HELPER_ASK_MS);
+	struct helper_reply own;
+	int r;
+
+	if (h->sock < 0 || h->lost)
+		return -EPIPE;
+	rq->number = ++h->number;
+	if (h->number == 0)
+		rq->number = ++h->number;
+	r = wait_for(h->sock, POLLOUT, deadline);
+	if (r >= 0)
+		r = fd_send(h->sock, rq, sizeof(*rq), &fd, fd >= 0 ? 1 : 0);
+	reply = reply ? reply : &own;
+	if (r >= 0)
+		r = receive(h->sock, rq->number, deadline, fds, max, reply);
+	if (r >= 0)
+		return reply->result;
+	h->lost = true;
+	return -EPIPE;
+}
+
+int helper_start(struct helper_client *h, struct error *e)
+{
+	uint64_t deadline = clock_monotonic_ms() + HELPER_LOAD_MS;
+	char path[PATH_MAX], mark[64];
+	struct helper_reply hello;
+	int r = find_program(path);
+
+	if (r < 0)
+		return error_set_errno(e, ERROR_UNAVAILABLE, r, "find " HELPER_PROGRAM);
+	/* Without them it would have to refuse: no process is needed to find that out. */
+	if (getxattr(path, "security.capability", mark, sizeof(mark)) <= 0)
+		return refuse(e, path);
+	r = start(path);
+	if (r < 0)
+		return error_set_errno(e, ERROR_UNAVAILABLE, r, "start %s", path);
+	*h = (struct helper_client){ .sock = r };
+	r = receive(h->sock, 0, deadline, NULL, 0, &hello);
+	if (r >= 0)
+		r = hello.result;
+	if (r >= 0)
+		return 0;
+	h->sock = fd_close(h->sock);
+	if (r == -EPERM || r == -EACCES)
+		return refuse(e, path);
+	return error_set_errno(e, ERROR_UNAVAILABLE, r == -EPIPE ? -ECHILD : r, "start %s", path);
+}
+
+int helper_refuse(struct error *e)
+{
+	char path[PATH_MAX];
+	int r = find_program(path);
+
+	return r < 0 ? error_set_errno(e, ERROR_UNAVAILABLE, r, "find " HELPER_PROGRAM)
+		     : refuse(e, path);
+}
