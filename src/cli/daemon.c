@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/parse.h"
 #include "cli/commands.h"
+#include "client/logout.h"
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
@@ -81,6 +82,17 @@ static int probe(const struct paths *paths, struct daemon_status *ret, struct er
 	return r;
 }
 
+/* null: it cannot be known */
+static json_t *survives_logout(pid_t keeper)
+{
+	enum logout_answer answer;
+	struct logout_facts facts;
+
+	logout_look(keeper, &facts);
+	answer = logout_decide(&facts);
+	return answer == LOGOUT_UNKNOWN ? json_null() : json_boolean(answer == LOGOUT_SURVIVES);
+}
+
 static int print_json(struct cli *cli, const struct daemon_status *s, const char *word)
 {
 	json_t *answer = NULL;
@@ -92,6 +104,7 @@ static int print_json(struct cli *cli, const struct daemon_status *s, const char
 	if (s->state == DAEMON_RUNNING) {
 		if (client_call(cli->client, &rq, &answer, &e) < 0)
 			return cli_fail(cli, &e);
+		json_object_set_new(answer, "survivesLogout", survives_logout(s->pid));
 	} else {
 		answer = json_object();
 		if (s->pid != 0)

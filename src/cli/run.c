@@ -6,6 +6,7 @@
 #include "cli/events.h"
 #include "cli/foreground.h"
 #include "cli/id_file.h"
+#include "cli/logout_hint.h"
 #include "cli/report.h"
 #include "cli/terminal.h"
 #include "cli/terminal_client.h"
@@ -145,6 +146,8 @@ static int run_detached(struct cli *cli, const struct run_values *v, json_t *req
 	else
 		puts(id);
 	json_decref(session);
+	fflush(stdout);
+	logout_hint(client_paths(cli->client));
 	return status;
 }
 

@@ -36,6 +36,8 @@ def test_status_for_programs_names_processes_and_socket(reeve):
     assert status["sessions"] == 1 and os.path.exists(status["socket"])
     assert alive(status["keeperPid"]) and alive(status["enginePid"])
     assert status["version"] and status["startedAt"].endswith("Z")
+    if not os.path.exists("/run/systemd/system"):
+        assert status["survivesLogout"] is True, "nobody manages logins"
     reeve.ok("stop", session)
     assert reeve.json("daemon", "status", "--json")["sessions"] == 0
 
