@@ -37,6 +37,18 @@ static const struct command daemon_commands[] = {
 		.options = &daemon_logs_options,
 		.run = cmd_daemon_logs,
 	},
+	{
+		.name = "install",
+		.summary = "let every user observe with BPF (--observe)",
+		.options = &daemon_install_options,
+		.run = cmd_daemon_install,
+	},
+	{
+		.name = "uninstall",
+		.summary = "take that away again (--observe)",
+		.options = &daemon_uninstall_options,
+		.run = cmd_daemon_uninstall,
+	},
 	{ 0 },
 };
 

@@ -51,7 +51,8 @@ extern const struct option_table capabilities_options, observe_options, report_o
 extern const struct option_table run_options, ps_options, logs_options, attach_options_table,
 	send_options, stop_options, kill_options, wait_options, inspect_options, rm_options,
 	purge_options, tree_options, screen_options, daemon_start_options, daemon_stop_options,
-	daemon_status_options, daemon_logs_options;
+	daemon_status_options, daemon_logs_options, daemon_install_options,
+	daemon_uninstall_options;
 
 int cmd_run(struct cli *cli, const void *values, int n, char **operands);
 int cmd_ps(struct cli *cli, const void *values, int n, char **operands);
@@ -72,6 +73,8 @@ int cmd_daemon_restart(struct cli *cli, const void *values, int n, char **operan
 int cmd_daemon_status(struct cli *cli, const void *values, int n, char **operands);
 int cmd_daemon_run(struct cli *cli, const void *values, int n, char **operands);
 int cmd_daemon_logs(struct cli *cli, const void *values, int n, char **operands);
+int cmd_daemon_install(struct cli *cli, const void *values, int n, char **operands);
+int cmd_daemon_uninstall(struct cli *cli, const void *values, int n, char **operands);
 int cmd_completion(struct cli *cli, const void *values, int n, char **operands);
 int cmd_capabilities(struct cli *cli, const void *values, int n, char **operands);
 int cmd_observe(struct cli *cli, const void *values, int n, char **operands);
