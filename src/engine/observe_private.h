@@ -5,6 +5,7 @@
 #include "engine/observe.h"
 
 struct probing;
+struct direct;
 
 /* Of an engine, made with the first thing to observe. */
 struct observatory {
@@ -12,6 +13,7 @@ struct observatory {
 	struct probing *probing; /* observe_probe.c; NULL until something is to be tried out */
 	struct host *host;       /* NULL until a backend runs */
 	uv_poll_t poll;          /* of the host, while there is one */
+	struct direct *direct;   /* what it watches without the host's detour */
 	uv_idle_t tell;          /* while readers are to be told */
 	struct observed *sessions;
 	struct kept_entry *names; /* the table in place 0, mapped; NULL: nothing is kept */

@@ -332,7 +332,7 @@ void observe_discard(struct session *s)
 	end_observation(o);
 	s->engine->retained -= o->counted;
 	if (s->fds[SLOT_FD_LISTENER] >= 0 && s->engine->observatory->host)
-		host_dispatch(s->engine->observatory->host); /* the last use of `pending` */
+		seccomp_notify_let_go(s->engine->observatory->host, o->memory.header->pending);
 	events_unmap(&o->memory);
 	*o->back = o->next;
 	if (o->next)

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 
-#define ROUNDS 16 /* descriptors looked at in one dispatch */
+#define BATCH 16 /* descriptors served in one dispatch */
 
 struct held {
 	char name[HELD_NAME_MAX];
@@ -20,6 +20,7 @@ struct host {
 	void *complain_userdata;
 	int epoll_fd, cgroup_dir;
 	struct host_keeping keeping;
+	struct host_loop loop; /* none: no function */
 	struct {
 		const struct backend *backend;
 		void *state;
@@ -27,6 +28,14 @@ struct host {
 	struct held *held;
 	unsigned n_held;
 	struct hook *hooks;
+	struct batch *batch; /* being served */
+};
+
+/* What one host_dispatch() serves. */
+struct batch {
+	struct batch *outer;              /* of the dispatch in which this one was called */
+	struct epoll_event events[BATCH]; /* of NULL: the watch has ended */
+	int n;
 };
 
 static void ignore_hold(void *userdata _unused_, const char *name _unused_, int fd _unused_)
@@ -101,16 +110,17 @@ int host_cgroup_dir(const struct host *h)
 
 void host_dispatch(struct host *h)
 {
-	/* One at a time: what is called may end the watch that would be next. */
-	for (int i = 0; i < ROUNDS; i++) {
-		struct epoll_event event;
-		struct watch *w;
+	struct batch batch = { .outer = h->batch };
 
-		if (epoll_wait(h->epoll_fd, &event, 1, 0) <= 0)
-			break;
-		w = event.data.ptr;
-		w->ready(w);
+	batch.n = epoll_wait(h->epoll_fd, batch.events, BATCH, 0);
+	h->batch = &batch;
+	for (int i = 0; i < batch.n; i++) {
+		struct watch *w = batch.events[i].data.ptr;
+
+		if (w)
+			w->ready(w);
 	}
+	h->batch = batch.outer;
 	for (struct hook *k = h->hooks, *next; k; k = next) {
 		next = k->next;
 		k->look(k);
@@ -143,6 +153,29 @@ int host_watch(struct host *h, struct watch *w)
 void host_unwatch(struct host *h, struct watch *w)
 {
 	(void)epoll_ctl(h->epoll_fd, EPOLL_CTL_DEL, w->fd, NULL);
+	/* What is called may end the watch that would be next. */
+	for (struct batch *b = h->batch; b; b = b->outer)
+		for (int i = 0; i < b->n; i++)
+			if (b->events[i].data.ptr == w)
+				b->events[i].data.ptr = NULL;
+}
+
+void host_set_loop(struct host *h, const struct host_loop *loop)
+{
+	h->loop = *loop;
+}
+
+int host_watch_direct(struct host *h, struct watch *w)
+{
+	return h->loop.watch ? h->loop.watch(h->loop.userdata, w) : host_watch(h, w);
+}
+
+void host_unwatch_direct(struct host *h, struct watch *w)
+{
+	if (h->loop.unwatch)
+		h->loop.unwatch(h->loop.userdata, w);
+	else
+		host_unwatch(h, w);
 }
 
 void **host_shared(struct host *h, const struct backend *backend)

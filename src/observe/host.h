@@ -11,6 +11,7 @@
 
 struct backend;
 struct host;
+struct watch;
 
 /* Descriptors that must not be closed when the engine dies, so that no event is lost and none
  * comes twice. Names are unique in a host: "s12/..." belongs to session 12, all others to the
@@ -35,6 +36,16 @@ int host_fd(const struct host *h);
 
 /* Does a bounded amount of work, and never waits. */
 void host_dispatch(struct host *h);
+
+/* A loop that waits for host_fd() may wait for some descriptors without that detour: it calls
+ * `ready` from `watch` to `unwatch`. Set before any run is started. */
+struct host_loop {
+	int (*watch)(void *userdata, struct watch *w);
+	void (*unwatch)(void *userdata, struct watch *w);
+	void *userdata;
+};
+
+void host_set_loop(struct host *h, const struct host_loop *loop);
 
 int host_cgroup_dir(const struct host *h);
 
@@ -64,6 +75,11 @@ struct watch {
  * becomes so. */
 int host_watch(struct host *h, struct watch *w);
 void host_unwatch(struct host *h, struct watch *w);
+
+/* The same for a process that waits to be answered: the loop waits for the descriptor itself where
+ * it can, which wakes us sooner than through host_fd(). */
+int host_watch_direct(struct host *h, struct watch *w);
+void host_unwatch_direct(struct host *h, struct watch *w);
 
 /* Called in each host_dispatch(), after the watches. For descriptors whose readiness is gone once
  * somebody has asked for it (perf's), as the loop that waits for host_fd() does. */

@@ -6,6 +6,7 @@
  * What was received is written by the kernel into `pending`, which outlives us: a call that a dead
  * predecessor had received is not announced again, and waits until it is answered. */
 #include "observe/seccomp_notify.h"
+#include "base/clock.h"
 #include "base/fd.h"
 #include "observe/call_decode.h"
 #include "observe/notify_probe.h"
@@ -13,6 +14,7 @@
 #include <fcntl.h>
 #include <linux/seccomp.h>
 #include <poll.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -22,10 +24,14 @@
 #define SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP (1UL << 0)
 #endif
 
-#define CALLS_A_TURN 64U
-#define WINDOW       128U /* calls after which the way of waking is chosen anew */
-#define CROWDED      32U  /* of these came while another was being answered */
-#define REMOTES      256U
+#define CALLS_A_TURN  16U
+#define CALLS_A_FLUSH 64U
+#define WINDOW        128U /* calls after which the way of waking is chosen anew */
+#define CROWDED       32U  /* of these came while another was being answered */
+#define REMOTES       256U
+#define SLOW_US       100U   /* taking turns took so long: others want this CPU, too */
+#define REST_MIN_US   50000U /* not done again for so long, at first */
+#define REST_MAX_US   3200000U
 
 _Static_assert(sizeof(struct seccomp_notif) <= BACKEND_PENDING, "a notification does not fit");
 
@@ -40,6 +46,9 @@ struct listener {
 	bool paused; /* not watched: the calls wait */
 	unsigned answered, crowded;
 	bool sync; /* the caller is woken on this CPU: good for one, bad for many at once */
+	uint32_t last, before;     /* whose calls were answered last */
+	uint64_t rest_until;       /* monotonic us; until then we do not take turns with a caller */
+	unsigned rest_us, turns;   /* the next rest; turns since the last one */
 	uint32_t remotes[REMOTES]; /* hashes of sockets with their remotes, seen lately */
 	struct backend_run forks;  /* tells of forks and exits; no backend: none does */
 };
@@ -103,6 +112,8 @@ static void answer(struct listener *l)
 	struct seccomp_notif_resp go_on = { .id = n->id,
 					    .flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE };
 
+	l->before = l->last;
+	l->last = n->pid;
 	if (l->run)
 		tell(l, n);
 	(void)ioctl(l->watch.fd, SECCOMP_IOCTL_NOTIF_SEND, &go_on);
@@ -136,17 +147,18 @@ static void wake_by_load(struct listener *l)
 }
 
 /* The events of the descriptor: receiving waits when there is nothing to receive. */
-static short look(const struct listener *l)
+static uint32_t look(const struct listener *l)
 {
 	struct pollfd p = { .fd = l->watch.fd, .events = POLLIN };
 
-	return poll(&p, 1, 0) > 0 ? p.revents : 0;
+	return poll(&p, 1, 0) > 0 ? (uint32_t)p.revents : 0;
 }
 
 static void listener_free(struct listener *l)
 {
 	if (l->watch.fd >= 0) {
-		host_unwatch(l->host, &l->watch);
+		if (!l->paused)
+			host_unwatch_direct(l->host, &l->watch);
 		fd_close(l->watch.fd);
 	}
 	free(l);
@@ -157,7 +169,7 @@ static void on_end(struct listener *l)
 {
 	struct listener **place = &l->notifier->drained;
 
-	host_unwatch(l->host, &l->watch);
+	host_unwatch_direct(l->host, &l->watch);
 	l->watch.fd = fd_close(l->watch.fd);
 	if (l->run)
 		return;
@@ -168,25 +180,53 @@ static void on_end(struct listener *l)
 	listener_free(l);
 }
 
-static void on_calls(struct watch *w)
+/* A caller that was woken on this CPU, and is alone, makes its next call as soon as we let it run:
+ * that spares both of us a sleep. Where others wait for the CPU it would cost us our place in the
+ * queue, so what it cost is looked at. */
+static void take_turns(struct listener *l)
 {
-	struct listener *l = container_of(w, struct listener, watch);
+	uint64_t begin, end;
 
-	for (unsigned i = 0; i < CALLS_A_TURN && !l->paused; i++) {
-		short events = look(l);
+	if (!l->sync || l->last != l->before)
+		return;
+	begin = clock_monotonic_us();
+	if (begin < l->rest_until)
+		return;
+	(void)sched_yield();
+	end = clock_monotonic_us();
+	if (end - begin < SLOW_US) {
+		if (++l->turns == WINDOW)
+			l->rest_us = REST_MIN_US;
+		return;
+	}
+	l->rest_until = end + l->rest_us;
+	l->rest_us = MIN(2 * l->rest_us, REST_MAX_US);
+	l->turns = 0;
+}
+
+static void take_calls(struct listener *l, unsigned max)
+{
+	for (unsigned i = 0; i < max && !l->paused; i++) {
+		uint32_t events = look(l);
 
 		if ((events & POLLIN) == 0) {
 			if ((events & (POLLHUP | POLLERR)) != 0)
 				on_end(l);
 			return;
 		}
-		l->crowded += i > 0;
 		/* It may have been killed in the meantime. */
-		if (ioctl(w->fd, SECCOMP_IOCTL_NOTIF_RECV, l->pending) == 0)
+		if (ioctl(l->watch.fd, SECCOMP_IOCTL_NOTIF_RECV, l->pending) == 0)
 			answer(l);
+		l->crowded += i > 0 && l->last != l->before;
 		if (++l->answered == WINDOW)
 			wake_by_load(l);
+		take_turns(l);
 	}
+}
+
+static void on_calls(struct watch *w)
+{
+	take_calls(container_of(w, struct listener, watch), CALLS_A_TURN);
 }
 
 /* --- runs ------------------------------------------------------------------------------------ */
@@ -208,6 +248,7 @@ static int listener_new(struct listener **ret, struct host *h, int fd, void *pen
 	if (!l)
 		return -ENOMEM;
 	l->host = h;
+	l->rest_us = REST_MIN_US;
 	l->notifier = notifier_of(h);
 	l->pending = pending ? pending : &l->own;
 	l->watch = (struct watch){ fcntl(fd, F_DUPFD_CLOEXEC, 3), on_calls, false };
@@ -215,7 +256,7 @@ static int listener_new(struct listener **ret, struct host *h, int fd, void *pen
 	if (r == 0 && !l->notifier)
 		r = -ENOMEM;
 	if (r == 0)
-		r = host_watch(h, &l->watch);
+		r = host_watch_direct(h, &l->watch);
 	if (r < 0) {
 		fd_close(l->watch.fd);
 		free(l);
@@ -243,6 +284,19 @@ int seccomp_notify_drain(struct host *h, int fd, void *pending)
 	drain(l);
 	answer_left(l, NULL);
 	return 0;
+}
+
+void seccomp_notify_let_go(struct host *h, const void *pending)
+{
+	struct notifier *n = notifier_of(h);
+
+	for (struct listener *l = n ? n->drained : NULL, *next; l; l = next) {
+		next = l->next;
+		if (l->pending != pending)
+			continue;
+		l->pending = &l->own; /* between two calls nothing stands there */
+		take_calls(l, CALLS_A_FLUSH);
+	}
 }
 
 static void on_fork_or_exit(void *userdata, struct reeve_event *e,
@@ -315,7 +369,7 @@ static void flush(struct backend_run *run)
 	struct listener *l = run->state;
 
 	if (l->watch.fd >= 0)
-		on_calls(&l->watch);
+		take_calls(l, CALLS_A_FLUSH);
 	if (l->forks.backend && l->forks.backend->flush)
 		l->forks.backend->flush(&l->forks);
 }
@@ -328,9 +382,9 @@ static void pause_calls(struct backend_run *run, bool paused)
 		return;
 	l->paused = paused;
 	if (paused)
-		host_unwatch(l->host, &l->watch);
+		host_unwatch_direct(l->host, &l->watch);
 	else
-		(void)host_watch(l->host, &l->watch);
+		(void)host_watch_direct(l->host, &l->watch);
 }
 
 static void stop(struct backend_run *run)

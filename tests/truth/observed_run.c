@@ -177,17 +177,19 @@ static int watch_command(struct host *host, int signals, pid_t pid)
 			      { .fd = signals, .events = POLLIN } };
 	int status;
 
-	while (waitpid(pid, &status, WNOHANG) == 0) {
-		if (poll(p, 2, LOOK_MS) <= 0)
-			continue;
-		if ((p[1].revents & POLLIN) != 0) {
+	/* Asking each time whether it has ended would show in what observing costs. */
+	for (;;) {
+		int n = poll(p, 2, LOOK_MS);
+
+		if (n > 0 && (p[1].revents & POLLIN) != 0) {
 			struct signalfd_siginfo info;
 
 			(void)!read(signals, &info, sizeof(info));
 		}
+		if ((n == 0 || p[1].revents != 0) && waitpid(pid, &status, WNOHANG) != 0)
+			return status;
 		host_dispatch(host);
 	}
-	return status;
 }
 
 static int observe(const struct backend *b, unsigned categories, struct run *r, char **argv)

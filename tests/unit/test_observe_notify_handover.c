@@ -49,6 +49,24 @@ static void a_listener_that_nobody_asks_for_is_answered(void **state _unused_)
 	observed_done(&o);
 }
 
+static void it_goes_on_when_the_memory_for_what_is_pending_goes(void **state _unused_)
+{
+	struct observed o;
+	void *pending = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	observed_init(&o);
+	backend->prepare(FILES, &o.entry);
+	observed_fork(&o, open_ten, (void *)"/dev/null");
+	assert_int_equal(seccomp_notify_drain(o.host, o.listener, pending), 0);
+	seccomp_notify_let_go(o.host, pending);
+	munmap(pending, 4096);
+	observed_go(&o);
+	while (waitpid(o.pid, &o.status, WNOHANG) == 0)
+		observed_look(&o);
+	assert_int_equal(o.status, 0);
+	observed_done(&o);
+}
+
 /* --- the death of whoever answers ------------------------------------------------------------ */
 
 /* What outlives it, as the daemon's control memory does. */
@@ -144,6 +162,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(it_goes_on_when_nobody_observes_it_any_more),
 		cmocka_unit_test(a_listener_that_nobody_asks_for_is_answered),
+		cmocka_unit_test(it_goes_on_when_the_memory_for_what_is_pending_goes),
 		cmocka_unit_test(a_successor_tells_of_what_was_received_and_not_stored),
 		cmocka_unit_test(a_successor_does_not_repeat_what_was_stored),
 	};
