@@ -368,6 +368,7 @@ void session_publish_exit(struct session *s)
 		return;
 	session_note_leftovers(s);
 	observe_exited(s);
+	session_note_oom(s);
 	word_store(&s->words->ended_at, clock_realtime_ms());
 	word_store(&s->words->exit_seen, 1);
 	input_end(s);

@@ -247,6 +247,9 @@ void session_check_leftovers(struct session *s);
 /* The list as JSON, a new reference; NULL when nothing was left. */
 json_t *session_leftovers(const struct session *s);
 
+/* oom.c: notes whether the kernel has ended the command for want of memory. */
+void session_note_oom(struct session *s);
+
 /* --- meta.c: what the session was made from, as JSON in its memory
  * ---------------------------------- */
 

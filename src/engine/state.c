@@ -92,6 +92,8 @@ enum cause session_cause(const struct session *s)
 		return (enum cause)word_load(&s->words->lost);
 	if (was_asked(s))
 		return stop_cause(s);
+	if (word_load(&s->words->oom))
+		return CAUSE_OOM;
 	return x.signal != 0 ? CAUSE_SIGNAL : CAUSE_EXIT;
 }
 
