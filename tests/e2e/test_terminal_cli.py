@@ -6,7 +6,7 @@ import signal
 
 import pytest
 from conftest import BUILD, alive, command_line, descendants, stat_fields, wait_for
-from emulator import Emulator, clients
+from emulator import Emulator, SlowTerminal, clients
 
 REEVE = BUILD / "reeve"
 
@@ -290,6 +290,24 @@ def test_the_loss_of_the_terminal_only_detaches(reeve, emulator):
     other.attached()
     other.key("Enter")
     other.says_status(5)
+
+
+def test_a_client_that_is_continued_while_it_leaves_is_gone(reeve):
+    """The kernel sends SIGCONT, too, when a terminal is hung up."""
+    reeve.start()
+    for _ in range(5):
+        terminal = SlowTerminal([REEVE, "run", "--", "true"], reeve.env, rate=None)
+
+        def is_gone(client=terminal.process):
+            for _ in range(100):
+                client.send_signal(signal.SIGCONT)
+            return client.poll() is not None
+
+        try:
+            wait_for(is_gone, what="the end of the client")
+            assert terminal.process.returncode == 0
+        finally:
+            terminal.end()
 
 
 def test_a_client_that_is_suspended_gives_the_terminal_back_and_takes_it_again(reeve, emulator):
