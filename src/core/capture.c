@@ -1,10 +1,48 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "core/capture.h"
+#include "base/cleanup.h"
 #include "core/pipes.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/uio.h>
 #include <unistd.h>
+
+/* A terminal gives less than a page at a time; the kernel makes pages for all that it is asked. */
+#define PIECE 4096U
+#define FEW   256 /* fewer bytes are an echo or a line, and nothing comes behind them */
+
+static ssize_t move_piece(struct capture *c, struct capture_stream *s, size_t max)
+{
+	ssize_t n;
+
+	do
+		n = splice(s->fd, NULL, c->pipe_w, NULL, max, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+	while (n < 0 && errno == EINTR);
+	return n < 0 ? -errno : n;
+}
+
+/* Step 1. A terminal's pieces share the rest of the step; what stops a later one stops the next
+ * step as well. Of a pipe there is but one: it may hold packets, and each takes a read of its own.
+ */
+static ssize_t move(struct capture *c, struct capture_stream *s, size_t max)
+{
+	size_t total = 0;
+	ssize_t n;
+
+	if (s->pieces == 0)
+		return move_piece(c, s, max);
+	for (unsigned i = 0; i < s->pieces && total < max; i++) {
+		n = move_piece(c, s, MIN(max - total, (size_t)PIECE));
+		if (n <= 0 && total == 0)
+			return n;
+		word_hook(); /* what dies between two pieces is as exact as at a store */
+		if (n > 0)
+			total += (size_t)n;
+		if (n < FEW)
+			break;
+	}
+	return (ssize_t)total;
+}
 
 /* Step 2 from any point of it: the `left` last bytes before target are still in T. A pipe whose
  * writer set O_DIRECT gives one packet a read and drops what does not fit, so each read has room
@@ -43,13 +81,10 @@ ssize_t capture_step(struct capture *c, struct capture_stream *s, size_t max, ui
 		max = s->ring.size; /* the transfer pipe may hold more than a small ring */
 	word_store(&d->move_where, (uint64_t)s->slot * STREAMS_MAX + s->stream);
 	word_store(&d->move_phase, PHASE_MOVING);
-	do
-		n = splice(s->fd, NULL, c->pipe_w, NULL, max, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
-	while (n < 0 && errno == EINTR);
+	n = move(c, s, max);
 	if (n <= 0) {
-		r = n < 0 ? -errno : 0;
 		word_store(&d->move_phase, PHASE_IDLE);
-		return r;
+		return n;
 	}
 	target = word_load(&s->words->head) + (uint64_t)n;
 	word_store(&d->move_target, target);

@@ -4,7 +4,7 @@
  *
  * A private transfer pipe T stands between the child's pipe (or pty) P and the ring R:
  *
- *   1. where = R, phase = MOVING;      n = splice(P -> T)
+ *   1. where = R, phase = MOVING;      n = splice(P -> T), of a terminal several times
  *   2. target = head + n, phase = COPYING;   read(T -> R) until T is empty
  *   3. head = target, index record, phase = IDLE
  *
@@ -25,6 +25,7 @@ struct capture {
 
 struct capture_stream {
 	int fd;                /* P; borrowed */
+	unsigned pieces;       /* of a terminal: how often a step takes from it; 0: P is a pipe */
 	unsigned slot, stream; /* which ring R is, for the successor */
 	struct ring ring;
 	struct index *index;

@@ -13,6 +13,8 @@ static void on_event(uv_poll_t *poll, int status, int events)
 {
 	struct attachment *a = poll->data;
 
+	if (a->session)
+		output_give_way(a->session->engine);
 	if (status < 0) { /* an error of the socket: the other side is closed */
 		attach_hear_last_words(a);
 		attach_finish(a);

@@ -81,9 +81,13 @@ struct engine {
 	bool going; /* all that was to end has ended */
 	struct settings settings;
 	uint64_t retained, retained_max; /* bytes of output in all rings, and their budget */
-	uint64_t last_busy;      /* monotonic ms when a session or a connection was last there */
-	uint32_t free_hint;      /* no slot up to this one is free */
-	unsigned drawing;        /* screens that are asked for, screen.c */
+	uint64_t last_busy; /* monotonic ms when a session or a connection was last there */
+	uint32_t free_hint; /* no slot up to this one is free */
+	struct {
+		const struct stream *stream; /* only compared */
+		uint64_t since;              /* loop time in ms */
+	} alone;          /* what nothing but output of this stream has happened since, output.c */
+	unsigned drawing; /* screens that are asked for, screen.c */
 	struct drawers *drawers; /* drawer.h; made when first needed */
 };
 

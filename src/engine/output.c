@@ -13,6 +13,8 @@
 
 #define CAPTURE_MAX      (1024 * 1024)
 #define TERMINAL_BUFFERS (64 * 1024)
+#define TERMINAL_PIECES  16U /* as many as the transfer pipe holds */
+#define ALONE_MS         10U
 
 bool output_stream_exists(const struct session *s, unsigned stream)
 {
@@ -125,6 +127,25 @@ static enum captured capture_once(struct session *s, unsigned stream)
 	return CAPTURED;
 }
 
+void output_give_way(struct engine *e)
+{
+	e->alone.stream = NULL;
+}
+
+/* A terminal gives 4 KiB at a time. One that writes alone is read many times in one step; where
+ * anything else goes on, too, others get their turn after each time. */
+static void set_pieces(struct session *s, struct stream *st)
+{
+	struct engine *e = s->engine;
+	uint64_t now = uv_now(&e->loop);
+
+	if (e->alone.stream != st)
+		e->alone.since = now;
+	e->alone.stream = st;
+	if (session_is_pty(s))
+		st->capture.pieces = now - e->alone.since >= ALONE_MS ? TERMINAL_PIECES : 1;
+}
+
 static void on_readable(uv_poll_t *poll, int status, int events)
 {
 	struct stream *st = poll->data;
@@ -133,6 +154,7 @@ static void on_readable(uv_poll_t *poll, int status, int events)
 
 	(void)status;
 	(void)events;
+	set_pieces(s, st);
 	if (capture_once(s, stream) != CAPTURED)
 		return;
 	session_hold(s);
@@ -151,6 +173,7 @@ static int open_stream(struct session *s, unsigned stream)
 	st->capture.index = &s->index;
 	st->capture.slot = s->slot;
 	st->capture.stream = stream;
+	st->capture.pieces = session_is_pty(s);
 	st->capture.words = &s->words->streams[stream];
 	st->capture.ring = (struct ring){
 		.data = (uint8_t *)s->map + s->layout.out[stream],

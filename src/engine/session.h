@@ -182,6 +182,8 @@ void output_end(struct session *s);
 uint64_t output_room(const struct session *s, unsigned stream);
 /* A block cursor has moved, or is gone: captures again if it may. */
 void output_resume(struct session *s);
+/* A client has something to say: whoever writes much is captured in small steps for a while. */
+void output_give_way(struct engine *e);
 /* The leader has ended: notes where its own output ends, publishes the exit once that is captured.
  */
 void output_check_exit(struct session *s);

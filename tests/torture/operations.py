@@ -184,8 +184,9 @@ class TerminalOutput(Triggered):
 
     def prepare(self):
         self.seed = random.getrandbits(32)
-        line = f"stty raw -echo; exec {HELPERS}/torture-stream {self.seed} {self.size} 0 4"
-        self.prepare_shell(line, kind="pty")
+        # The rest is captured in large steps: a terminal that has written alone for a while.
+        line = f"{HELPERS}/torture-stream {self.seed} {self.size} | (head -c 1000; sleep 0.03; cat)"
+        self.prepare_shell(f"stty raw -echo; {line}; exit 4", kind="pty")
 
     def run(self):
         self.trigger()

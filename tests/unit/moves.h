@@ -5,8 +5,10 @@
 #include "core/capture.h"
 #include "core/feed.h"
 #include "core/pipes.h"
+#include "core/pty.h"
 #include "processes.h"
 #include <stdlib.h>
+#include <termios.h>
 
 #define SLOT          7U
 #define INDEX_RECORDS 65536U
@@ -99,6 +101,20 @@ static inline void moves_init(struct moves *m, uint64_t ring_size, unsigned chil
 			  .head = &memory->slot.in_accepted },
 		.delivered = &memory->slot.in_delivered,
 	};
+}
+
+/* The stream is that of a terminal that alters nothing. */
+static inline void make_terminal(struct moves *m, unsigned stream)
+{
+	struct termios t;
+
+	closep(&m->streams[stream].fd);
+	closep(&m->child_out[stream]);
+	assert_int_equal(pty_make(24, 80, &m->streams[stream].fd, &m->child_out[stream]), 0);
+	assert_int_equal(tcgetattr(m->child_out[stream], &t), 0);
+	cfmakeraw(&t);
+	assert_int_equal(tcsetattr(m->child_out[stream], TCSANOW, &t), 0);
+	m->streams[stream].pieces = 4;
 }
 
 /* Nobody writes behind a ring. */

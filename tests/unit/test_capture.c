@@ -142,6 +142,52 @@ static void bytes_are_right_however_often_the_ring_turns(void **state _unused_)
 	}
 }
 
+/* --- terminals: little at a time -------------------------------------------------------------- */
+
+/* Its buffers hold about 11 KiB. */
+static void a_terminal_is_taken_many_times_in_one_step(void **state _unused_)
+{
+	make_terminal(&m, 0);
+	say(&m, 0, 0, 9000);
+	assert_in_range(step(0, SIZE_MAX), 4096, 9000); /* at once there are 4095 */
+	assert_int_equal(word_load(m.index.head), 1);
+	while (head_of(0) < 9000)
+		assert_true(step(0, SIZE_MAX) > 0);
+	assert_said(&m, 0, 0);
+	assert_int_equal(step(0, SIZE_MAX), -EAGAIN);
+	assert_true(is_idle());
+}
+
+static void a_step_of_a_terminal_moves_no_more_than_it_may(void **state _unused_)
+{
+	moves_done(&m);
+	moves_init(&m, 4096, 0);
+	make_terminal(&m, 0);
+	say(&m, 0, 0, 9000);
+	assert_int_equal(step(0, 100), 100);
+	assert_int_equal(step(0, 1), 1);
+	while (head_of(0) < 9000) {
+		uint64_t before = head_of(0);
+
+		assert_in_range(step(0, SIZE_MAX), 1, 4096);
+		assert_said(&m, 0, before);
+	}
+	assert_true(is_idle());
+}
+
+static void a_terminal_that_nobody_has_ends_behind_its_last_byte(void **state _unused_)
+{
+	make_terminal(&m, 0);
+	say(&m, 0, 0, 9000);
+	closep(&m.child_out[0]);
+	m.child_out[0] = -1;
+	while (head_of(0) < 9000)
+		assert_true(step(0, SIZE_MAX) > 0);
+	assert_said(&m, 0, 0);
+	assert_int_equal(step(0, SIZE_MAX), -EIO);
+	assert_true(is_idle());
+}
+
 /* --- packets: a child that sets O_DIRECT on its stdout --------------------------------------- */
 
 static void speak_in_packets(int fd)
@@ -368,6 +414,9 @@ int main(void)
 		TEST(the_end_comes_after_the_last_byte),
 		TEST(a_source_that_cannot_be_read_is_an_error_and_no_harm),
 		TEST(bytes_are_right_however_often_the_ring_turns),
+		TEST(a_terminal_is_taken_many_times_in_one_step),
+		TEST(a_step_of_a_terminal_moves_no_more_than_it_may),
+		TEST(a_terminal_that_nobody_has_ends_behind_its_last_byte),
 		TEST(packets_lose_nothing),
 		TEST(packets_that_are_cut_lose_nothing),
 		TEST(the_stream_that_was_moving_is_named),

@@ -69,7 +69,7 @@ static void role_capture(struct moves *w)
 			open[i] = n > 0 || n == -EAGAIN;
 			w->memory->steps += n > 0;
 			p[i].fd = n == -EAGAIN ? s->fd : -1;
-			if (n < 0 && n != -EAGAIN)
+			if (n < 0 && n != -EAGAIN && !(n == -EIO && s->pieces > 0))
 				_exit(2);
 		}
 		poll(p, STREAMS_MAX, p[0].fd >= 0 && p[1].fd >= 0 ? 1 : 0);
@@ -188,6 +188,13 @@ static void no_packet_is_lost_or_doubled_when_engines_are_killed(void **state _u
 	assert_exact_through_kills(true);
 }
 
+/* The other stream stays a pipe. */
+static void no_byte_of_a_terminal_is_lost_or_doubled(void **state _unused_)
+{
+	make_terminal(&m, 0);
+	assert_exact_through_kills(false);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -195,6 +202,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(no_byte_is_lost_or_doubled_when_engines_are_killed),
 		TEST(no_packet_is_lost_or_doubled_when_engines_are_killed),
+		TEST(no_byte_of_a_terminal_is_lost_or_doubled),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -150,6 +150,26 @@ static void packets_are_exact_at_each_store(void **state _unused_)
 	}
 }
 
+static void a_terminal_is_exact_at_each_store_and_between_its_pieces(void **state _unused_)
+{
+	uint64_t said = 0;
+	unsigned n = 1;
+
+	make_terminal(&m, 1);
+	for (bool died = true; died; n++) {
+		say(&m, 1, said, 9000);
+		said += 9000;
+		died = dies_at(n, role_step);
+		/* The recovery dies too, now here, now there. */
+		dies_at(1 + n % 12, role_recover);
+		completes(role_recover);
+		while (ring_head(&m.streams[1].ring) < said)
+			completes(role_step);
+		assert_captured(said, word_load(m.index.head));
+	}
+	assert_true(n > 17); /* seven stores, three pieces */
+}
+
 /* --- feed ------------------------------------------------------------------------------------ */
 
 static void role_feed(struct moves *w)
@@ -229,6 +249,7 @@ int main(void)
 		TEST(capture_is_exact_at_each_store),
 		TEST(capture_is_exact_when_recovery_dies_at_each_store_too),
 		TEST(packets_are_exact_at_each_store),
+		TEST(a_terminal_is_exact_at_each_store_and_between_its_pieces),
 		TEST(feed_is_exact_at_each_store),
 		TEST(feed_is_exact_at_each_store_when_the_child_takes_a_part),
 	};
