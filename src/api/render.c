@@ -233,8 +233,9 @@ static void write_streams(struct json_writer *w, const struct session *s)
 void render_list_item(struct json_writer *w, const struct session *s)
 {
 	const struct control_slot *words = s->words;
-	const char *status = session_status(s);
+	const char *status = session_status(s), *reason;
 	uint64_t started = word_load(&words->started);
+	size_t reason_size;
 
 	json_write_open(w, NULL, '{');
 	json_write_raw(w, s->card ? s->card : "");
@@ -251,6 +252,9 @@ void render_list_item(struct json_writer *w, const struct session *s)
 		json_write_bool(w, "quarantined", true);
 	else
 		write_streams(w, s);
+	reason = session_reason(s, &reason_size);
+	if (reason)
+		json_write_value(w, "stopReason", json_stringn(reason, reason_size));
 	json_write_value(w, "exit", render_exit(s));
 	json_write_close(w, '}');
 }

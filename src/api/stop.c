@@ -30,7 +30,7 @@ const struct json_field stop_fields[] = {
 	{ .name = "reason",
 	  .type = FIELD_STRING,
 	  .offset = offsetof(struct stop_body, reason),
-	  .max = 1024 },
+	  .max = STOP_REASON_MAX },
 	{ 0 },
 };
 
@@ -171,6 +171,8 @@ int session_stop_route(struct request *rq, void *context, struct error *err)
 		r = json_read(json, stop_fields, &body, err);
 	if (r >= 0)
 		r = make_plan(s, &body, &plan, err);
+	if (r >= 0 && body.reason)
+		session_note_reason(s, body.reason);
 	json_read_done(stop_fields, &body);
 	return r < 0 ? r : stop_session(rq, s, &plan, err);
 }

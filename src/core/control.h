@@ -269,6 +269,7 @@ struct control_slot {
 			     * errno << 32: it could not be installed, the command runs without */
 	struct word passed; /* K: calls of SLOT_FD_LISTENER let pass while there was no engine */
 	struct control_signals signals;
+	struct word reason_size; /* E: bytes of the reason for its stop, at the end of the notes */
 	struct word oom; /* E: 1: the kernel ended the leader for want of memory; stored before
 			  * exit_seen */
 };

@@ -8,21 +8,23 @@
  * Sizes come from the slot record and never change. Pages cost memory only once written. The
  * metadata is the session's spawn request as JSON, `size` bytes behind a u64 that holds `size`;
  * it is written before the slot becomes LIVE and is immutable after that. The notes are JSON too,
- * written once when the leader has ended: what it left behind. The screen of a terminal has two
+ * written once when the leader has ended: what it left behind; and, as text at their end, why the
+ * session was stopped, for the first who said it. The screen of a terminal has two
  * records; what is in them is said in engine/screen.h. */
 #pragma once
 #include "core/control.h"
 #include <stddef.h>
 
-#define LAYOUT_PAGE    4096ULL
-#define RING_SIZE_MIN  4096ULL
-#define RING_SIZE_MAX  (1ULL << 30)
-#define RING_SIZE_OUT  (1ULL << 20)   /* default backlog of a stream */
-#define RING_SIZE_IN   (128ULL << 10) /* twice what a client may send ahead */
-#define INDEX_SIZE_MIN 4096ULL
-#define META_SIZE_MAX  (8ULL << 20)
-#define NOTES_SIZE     8192ULL
-#define SCREEN_SIZE    (1ULL << 20)
+#define LAYOUT_PAGE     4096ULL
+#define RING_SIZE_MIN   4096ULL
+#define RING_SIZE_MAX   (1ULL << 30)
+#define RING_SIZE_OUT   (1ULL << 20)   /* default backlog of a stream */
+#define RING_SIZE_IN    (128ULL << 10) /* twice what a client may send ahead */
+#define INDEX_SIZE_MIN  4096ULL
+#define META_SIZE_MAX   (8ULL << 20)
+#define NOTES_SIZE      8192ULL
+#define STOP_REASON_MAX 1024ULL /* of the notes, at their end */
+#define SCREEN_SIZE     (1ULL << 20)
 
 struct layout {
 	uint64_t meta, notes, index, in, out[STREAMS_MAX], screen;

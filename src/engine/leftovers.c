@@ -6,7 +6,8 @@
 #include "engine/session.h"
 #include <string.h>
 
-#define LISTED_MAX 32U
+#define LISTED_MAX   32U
+#define LISTED_BYTES (NOTES_SIZE - STOP_REASON_MAX)
 
 struct listing {
 	json_t *items;
@@ -38,7 +39,7 @@ static void store_notes(struct session *s, json_t *notes)
 	size_t n;
 
 	/* Commands are long at times: fewer of them then. */
-	while ((n = json_dumpb(notes, region, NOTES_SIZE, JSON_COMPACT)) > NOTES_SIZE) {
+	while ((n = json_dumpb(notes, region, LISTED_BYTES, JSON_COMPACT)) > LISTED_BYTES) {
 		json_t *items = json_object_get(notes, "leftovers");
 
 		if (json_array_size(items) == 0)
@@ -72,7 +73,7 @@ json_t *session_leftovers(const struct session *s)
 	uint64_t n = word_load(&s->words->notes_size);
 	json_t *notes, *items;
 
-	if (n == 0 || n > NOTES_SIZE || !s->map)
+	if (n == 0 || n > LISTED_BYTES || !s->map)
 		return NULL;
 	notes = json_loadb((const char *)s->map + s->layout.notes, n, 0, NULL);
 	items = json_incref(json_object_get(notes, "leftovers"));

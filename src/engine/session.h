@@ -217,6 +217,10 @@ struct stop_plan;
 /* Asks for the end of the tree. A request that is under way is replaced only by a quicker plan. */
 void session_stop(struct session *s, const struct stop_plan *plan, enum cause cause);
 void session_plan(const struct session *s, struct stop_plan *ret);
+/* Why it is about to be stopped, at most STOP_REASON_MAX bytes; the first that is given counts. */
+void session_note_reason(struct session *s, const char *reason);
+/* Not NUL-terminated; NULL when none was given, or it was not stopped. */
+const char *session_reason(const struct session *s, size_t *ret_size);
 /* The sessions that were started from inside it end with it. */
 void session_end_children(struct session *s);
 

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "core/stopplan.h"
 #include "engine/session.h"
+#include <string.h>
 
 void session_plan(const struct session *s, struct stop_plan *ret)
 {
@@ -63,6 +64,27 @@ void session_stop(struct session *s, const struct stop_plan *plan, enum cause ca
 	word_store(&stop->requested, requested + 1);
 	link_tell(s->engine, LINK_STOP, s->slot, 0);
 	session_notify(s);
+}
+
+void session_note_reason(struct session *s, const char *reason)
+{
+	size_t n = strlen(reason);
+
+	if (n == 0 || n > STOP_REASON_MAX || word_load(&s->words->reason_size) != 0 || !s->map ||
+	    (!session_tree_alive(s) && !s->pending_spawn))
+		return;
+	memcpy((char *)s->map + s->layout.notes + NOTES_SIZE - STOP_REASON_MAX, reason, n);
+	word_store(&s->words->reason_size, n);
+}
+
+const char *session_reason(const struct session *s, size_t *ret_size)
+{
+	uint64_t n = word_load(&s->words->reason_size);
+
+	if (n == 0 || n > STOP_REASON_MAX || !s->map || word_load(&s->words->stop.requested) == 0)
+		return NULL;
+	*ret_size = n;
+	return (const char *)s->map + s->layout.notes + NOTES_SIZE - STOP_REASON_MAX;
 }
 
 void session_end_children(struct session *s)

@@ -97,11 +97,11 @@ def test_stop_begins_with_the_signal_that_is_asked_for(api):
 
 def test_a_plan_is_gone_through_step_by_step(api):
     script = (
-        "trap 'echo int' INT; trap 'echo hup' HUP; trap 'echo term; exit 3' TERM; echo ready;"
+        "trap 'echo hup' HUP; trap 'echo int' INT; trap 'echo term; exit 3' TERM; echo ready;"
         "while :; do sleep 0.02; done"
     )
-    session = api.stop(ready(api, script), plan="INT 200ms HUP 200ms TERM 10s KILL")
-    assert api.raw(session, stream="stdout") == b"ready\nint\nhup\nterm\n"
+    session = api.stop(ready(api, script), plan="HUP 200ms INT 200ms TERM 10s KILL")
+    assert api.raw(session, stream="stdout") == b"ready\nhup\nint\nterm\n"
     assert end_of(session) == (3, None, "soft", "stop", "stopped")
 
 
@@ -171,6 +171,25 @@ def test_a_more_impatient_stop_shortens_the_first(api):
     ended = api.stop(session, plan="KILL")
     thread.join(20)
     assert ended["exit"]["outcome"] == "hard" and len(answers) == 1
+
+
+def test_the_first_reason_for_a_stop_is_kept(reeve):
+    api, answers = reeve.api, []
+    quiet, told = stubborn(api), stubborn(api)
+    assert "stopReason" not in api.stop(quiet, grace="1ms")
+    threads = [stop_in_thread(api, told, answers, grace="1h")]
+    wait_for(lambda: api.show(told)["status"] == "stopping")
+    assert "stopReason" not in api.show(told)
+    for body in ({"reason": "über\n", "grace": "30m"}, {"reason": "second", "grace": "1ms"}):
+        threads.append(stop_in_thread(api, told, answers, **body))
+        wait_for(lambda: api.show(told).get("stopReason"))
+    for thread in threads:
+        thread.join(20)
+    reeve.kill_engine()
+    for shown in (api.show(told), api.get("/v1/sessions").json["items"][0]):
+        assert shown["stopReason"] == "über\n"
+    assert api.post(api.path_of(quiet, "/stop"), {"reason": "late"}).json["stopped"] is False
+    assert "stopReason" not in api.show(quiet)
 
 
 def test_stop_ends_the_whole_tree(api, reeve):

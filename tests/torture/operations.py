@@ -282,12 +282,13 @@ class Stop(Operation):
         wait_for(lambda: self.daemon.names() == ["sh", "sleep"], "the child")
 
     def run(self):
-        answer = self.api.ok("POST", f"/v1/sessions/{self.called}/stop", {"grace": "20s"})
+        body = {"grace": "20s", "reason": "enough"}
+        answer = self.api.ok("POST", f"/v1/sessions/{self.called}/stop", body)
         assert answer["process"]["treeAlive"] is False, answer
 
     def check(self):
         self.check_exit(7, "soft", "stop")
-        assert self.show()["status"] == "stopped"
+        assert (self.show()["status"], self.show()["stopReason"]) == ("stopped", "enough")
         assert not self.daemon.members()
 
 
