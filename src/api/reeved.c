@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "draw/wire.h"
 #include "engine/engine.h"
+#include "observe/probe_serve.h"
 #include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
@@ -16,9 +17,11 @@ static int usage(FILE *to, int status)
 {
 	fputs("Usage: reeved --dir DIR --keeper FD\n"
 	      "       reeved --draw\n"
+	      "       reeved --probe\n"
 	      "       reeved --routes\n"
 	      "The engine of the reeve daemon. reeve-keeper starts it; `reeve daemon start` starts both.\n"
-	      "With --draw it draws screens for the engine that started it, at descriptor 0.\n"
+	      "With --draw it draws screens for the engine that started it, at descriptor 0; with --probe it\n"
+	      "tries out what can be observed.\n"
 	      "With --routes it prints the API's routes, fields and errors as JSON lines.\n",
 	      to);
 	return status;
@@ -27,9 +30,13 @@ static int usage(FILE *to, int status)
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {
-		{ "dir", required_argument, NULL, 'd' }, { "keeper", required_argument, NULL, 'k' },
-		{ "draw", no_argument, NULL, 'w' },      { "routes", no_argument, NULL, 'r' },
-		{ "help", no_argument, NULL, 'h' },      { 0 },
+		{ "dir", required_argument, NULL, 'd' },
+		{ "keeper", required_argument, NULL, 'k' },
+		{ "draw", no_argument, NULL, 'w' },
+		{ "probe", no_argument, NULL, 'p' },
+		{ "routes", no_argument, NULL, 'r' },
+		{ "help", no_argument, NULL, 'h' },
+		{ 0 },
 	};
 	static struct engine engine;
 	struct error err = { 0 };
@@ -45,6 +52,8 @@ int main(int argc, char **argv)
 			break;
 		case 'w':
 			return screen_serve(0) < 0;
+		case 'p':
+			return probe_serve(0) < 0;
 		case 'r':
 			describe_api(stdout);
 			return 0;

@@ -1,15 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "engine/drawer.h"
 #include "base/clock.h"
-#include "base/fd.h"
 #include "base/signals.h"
 #include "draw/wire.h"
 #include "engine/engine.h"
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
-#include <signal.h>
-#include <spawn.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 
@@ -25,96 +21,21 @@ struct drawers {
 
 void drawer_init(struct drawer *d)
 {
-	*d = (struct drawer){ .sock = -1, .program = DRAWER_PROGRAM };
-}
-
-/* Returns the wait status. */
-static int put_down(struct drawer *d)
-{
-	int status = 0;
-
-	d->sock = fd_close(d->sock);
-	if (d->pid <= 0)
-		return 0;
-	kill(d->pid, SIGKILL); /* ours, not reaped yet */
-	while (waitpid(d->pid, &status, 0) < 0 && errno == EINTR)
-		;
-	d->pid = 0;
-	return status;
+	*d = (struct drawer){ 0 };
+	aide_init(&d->aide, "a drawer", "--draw", SOCK_STREAM);
 }
 
 void drawer_end(struct drawer *d)
 {
-	(void)put_down(d);
-}
-
-/* Its socket, and nothing to read or write besides. Everything else is closed by the exec. */
-static int prepare(posix_spawn_file_actions_t *actions, posix_spawnattr_t *how, int sock)
-{
-	sigset_t none, all;
-	int r = posix_spawn_file_actions_adddup2(actions, sock, 0);
-
-	sigemptyset(&none);
-	sigfillset(&all);
-	if (r == 0)
-		r = posix_spawn_file_actions_addopen(actions, 1, "/dev/null", O_RDWR, 0);
-	if (r == 0)
-		r = posix_spawn_file_actions_adddup2(actions, 1, 2);
-	if (r == 0)
-		r = posix_spawnattr_setsigmask(how, &none);
-	if (r == 0)
-		r = posix_spawnattr_setsigdefault(how, &all);
-	return r ? r
-		 : posix_spawnattr_setflags(how, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-}
-
-static int spawn_at(struct drawer *d, int sock)
-{
-	static char name[] = "reeved", option[] = "--draw";
-	char *const argv[] = { name, option, NULL };
-	posix_spawn_file_actions_t actions;
-	posix_spawnattr_t how;
-	int r = posix_spawn_file_actions_init(&actions);
-
-	if (r != 0)
-		return -r;
-	r = posix_spawnattr_init(&how);
-	if (r == 0) {
-		r = prepare(&actions, &how, sock);
-		if (r == 0)
-			r = posix_spawn(&d->pid, d->program, &actions, &how, argv, environ);
-		posix_spawnattr_destroy(&how);
-	}
-	posix_spawn_file_actions_destroy(&actions);
-	if (r != 0)
-		d->pid = 0;
-	return -r;
-}
-
-static int start(struct drawer *d, struct error *e)
-{
-	int pair[2], r;
-
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
-		return error_set_errno(e, ERROR_UNAVAILABLE, errno, "make a socket for a drawer");
-	r = fd_set_nonblock(pair[0], true);
-	if (r >= 0)
-		r = spawn_at(d, pair[1]);
-	close(pair[1]);
-	d->sock = pair[0];
-	if (r >= 0)
-		return 0;
-	d->sock = fd_close(d->sock);
-	return error_set_errno(e, ERROR_UNAVAILABLE, r, "start a drawer, \"%s --draw\"",
-			       d->program);
+	(void)aide_end(&d->aide);
 }
 
 /* Between two drawings it is silent. */
 static bool is_well(const struct drawer *d)
 {
-	struct pollfd p = { .fd = d->sock, .events = POLLIN | POLLRDHUP };
+	struct pollfd p = { .fd = d->aide.sock, .events = POLLIN | POLLRDHUP };
 
-	return d->pid > 0 && poll(&p, 1, 0) == 0;
+	return d->aide.pid > 0 && poll(&p, 1, 0) == 0;
 }
 
 static int tell_end(int r, int status, struct error *e)
@@ -134,21 +55,6 @@ static int tell_end(int r, int status, struct error *e)
 	return r;
 }
 
-/* Gives one that has closed its socket the time to become a zombie, so that its own end is told. */
-static int take_leave(struct drawer *d, uint64_t deadline)
-{
-	int status = 0;
-	pid_t pid;
-
-	while ((pid = waitpid(d->pid, &status, WNOHANG)) == 0 && clock_monotonic_ms() < deadline)
-		(void)poll(NULL, 0, 1);
-	if (pid != d->pid)
-		return put_down(d);
-	d->pid = 0;
-	d->sock = fd_close(d->sock);
-	return status;
-}
-
 int drawer_draw(struct drawer *d, const struct screen_input *in, unsigned parts,
 		struct screen_shot *shot, struct error *e)
 {
@@ -157,20 +63,20 @@ int drawer_draw(struct drawer *d, const struct screen_input *in, unsigned parts,
 
 	if (!is_well(d)) {
 		drawer_end(d);
-		r = start(d, e);
+		r = aide_start(&d->aide, e);
 		if (r < 0)
 			return r;
 	}
-	r = screen_send(d->sock, in, parts, deadline);
+	r = screen_send(d->aide.sock, in, parts, deadline);
 	if (r >= 0)
-		r = screen_receive(d->sock, shot, deadline);
+		r = screen_receive(d->aide.sock, shot, deadline);
 	if (r >= 0)
 		return 0;
 	if (r == -ENOMEM || r == -EFBIG) {
 		drawer_end(d); /* it may still have something to say */
 		return error_set_errno(e, ERROR_EXHAUSTED, r, "draw the screen");
 	}
-	status = r == -EPIPE ? take_leave(d, deadline) : put_down(d);
+	status = r == -EPIPE ? aide_take_leave(&d->aide, deadline) : aide_end(&d->aide);
 	return tell_end(r == -ETIME || r == -EPROTO ? r : -EPIPE, status, e);
 }
 
@@ -218,7 +124,7 @@ static void end_idle(uv_timer_t *timer)
 	struct drawers *ds = timer->data;
 
 	for (unsigned i = 0; i < DRAWERS_MAX; i++)
-		if (!ds->each[i].busy && ds->each[i].pid > 0)
+		if (!ds->each[i].busy && ds->each[i].aide.pid > 0)
 			put_to_work(&ds->each[i], NULL);
 }
 
@@ -230,7 +136,7 @@ static struct drawer *find_free(struct drawers *ds)
 	for (unsigned i = 0; i < DRAWERS_MAX; i++) {
 		struct drawer *d = &ds->each[i];
 
-		if (!d->busy && (!found || (found->pid <= 0 && d->pid > 0)))
+		if (!d->busy && (!found || (found->aide.pid <= 0 && d->aide.pid > 0)))
 			found = d;
 	}
 	return found;

@@ -1,21 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* drawer.h - the processes that draw screens, so that a fault of libvterm is theirs.
  *
- * A drawer is `reeved --draw`, a child of the engine, made from the engine's own program file when
- * a task first needs one and ended after DRAWER_IDLE_MS without any. It knows one drawing at a time
- * and nothing else. One that dies or takes too long is killed and replaced at the next drawing. The
- * loop never waits for it: tasks run on workers, at most one for each of DRAWERS_MAX drawers, the
- * others wait in a queue. */
+ * A drawer is `reeved --draw`, an aide of the engine (aide.h), made when a task first needs one and
+ * ended after DRAWER_IDLE_MS without any. It knows one drawing at a time and nothing else. One that
+ * dies or takes too long is killed and replaced at the next drawing. The loop never waits for it:
+ * tasks run on workers, at most one for each of DRAWERS_MAX drawers, the others wait in a queue. */
 #pragma once
 #include "base/error.h"
 #include "draw/shot.h"
-#include <sys/types.h>
+#include "engine/aide.h"
 #include <uv.h>
 
 #define DRAWERS_MAX    2U
 #define DRAWER_DRAW_MS 5000U
 #define DRAWER_IDLE_MS 3000U
-#define DRAWER_PROGRAM "/proc/self/exe"
 
 struct engine;
 struct drawers;
@@ -25,9 +23,7 @@ struct drawer {
 	struct drawers *drawers;
 	struct drawer_task *task; /* that it is busy with; NULL: with ending */
 	bool busy;
-	pid_t pid; /* 0: none runs */
-	int sock;
-	const char *program;
+	struct aide aide;
 };
 
 struct drawer_task {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* observe_probe.c - trying backends out takes a while and starts processes: a worker does it, and
- * the findings hold as long as the engine. */
+/* observe_probe.c - trying backends out takes a while and may fail in any way: a process does it, a
+ * worker waits for that, and the findings hold as long as the engine. */
 #include "engine/observe_private.h"
+#include "engine/observe_trier.h"
 #include <errno.h>
 #include <stdlib.h>
 
@@ -18,6 +19,7 @@ struct probing {
 	uv_work_t work;
 	struct observatory *observatory;
 	struct prober *prober;
+	struct trier trier;
 	enum knowledge known[SCOPES];
 	bool running;
 	enum reeve_scope scope; /* of what runs */
@@ -60,6 +62,7 @@ static void work(uv_work_t *req)
 			if ((backends[i]->categories & bit) != 0)
 				(void)negotiate(p->prober, p->scope, bit, forced, choices, NULL);
 		}
+	trier_done(&p->trier);
 }
 
 static int begin(struct probing *p);
@@ -99,10 +102,13 @@ static int begin(struct probing *p)
 	struct engine *e = p->observatory->engine;
 	int r = 0;
 
-	if (!p->prober)
-		r = prober_new(&p->prober, backends, e->daemon_fds[DAEMON_FD_CGROUP]);
-	if (r < 0)
-		return r;
+	if (!p->prober) {
+		r = prober_new(&p->prober, backends, -1);
+		if (r < 0)
+			return r;
+		trier_init(&p->trier, e->daemon_fds[DAEMON_FD_CGROUP]);
+		prober_delegate(p->prober, trier_probe, &p->trier);
+	}
 	p->scope = p->waiting->scope;
 	p->aim = aim_of(p->waiting);
 	p->work.data = p;

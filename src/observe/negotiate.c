@@ -16,6 +16,8 @@ struct finding {
 struct prober {
 	const struct backend *const *ladder;
 	int cgroup_dir;
+	prober_probe *probe; /* NULL: we */
+	void *userdata;
 	struct finding findings[HOST_STATES][SCOPES];
 };
 
@@ -31,6 +33,12 @@ int prober_new(struct prober **ret, const struct backend *const *ladder, int cgr
 	return 0;
 }
 
+void prober_delegate(struct prober *p, prober_probe *probe, void *userdata)
+{
+	p->probe = probe;
+	p->userdata = userdata;
+}
+
 struct prober *prober_free(struct prober *p)
 {
 	free(p);
@@ -44,7 +52,10 @@ static const struct backend_support *find_out(struct prober *p, unsigned i, enum
 
 	if (!f->known) {
 		support_set(f->by, ALL_CATEGORIES, REEVE_UNAVAILABLE, "not seen by it");
-		p->ladder[i]->probe(scope, p->cgroup_dir, f->by);
+		if (p->probe)
+			p->probe(p->userdata, p->ladder[i], scope, f->by);
+		else
+			p->ladder[i]->probe(scope, p->cgroup_dir, f->by);
 		f->known = true;
 	}
 	return &f->by[category];

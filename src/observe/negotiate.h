@@ -19,6 +19,12 @@ struct prober;
 /* `ladder` (NULL-terminated, at most HOST_STATES) and `cgroup_dir` are borrowed. -ENOMEM. */
 int prober_new(struct prober **ret, const struct backend *const *ladder, int cgroup_dir);
 
+/* Who tries a backend out: fills `ret` for its categories. Without this it happens here, in the
+ * calling thread. */
+typedef void prober_probe(void *userdata, const struct backend *b, enum reeve_scope scope,
+			  struct backend_support ret[REEVE_CATEGORIES]);
+void prober_delegate(struct prober *p, prober_probe *probe, void *userdata);
+
 /* Returns NULL; NULL is allowed. */
 struct prober *prober_free(struct prober *p);
 

@@ -9,6 +9,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 
@@ -60,6 +61,7 @@ static _Noreturn void be_tried(const struct entry *entry, int gate)
 	pid_t pid;
 	int fd;
 
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* who tries may be killed itself */
 	entry_tell(entry, gate);
 	if (read(gate, &byte, 1) != 1 || entry_after_gate(entry) < 0)
 		_exit(1);
