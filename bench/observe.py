@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What observing costs: the time of a load under a backend, as a ratio to the same load bare.
+"""What observing costs: the time of a load in a session, as a ratio to the same load bare.
 
 `exec` is 2,000 times fork and execve, `open` 200,000 times open, read and close, `make` a parallel
 build of 20 small C files. A bystander does `open` outside of the session that is observed.
@@ -16,22 +16,16 @@ EXECS = 2000
 OPENS = 200000
 SOURCES = 20
 TIMEOUT = 300
-ALL = "file,network,process"
+ALL = ["file", "network", "process"]
+NOBODY = "nobody observes"
 
-# By backend: what is paid at most for exec, open, make.
+# By backend: what is paid at most for exec, open, make. What nobody observes costs 1.00.
 TARGETS = {
+    NOBODY: (1.005, 1.005, 1.005),
     "ebpf": (1.08, 1.6, 1.04),
     "seccomp-user-notify": (1.15, 4, 1.7),
 }
-# What ptrace adds to a build, to what strace adds that stops only where this does, for the same
-# categories. strace is not asked for reads and writes, of which ptrace tells the totals.
-TRACED = 0.5
-STRACE = ["strace", "-f", "--seccomp-bpf", "-e", "trace=%file,%network,%process", "-o", "/dev/null"]
-BYSTANDER = [("process", 1.02), (ALL, 1.15)]
-
-
-def driver(build):
-    return build / "tests" / "truth" / "observed-run"
+BYSTANDER = [(["process"], 1.02), (ALL, 1.15)]
 
 
 def ordinary(backend):
@@ -44,6 +38,7 @@ def ordinary(backend):
 
 
 def seconds_of(words):
+    """A load prints the seconds that it took, in its last line."""
     done = subprocess.run(
         [str(word) for word in words], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
         stderr=subprocess.PIPE, timeout=TIMEOUT,
@@ -53,12 +48,27 @@ def seconds_of(words):
     return float(done.stdout.decode().splitlines()[-1])
 
 
-def works(build, backend):
-    words = [driver(build), backend, ALL, "-", "/bin/true"]
-    done = subprocess.run([str(word) for word in words], capture_output=True, timeout=TIMEOUT)
-    if done.returncode != 0:
-        print(f"{backend}: {done.stderr.decode().strip()}")
-    return done.returncode == 0
+def seconds_in(daemon, words, backend):
+    """The same in a session."""
+    body = {"command": [str(word) for word in words], "cwd": "/"}
+    if backend != NOBODY:
+        body["observe"] = {"categories": ALL, "backends": dict.fromkeys(ALL, backend)}
+    session = "/v1/sessions/" + daemon.post("/v1/sessions", body)["id"]
+    daemon.post(f"{session}/wait", {"until": [{"eof": True}], "timeout": f"{TIMEOUT}s"})
+    text = daemon.request("GET", f"{session}/logs?format=json")["text"]
+    daemon.purge()
+    return float(text.splitlines()[-1])
+
+
+def works(daemon, backend):
+    if backend == NOBODY:
+        return True
+    entries = daemon.request("GET", "/v1/capabilities?probe=true")["backends"]
+    entries = [entry for entry in entries if entry["backend"] == backend]
+    for entry in entries:
+        if entry["support"] == "unavailable":
+            print(f"{backend}: {entry['reason']}")
+    return entries and all(entry["support"] != "unavailable" for entry in entries)
 
 
 def write_sources(directory):
@@ -72,54 +82,60 @@ def write_sources(directory):
 
 
 @contextlib.contextmanager
-def observed(build, backend, categories):
-    """A process under the backend, that does nothing."""
-    words = [driver(build), backend, categories, "-", "/bin/cat"]
-    with subprocess.Popen(
-        [str(word) for word in words], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as idle:
-        idle.stdin.write(b"1\n")
-        idle.stdin.flush()
-        idle.stdout.readline()  # it has passed the gate
-        yield
-        idle.stdin.close()
+def observed(daemon, categories):
+    """A process that does nothing."""
+    body = {
+        "command": ["/bin/sleep", "86400"],
+        "observe": {"categories": categories, "backends": dict.fromkeys(categories, "ebpf")},
+    }
+    session = daemon.post("/v1/sessions", body)["id"]
+    yield
+    daemon.request("DELETE", f"/v1/sessions/{session}?force=true")
 
 
-def figures(rounds, build, figure):
-    """`figure(name, target)` makes one; yields each when it is complete."""
-    bench = build / "bench"
+def loads(bench, directory):
+    own = bench.BUILD / "bench"
+    make = f"make -s -C {directory} clean && make -s -j2 -C {directory}"
+    return {
+        "exec": [own / "bench-bare", "spawn", EXECS, "/bin/true"],
+        "open": [own / "bench-load", "open", OPENS, directory / "file"],
+        "make": [own / "bench-bare", "each", 1, "/bin/sh", "-c", make],
+    }
+
+
+def under(backend, targets, rounds, bench, directory):
+    first = ordinary(backend)
+    with bench.Daemon(*first) as daemon:
+        if not works(daemon, backend):
+            return
+        for (what, words), target in zip(loads(bench, directory).items(), targets):
+            of = backend if backend == NOBODY else f"{backend}, all categories"
+            one = bench.Figure(f"{of}: {what}", target, at_least=False, unit=" x")
+            for _ in range(rounds):
+                ceiling = seconds_of([*first, *words])
+                one.add(seconds_in(daemon, [*first, *words], backend) / ceiling)
+            yield one
+
+
+def bystanders(rounds, bench, directory):
+    load = loads(bench, directory)["open"]
+    with bench.Daemon() as daemon:
+        for categories, target in BYSTANDER if works(daemon, "ebpf") else []:
+            name = f"ebpf, a bystander of {','.join(categories)}"
+            one = bench.Figure(name, target, at_least=False, unit=" x")
+            for _ in range(rounds):
+                ceiling = seconds_of(load)
+                with observed(daemon, categories):
+                    one.add(seconds_of(load) / ceiling)
+            yield one
+
+
+def figures(rounds, bench):
+    """`bench`: the module that measures the rest."""
     with tempfile.TemporaryDirectory(prefix="reeve-bench-") as name:
         directory = pathlib.Path(name)
         write_sources(directory)
         (directory / "file").write_text("x" * 100)
-        load = [bench / "bench-load", "open", OPENS, directory / "file"]
-        make = [
-            bench / "bench-bare", "each", 1,
-            "/bin/sh", "-c", f"make -s -C {directory} clean && make -s -j2 -C {directory}",
-        ]  # fmt: skip
-        loads = {"exec": [bench / "bench-bare", "spawn", EXECS, "/bin/true"], "open": load, "make": make}
         for backend, targets in TARGETS.items():
-            if not works(build, backend):
-                continue
-            for (what, words), target in zip(loads.items(), targets):
-                one = figure(f"{backend}, all categories: {what}", target)
-                first = ordinary(backend)
-                for _ in range(rounds):
-                    ceiling = seconds_of([*first, *words])
-                    under = [*first, driver(build), backend, ALL, "-", *words]
-                    one.add(seconds_of(under) / ceiling)
-                yield one
-        if works(build, "ptrace"):
-            one = figure("ptrace, all categories: make, to strace", TRACED)
-            for _ in range(rounds):
-                ceiling = seconds_of(make)
-                added = seconds_of([driver(build), "ptrace", ALL, "-", *make]) - ceiling
-                one.add(added / (seconds_of([*STRACE, *make]) - ceiling))
-            yield one
-        for categories, target in BYSTANDER if works(build, "ebpf") else []:
-            one = figure(f"ebpf, a bystander of {categories}", target)
-            for _ in range(rounds):
-                ceiling = seconds_of(load)
-                with observed(build, "ebpf", categories):
-                    one.add(seconds_of(load) / ceiling)
-            yield one
+            yield from under(backend, targets, rounds, bench, directory)
+        yield from bystanders(rounds, bench, directory)

@@ -23,6 +23,7 @@ import sys
 import tempfile
 import time
 
+import many
 import observe
 import terminal
 
@@ -89,9 +90,11 @@ class Connection(http.client.HTTPConnection):
 
 
 class Daemon:
-    """A daemon of its own, in a fresh directory; stopped, with all its sessions, at the end."""
+    """A daemon of its own, in a fresh directory; stopped, with all its sessions, at the end.
+    `first`: words before its command, and those of its sessions that are to be like it."""
 
-    def __init__(self, **env):
+    def __init__(self, *first, **env):
+        self.first = first
         self.env = {**os.environ, **env}
 
     def __enter__(self):
@@ -99,7 +102,7 @@ class Daemon:
         self.socket = os.path.join(self.dir, "api.sock")
         self.env["REEVE_DIR"] = self.dir
         self.keeper = subprocess.Popen(
-            [str(BUILD / "reeve-keeper"), "--dir", self.dir, "--foreground"],
+            [*self.first, str(BUILD / "reeve-keeper"), "--dir", self.dir, "--foreground"],
             stdin=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             env=self.env,
@@ -342,9 +345,10 @@ IDLE = {
 
 
 def processor_seconds(status):
-    """What keeper and engine have used."""
-    paths = [f"/proc/{status[name]}/schedstat" for name in ("keeperPid", "enginePid")]
-    return sum(int(pathlib.Path(path).read_text().split()[0]) for path in paths) / 1e9
+    """What keeper and engine have used, with all their threads."""
+    tasks = [pathlib.Path(f"/proc/{status[name]}/task") for name in ("keeperPid", "enginePid")]
+    files = [file for task in tasks for file in task.glob("*/schedstat")]
+    return sum(int(file.read_text().split()[0]) for file in files) / 1e9
 
 
 def idle_share(kind, until, env):
@@ -377,10 +381,11 @@ def on_terminals(rounds):
 
 
 def observing(rounds):
-    def at_most(name, target):
-        return Figure(name, target, at_least=False, unit=" x")
+    yield from observe.figures(rounds, sys.modules[__name__])
 
-    yield from observe.figures(rounds, BUILD, at_most)
+
+def many_observed(rounds):
+    yield from many.figures(rounds, sys.modules[__name__])
 
 
 # --- all of it ---------------------------------------------------------------------------------
@@ -394,6 +399,7 @@ PARTS = {
     "memory": memory,
     "idle": idle,
     "observing": observing,
+    "many": many_observed,
     "terminal": on_terminals,
 }
 WIDTHS = (56, 28, 12, 0)
