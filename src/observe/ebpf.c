@@ -178,7 +178,7 @@ void ebpf_on_sweep(struct watch *w)
 static int start(struct backend_run *run, struct error *e)
 {
 	struct ebpf *b;
-	int r = ebpf_open(run->host, &b, e);
+	int r = ebpf_open(run->host, run->target.everything, &b, e);
 
 	return r < 0 ? r : ebpf_run_start(b, run, e);
 }

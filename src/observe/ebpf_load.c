@@ -4,11 +4,13 @@
 #include "base/fd.h"
 #include "observe/ebpf.h"
 #include "observe/observe.bpf.h"
+#include "observe/surroundings.h"
 #include <bpf/libbpf.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/bpf.h>
+#include <linux/capability.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -101,15 +103,41 @@ static int library_open(struct library *l, struct error *e)
 	return 0;
 }
 
-int ebpf_refuse(struct error *e, int errnum, const char *step)
+static bool lacks(int capability)
 {
-	errnum = errnum < 0 ? -errnum : errnum;
-	if ((errnum == EPERM || errnum == EACCES) && geteuid() != 0) {
+	return !has_capability(capability) && !has_capability(CAP_SYS_ADMIN);
+}
+
+/* -EPERM when the helper may have what lacks here. */
+static int refuse_rights(struct error *e, const char *step)
+{
+	if (!is_in_first_user_namespace())
+		return error_set(e, ERROR_UNAVAILABLE,
+				 "in a user namespace, as of a container without root, nobody may "
+				 "load BPF programs: run the daemon outside of it");
+	if (geteuid() != 0) {
 		(void)error_set(e, ERROR_UNAVAILABLE,
 				"needs CAP_BPF and CAP_PERFMON: `sudo reeve daemon install "
 				"--observe` grants them");
 		return -EPERM;
 	}
+	if (lacks(CAP_BPF) || lacks(CAP_PERFMON))
+		return error_set(
+			e, ERROR_UNAVAILABLE,
+			"this root lacks CAP_BPF or CAP_PERFMON, as in a container: whoever "
+			"starts it has to add them (`docker run --cap-add BPF --cap-add "
+			"PERFMON`)");
+	return error_set(e, ERROR_UNAVAILABLE,
+			 "%s: the kernel refuses it to root: lockdown, a security module or a "
+			 "container's filter of system calls is in the way",
+			 step);
+}
+
+int ebpf_refuse(struct error *e, int errnum, const char *step)
+{
+	errnum = errnum < 0 ? -errnum : errnum;
+	if (errnum == EPERM || errnum == EACCES)
+		return refuse_rights(e, step);
 	if (access("/sys/kernel/btf/vmlinux", R_OK) < 0)
 		return error_set(e, ERROR_UNAVAILABLE,
 				 "the kernel has no type information (CONFIG_DEBUG_INFO_BTF)");

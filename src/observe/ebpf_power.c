@@ -3,7 +3,6 @@
 #include "base/fd.h"
 #include <errno.h>
 #include <string.h>
-#include <unistd.h>
 
 void ebpf_power_init(struct ebpf_power *p)
 {
@@ -43,12 +42,21 @@ static int load_by_helper(struct ebpf_power *p, struct error *e)
 	return r;
 }
 
-int ebpf_power_load(struct ebpf_power *p, struct error *e)
+int ebpf_refuse_everything(struct error *e)
+{
+	return error_set(e, ERROR_UNAVAILABLE,
+			 "what other users' processes do is told to root only: run the daemon as "
+			 "root, or observe your own sessions (launched-tree)");
+}
+
+int ebpf_power_load(struct ebpf_power *p, bool everything, struct error *e)
 {
 	static const struct owner anybody = { 0 };
 	int r = ebpf_kernel_load(&p->kernel, &anybody, e);
 
-	return r == -EPERM && geteuid() != 0 ? load_by_helper(p, e) : r;
+	if (r != -EPERM)
+		return r;
+	return everything ? ebpf_refuse_everything(e) : load_by_helper(p, e);
 }
 
 /* --- what is done to what was loaded -----------------------------------------------------------

@@ -13,8 +13,10 @@ struct ebpf_power {
 void ebpf_power_init(struct ebpf_power *p);
 void ebpf_power_done(struct ebpf_power *p);
 
-/* Loads. `e` says what would help. */
-int ebpf_power_load(struct ebpf_power *p, struct error *e);
+/* Loads; with `everything` not by the helper, who shows each user its own only. `e` says what would
+ * help. */
+int ebpf_power_load(struct ebpf_power *p, bool everything, struct error *e);
+int ebpf_refuse_everything(struct error *e);
 
 static inline bool ebpf_power_is_lent(const struct ebpf_power *p)
 {

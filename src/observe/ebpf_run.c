@@ -174,9 +174,7 @@ int ebpf_run_start(struct ebpf *b, struct backend_run *run, struct error *e)
 		return error_set(e, ERROR_EXHAUSTED, "ebpf: %u sessions are observed already",
 				 SESSIONS_MAX - 1);
 	if (run->target.everything && ebpf_power_is_lent(&b->power))
-		return error_set(e, ERROR_UNAVAILABLE,
-				 "what other users' processes do is told to root only; "
-				 "launched-tree shows your own sessions");
+		return ebpf_refuse_everything(e);
 	if (run->target.everything && !again && b->power.kernel.control->everything != 0)
 		return error_set(e, ERROR_ALREADY_EXISTS,
 				 "ebpf: the whole machine is observed already");

@@ -34,7 +34,8 @@ struct ebpf {
 
 /* --- ebpf_shared.c: what all runs share ------------------------------------------------------- */
 
-int ebpf_open(struct host *h, struct ebpf **ret, struct error *e);
+/* `everything`: a run is to see the whole machine. */
+int ebpf_open(struct host *h, bool everything, struct ebpf **ret, struct error *e);
 void ebpf_close(struct host *h, void *shared);
 
 /* False when the helper is gone; then its runs have been told. */

@@ -172,7 +172,7 @@ static struct ebpf *make(struct host *h)
 	return b;
 }
 
-int ebpf_open(struct host *h, struct ebpf **ret, struct error *e)
+int ebpf_open(struct host *h, bool everything, struct ebpf **ret, struct error *e)
 {
 	void **shared = host_shared(h, &backend_ebpf);
 	struct ebpf *b = *shared;
@@ -189,7 +189,7 @@ int ebpf_open(struct host *h, struct ebpf **ret, struct error *e)
 	if (b->resumed) {
 		r = ebpf_kernel_open(&b->power.kernel);
 	} else {
-		r = ebpf_power_load(&b->power, e);
+		r = ebpf_power_load(&b->power, everything, e);
 		if (r < 0) {
 			ebpf_close(h, b);
 			return r;

@@ -216,6 +216,12 @@ static void close_shared(struct host *h, void *shared)
 
 static int refuse(struct error *e, int r)
 {
+	if (r == -EPERM && geteuid() == 0)
+		return error_set(
+			e, ERROR_UNAVAILABLE,
+			"watching file systems needs CAP_SYS_ADMIN and CAP_DAC_READ_SEARCH "
+			"outside of all user namespaces, which this root lacks, as in a "
+			"container: run the daemon outside of it");
 	if (r == -EPERM)
 		return error_set(e, ERROR_UNAVAILABLE,
 				 "watching file systems needs CAP_SYS_ADMIN and "

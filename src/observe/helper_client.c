@@ -36,7 +36,8 @@ static int find_program(char path[PATH_MAX])
 
 #define REFUSE(...) error_set(e, ERROR_UNAVAILABLE, __VA_ARGS__)
 
-/* Why the helper at `path` has not got its capabilities, or cannot. */
+/* Why the helper at `path` has not got its capabilities, or cannot: what nobody could grant away
+ * first. */
 static int refuse(struct error *e, const char *path)
 {
 	struct statvfs fs;
@@ -47,12 +48,6 @@ static int refuse(struct error *e, const char *path)
 			"needs CAP_BPF and CAP_PERFMON; the helper to which `sudo reeve daemon "
 			"install --observe` would grant them is not installed: there is no %s",
 			path);
-	if (getxattr(path, "security.capability", mark, sizeof(mark)) <= 0)
-		return REFUSE(
-			"needs CAP_BPF and CAP_PERFMON: `sudo reeve daemon install --observe` "
-			"grants them");
-	if (access(path, X_OK) < 0)
-		return REFUSE("this user may not execute %s", path);
 	if (prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1)
 		return REFUSE("the daemon was started under no_new_privs, where no program gets "
 			      "CAP_BPF and CAP_PERFMON: start it from outside, `reeve daemon "
@@ -60,6 +55,12 @@ static int refuse(struct error *e, const char *path)
 	if (prctl(PR_CAPBSET_READ, CAP_BPF) == 0 || prctl(PR_CAPBSET_READ, CAP_PERFMON) == 0)
 		return REFUSE("this container or service has no CAP_BPF and CAP_PERFMON in its "
 			      "bounding set: whoever starts it has to add them");
+	if (getxattr(path, "security.capability", mark, sizeof(mark)) <= 0)
+		return REFUSE(
+			"needs CAP_BPF and CAP_PERFMON: `sudo reeve daemon install --observe` "
+			"grants them");
+	if (access(path, X_OK) < 0)
+		return REFUSE("this user may not execute %s", path);
 	if (statvfs(path, &fs) == 0 && (fs.f_flag & ST_NOSUID) != 0)
 		return REFUSE(
 			"%s is on a file system that is mounted nosuid, where no program gets "
@@ -67,7 +68,8 @@ static int refuse(struct error *e, const char *path)
 			path);
 	return REFUSE(
 		"the kernel lets %s load nothing though it was granted CAP_BPF and CAP_PERFMON: "
-		"in a user namespace nobody may; else a filter or security module refuses it",
+		"lockdown, a security module or a container's filter of system calls is in the "
+		"way",
 		path);
 }
 

@@ -2,6 +2,7 @@
 #include "observe/notify_probe.h"
 #include "base/fd.h"
 #include "observe/call_decode.h"
+#include "observe/surroundings.h"
 #include "observe/trial.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -73,14 +74,15 @@ static int keeps_privileges(int32_t argument _unused_)
 
 static void refuse_reading(struct backend_support ret[REEVE_CATEGORIES], unsigned categories)
 {
-	_cleanup_(freep) char *text = NULL;
+	int scope = sysctl_number(SCOPE_FILE, 0);
 
-	if (fd_read_file(SCOPE_FILE, 64, &text, NULL) >= 0) {
-		text[strcspn(text, "\n")] = '\0';
+	if (scope > 0) {
 		support_set(ret, categories, REEVE_UNAVAILABLE,
-			    "kernel.yama.ptrace_scope is %s: `sudo sysctl "
-			    "kernel.yama.ptrace_scope=0` or CAP_SYS_PTRACE allows it to read paths",
-			    text);
+			    "kernel.yama.ptrace_scope is %d: `sudo sysctl "
+			    "kernel.yama.ptrace_scope=0` %s",
+			    scope,
+			    scope < 3 ? "or CAP_SYS_PTRACE allows it to read paths"
+				      : "is possible after a reboot only");
 		return;
 	}
 	support_set(ret, categories, REEVE_UNAVAILABLE,

@@ -7,6 +7,7 @@
 #include "base/fd.h"
 #include "core/proc.h"
 #include "observe/details.h"
+#include "observe/surroundings.h"
 #include "observe/trial.h"
 #include <errno.h>
 #include <linux/perf_event.h>
@@ -349,15 +350,17 @@ static void stop(struct backend_run *run)
 /* What is in the way, and what would help. */
 static int refuse(struct error *e, bool everything, int r)
 {
-	_cleanup_(freep) char *text = NULL;
+	int allows = everything ? 0 : 2, paranoid = sysctl_number(PARANOID, allows);
 
-	if ((r == -EACCES || r == -EPERM) && fd_read_file(PARANOID, 64, &text, NULL) >= 0) {
-		text[strcspn(text, "\n")] = '\0';
+	if ((r == -EACCES || r == -EPERM) && paranoid > allows)
 		return error_set(e, ERROR_UNAVAILABLE,
-				 "kernel.perf_event_paranoid is %s: `sudo sysctl "
+				 "kernel.perf_event_paranoid is %d: `sudo sysctl "
 				 "kernel.perf_event_paranoid=%d` or CAP_PERFMON allows it",
-				 text, everything ? 0 : 2);
-	}
+				 paranoid, allows);
+	if (r == -EACCES || r == -EPERM)
+		return error_set(e, ERROR_UNAVAILABLE,
+				 "perf_event_open is refused by a security module or a filter of "
+				 "system calls, as of a container: run the daemon outside of it");
 	if (r == -ENOSYS || r == -ENOENT)
 		return error_set(e, ERROR_UNAVAILABLE,
 				 "the kernel has no perf events, or a filter of system calls "

@@ -6,6 +6,7 @@
 #include "core/tree.h"
 #include "observe/details.h"
 #include "observe/pidset.h"
+#include "observe/surroundings.h"
 #include "observe/trial.h"
 #include <errno.h>
 #include <linux/cn_proc.h>
@@ -58,6 +59,20 @@ static int say(int fd, enum proc_cn_mcast_op op)
 	return send(fd, bytes, sizeof(bytes), 0) < 0 ? -errno : 0;
 }
 
+static int refuse(struct error *e, int r)
+{
+	if (r == -ECONNREFUSED)
+		return error_set(
+			e, ERROR_UNAVAILABLE,
+			"the proc connector speaks in the first network namespace only, and "
+			"this is another, as of a container: run the daemon outside of it");
+	if (r == -EPERM)
+		return error_set(e, ERROR_UNAVAILABLE,
+				 "the proc connector takes CAP_NET_ADMIN before Linux 6.6: run the "
+				 "daemon as root");
+	return error_set_errno(e, ERROR_UNAVAILABLE, r, "proc connector");
+}
+
 static int open_socket(struct error *e)
 {
 	struct sockaddr_nl address = { .nl_family = AF_NETLINK, .nl_groups = CN_IDX_PROC };
@@ -67,6 +82,14 @@ static int open_socket(struct error *e)
 	if (fd < 0)
 		return error_set_errno(e, ERROR_UNAVAILABLE, errno,
 				       "proc connector: the kernel has none (CONFIG_PROC_EVENTS)");
+	/* cn_proc_mcast_ctl() takes no notice of who asks from there. */
+	if (!is_in_first_user_namespace() || !is_in_first_pid_namespace()) {
+		fd_close(fd);
+		return error_set(
+			e, ERROR_UNAVAILABLE,
+			"the proc connector tells nobody in a user or pid namespace, as of a "
+			"container: run the daemon outside of it");
+	}
 	if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)) < 0)
 		(void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
 	if (bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
@@ -76,8 +99,7 @@ static int open_socket(struct error *e)
 	if (r >= 0)
 		return fd;
 	fd_close(fd);
-	return error_set_errno(e, ERROR_UNAVAILABLE, r,
-			       "proc connector: listening needs CAP_NET_ADMIN before Linux 6.6");
+	return refuse(e, r);
 }
 
 /* --- events ---------------------------------------------------------------------------------- */

@@ -3,6 +3,7 @@
  * end of the calls of interest. What it sees stands in a ring that outlives us. */
 #include "base/fd.h"
 #include "observe/calls.h"
+#include "observe/surroundings.h"
 #include "observe/tracer.h"
 #include "observe/trial.h"
 #include <errno.h>
@@ -185,15 +186,15 @@ static void stop(struct backend_run *run)
 
 static int refuse(struct error *e, int r)
 {
-	_cleanup_(freep) char *text = NULL;
+	int scope = sysctl_number(SCOPE_FILE, 0);
 
-	if (r == -EPERM && fd_read_file(SCOPE_FILE, 64, &text, NULL) >= 0) {
-		text[strcspn(text, "\n")] = '\0';
+	if (r == -EPERM && scope > 0)
 		return error_set(e, ERROR_UNAVAILABLE,
-				 "kernel.yama.ptrace_scope is %s: `sudo sysctl "
-				 "kernel.yama.ptrace_scope=0` or CAP_SYS_PTRACE allows it",
-				 text);
-	}
+				 "kernel.yama.ptrace_scope is %d: `sudo sysctl "
+				 "kernel.yama.ptrace_scope=0` %s",
+				 scope,
+				 scope < 3 ? "or CAP_SYS_PTRACE allows it"
+					   : "is possible after a reboot only");
 	if (r == -EPERM)
 		return error_set(e, ERROR_UNAVAILABLE,
 				 "ptrace: the process is traced already, or a security module or a "

@@ -218,7 +218,8 @@ void trial_probe(const struct backend *b, enum reeve_scope scope, int cgroup_dir
 		if ((wanted & ~t.seen & KIND_BIT(kind)) == 0)
 			continue;
 		support_set(ret, categories, REEVE_UNAVAILABLE,
-			    "it starts here, but does not tell of what was %s",
+			    "it starts here, but when something was %s it did not tell; `reeve "
+			    "capabilities --probe` tries again",
 			    reeve_kind_name((enum reeve_kind)kind));
 		return;
 	}
