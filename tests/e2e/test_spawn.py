@@ -147,7 +147,8 @@ def test_impossible_limits_are_refused(api, limits):
 
 
 def test_niceness_is_what_was_asked_for(api):
-    assert lines_of(api, "nice", nice=7) == ["7"]
+    nice = min(os.nice(0) + 7, 19)  # the tests may run with a low priority themselves
+    assert lines_of(api, "nice", nice=nice) == [str(nice)]
 
 
 def capable(number):
