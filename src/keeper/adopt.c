@@ -16,6 +16,22 @@
 
 #define ADOPT_MS 10000
 
+/* What the engine says meanwhile about descriptors is true of those that it has given and of those
+ * that it has yet to give. All else is in the words, and looked for there when all is adopted. */
+static void obey_early(struct keeper *k, const struct link_message *m, int table[N_LINK_FDS])
+{
+	if (m->type == LINK_KEEP)
+		engine_keep(k, m->arg, table);
+	if (m->slot == 0 || m->slot >= CONTROL_SLOTS)
+		return;
+	if (m->type == LINK_CLOSE)
+		slot_close_fds(k, m->slot, (uint32_t)m->arg);
+	else if (m->type == LINK_RELEASE)
+		slot_release(k, m->slot);
+	else if (m->type == LINK_HOLD)
+		slot_take_fds(k, m->slot, table);
+}
+
 /* Waits for the engine's next message of the wanted type. */
 static int await(struct keeper *k, uint32_t type, struct link_message *m, int table[N_LINK_FDS])
 {
@@ -32,6 +48,7 @@ static int await(struct keeper *k, uint32_t type, struct link_message *m, int ta
 			return r < 0 ? r : -EPIPE;
 		if (m->type == type)
 			return 0;
+		obey_early(k, m, table);
 		link_close_fds(table);
 	}
 }
@@ -144,7 +161,7 @@ static int adopt_kept(struct keeper *k)
 			r = await(k, LINK_KEPT, &m, table);
 		if (r < 0)
 			return r;
-		k->kept[i] = take_fd(&table[KEPT_FD]) + 1;
+		engine_keep(k, i, table);
 		link_close_fds(table);
 	}
 	return 0;

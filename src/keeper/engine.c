@@ -184,7 +184,7 @@ static void obey_quit(struct keeper *k, uint64_t mode)
 	k->quitting = mode == QUIT_KEEP ? QUIT_KEEP : QUIT_STOP;
 }
 
-static void keep(struct keeper *k, uint64_t place, int table[N_LINK_FDS])
+void engine_keep(struct keeper *k, uint64_t place, int table[N_LINK_FDS])
 {
 	if (place >= KEPT_MAX)
 		return;
@@ -218,7 +218,7 @@ static bool obey_daemon(struct keeper *k, const struct link_message *m, int tabl
 		obey_quit(k, m->arg);
 		return true;
 	case LINK_KEEP:
-		keep(k, m->arg, table);
+		engine_keep(k, m->arg, table);
 		return true;
 	case LINK_FETCH:
 		give_kept(k, m->arg);

@@ -131,6 +131,8 @@ void engine_died(struct keeper *k, bool crashed);
 /* Heartbeat; kills a hung one. */
 void engine_check(struct keeper *k, uint64_t now);
 int engine_send(struct keeper *k, const struct link_message *m, const int table[N_LINK_FDS]);
+/* Puts the descriptor in `table`, or none, in that place of the daemon's own. */
+void engine_keep(struct keeper *k, uint64_t place, int table[N_LINK_FDS]);
 
 /* --- socket.c ------------------------------------------------------------------------------- */
 /* ERROR_ALREADY_EXISTS when somebody listens there. */

@@ -127,3 +127,24 @@ def test_the_keeper_holds_one_end_of_a_terminal_that_a_command_may_close_and_ope
     ends = [os.readlink(f"/proc/{keeper}/fd/{fd}") for fd in os.listdir(f"/proc/{keeper}/fd")]
     assert len([end for end in ends if end.startswith("/dev/pts/")]) == 1, ends
     assert len([end for end in ends if end.endswith("ptmx")]) == 1, ends
+
+
+def test_what_is_closed_or_removed_while_a_keeper_takes_over_is_so_for_it(reeve):
+    api = reeve.api
+    cats = [api.spawn("cat", stdin="pipe")["id"] for _ in range(150)]
+    gone = [api.spawn("true")["id"] for _ in range(150)]
+    for session in gone:
+        api.wait(session, "tree")
+    held = len(os.listdir(f"/proc/{reeve.start()['keeperPid']}/fd"))
+    keeper = reeve.status()["keeperPid"]
+    os.kill(keeper, signal.SIGKILL)
+    for cat, session in zip(cats, gone, strict=True):
+        assert api.stdin(cat, b"", eof="true").status == 200
+        api.delete(api.path_of({"id": session}))
+    for cat in cats:
+        assert api.wait(cat)["exitCode"] == 0
+    replaced(reeve, keeper)
+    api.post("/v1/sessions/purge")
+    successor = reeve.status()["keeperPid"]
+    few = held - 3 * len(cats) - len(gone)
+    wait_for(lambda: len(os.listdir(f"/proc/{successor}/fd")) < few + 30)
