@@ -240,6 +240,15 @@ static void end_watch(struct cli *cli, const struct run_values *v, const char *i
 		cli_print_error(cli, &e);
 }
 
+/* --rm: the daemon would remove it soon; but who runs the next command is not to see it any more.
+ * One that goes on, or whose leftovers do, stays until then. */
+static void remove_now(struct cli *cli, const char *id)
+{
+	struct error e;
+
+	(void)cli_call_session(cli, "DELETE", id, "", NULL, NULL, &e);
+}
+
 static int run_here(struct cli *cli, const struct run_values *v, json_t *request)
 {
 	_cleanup_(freep) char *id = NULL;
@@ -274,6 +283,8 @@ static int run_here(struct cli *cli, const struct run_values *v, json_t *request
 	watcher = watch(cli, v, id);
 	r = terminal ? show_terminal(cli, &keys, &o) : show_here(cli, v, &o);
 	end_watch(cli, v, id, watcher);
+	if (v->remove && r != EXIT_UNREACHABLE)
+		remove_now(cli, id);
 	return r;
 }
 

@@ -190,8 +190,13 @@ def test_merged_streams_come_out_of_stdout(reeve):
 
 
 def test_a_session_that_is_to_go_is_gone_afterwards(reeve):
-    assert reeve.ok("run", "--rm", "--", "echo", "x") == "x"
-    wait_for(lambda: reeve.ok("ps", "-a", "-q") == "", what="the removal")
+    for _ in range(5):
+        assert reeve.ok("run", "--rm", "--", "echo", "x") == "x"
+        assert reeve.ok("ps", "-a", "-q") == ""
+    assert reeve("run", "--rm", "-c", "sleep 1000 & exit 3").returncode == 3
+    wait_for(lambda: reeve.ok("ps", "-a", "-q") == "", what="the end of what it left")
+    assert reeve("run", "--rm", "--leftovers", "keep", "-c", "sleep 1000 & exit 3").returncode == 3
+    assert reeve.json("inspect", "@last")["treeAlive"], "what is to go on is not removed"
 
 
 def test_the_engine_may_die_meanwhile(reeve):
