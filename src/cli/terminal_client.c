@@ -172,9 +172,10 @@ static void take_back(struct terminal_client *c)
 	show(c, (const uint8_t *)text, strlen(text));
 }
 
-static void flush_output(struct terminal_client *c)
+static void flush_output(struct terminal_client *c, bool writable)
 {
-	terminal_out_flush(&c->out);
+	if (writable)
+		terminal_out_flush(&c->out);
 	if (c->out.error != 0)
 		c->leaving = LEFT_ALONE;
 	/* A terminal that cannot follow is shown where things stand, not how they came there. */
@@ -361,7 +362,7 @@ static int turn(struct terminal_client *c, const struct pollfd p[N_POLL], struct
 		read_typed(c);
 	if (r == 0 && c->leaving == STAY) {
 		pass_typed(c);
-		flush_output(c);
+		flush_output(c, p[P_OUT].revents != 0);
 		tell(c);
 		r = attach_step(c->attach, e);
 	}

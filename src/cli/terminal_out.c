@@ -99,6 +99,8 @@ static int make_room(struct terminal_out *o, size_t n)
 
 int terminal_out_add(struct terminal_out *o, const uint8_t *bytes, size_t n)
 {
+	bool full = terminal_out_waiting(o) > 0;
+
 	if (n == 0 || o->error != 0)
 		return 0;
 	if (make_room(o, n) < 0)
@@ -106,7 +108,8 @@ int terminal_out_add(struct terminal_out *o, const uint8_t *bytes, size_t n)
 	memcpy(o->waiting + o->end, bytes, n);
 	o->end += n;
 	o->added += n;
-	terminal_out_flush(o);
+	if (!full) /* else whoever polls is told when it takes more */
+		terminal_out_flush(o);
 	return 0;
 }
 

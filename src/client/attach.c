@@ -247,10 +247,11 @@ static bool is_ack_due(struct attach *a)
 static void send_what_waits(struct attach *a)
 {
 	size_t before = a->out.size;
+	bool due = is_ack_due(a); /* asked in any case: what has come due must not stay so */
 
 	attach_send_signals(a);
 	attach_send_input(a);
-	attach_send_acks(a, a->paused || is_ack_due(a) || a->out.size > before);
+	attach_send_acks(a, due || a->paused || a->out.size > before);
 	attach_flush(a);
 }
 

@@ -194,6 +194,7 @@ class SlowTerminal:
         os.write(self.master, data)
 
     def end(self):
+        self.rate = None
         self.process.kill()
         self.process.wait()
         self.reader.join()

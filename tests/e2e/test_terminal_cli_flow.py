@@ -3,13 +3,14 @@
 
 import contextlib
 import hashlib
+import pathlib
 import random
 import re
 import statistics
 import time
 
 import pytest
-from conftest import BUILD, alive, descendants, wait_for
+from conftest import BUILD, alive, descendants, stat_fields, wait_for
 from emulator import Emulator, SlowTerminal
 
 REEVE = BUILD / "reeve"
@@ -144,6 +145,30 @@ def test_a_slow_terminal_is_shown_where_things_stand(reeve, emulator, slow_termi
     pane = replay(emulator, reeve.dir, terminal.taken)
     pane.shows("the session goes on")
     assert pane.lines()[0] == "the-42" and "flood" not in pane.text()
+
+
+def tries_to_write(process):
+    """How often it has called write()."""
+    lines = pathlib.Path(f"/proc/{process.pid}/io").read_text().splitlines()
+    return int(dict(line.split(": ") for line in lines)["syscw"])
+
+
+def test_a_client_sleeps_while_its_terminal_takes_nothing(reeve, slow_terminal):
+    reeve.start()
+    pieces = "while :; do printf %4000s; done"
+    terminal = slow_terminal("run", "--name", "job", "--", "sh", "-c", pieces, rate=500)
+    wait_for(lambda: reeve.api.show("job")["attached"] and terminal.taken, what="the output")
+    states = []  # R: runs, or would if it could
+
+    def was_looked_at():
+        states.append(stat_fields(terminal.process.pid)[0])
+        return len(states) > 40
+
+    before, begin = tries_to_write(terminal.process), time.monotonic()
+    wait_for(was_looked_at)  # meanwhile it is shown several times where things stand
+    tries = tries_to_write(terminal.process) - before
+    assert states.count("R") < len(states) / 3
+    assert tries < 100 * (time.monotonic() - begin)
 
 
 def replay(emulator, directory, taken):
