@@ -144,6 +144,9 @@ class Daemon:
     def sessions(self):
         return self.request("GET", "/v1/sessions")["items"]
 
+    def show(self, session):
+        return self.request("GET", f"/v1/sessions/{session}")
+
     def purge(self):
         self.request("POST", "/v1/sessions/purge")
 

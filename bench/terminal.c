@@ -1,16 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* terminal.c - what is measured at a terminal. COMMAND is a path.
  *
- *	bench-terminal read TOTAL COMMAND...
- *		seconds from the start of COMMAND, on a terminal of its own, to the end of its
- *output of TOTAL bytes: the ceiling of whoever holds a terminal for a program bench-terminal echo
- *COUNT COMMAND... COMMAND shows a terminal in which keys are echoed. COUNT keys are typed, each
- *when the one before was seen; microseconds from key to echo, one a line
- */
+ * bench-terminal read TOTAL COMMAND...
+ *   Seconds from the start of COMMAND, on a terminal of its own, to the end of its output of TOTAL
+ *   bytes: the ceiling of whoever holds a terminal for a program.
+ *
+ * bench-terminal echo COUNT COMMAND...
+ *   COMMAND shows a terminal in which keys are echoed. COUNT keys are typed, each when the one
+ *   before was seen; microseconds from key to echo, one a line.
+ *
+ * bench-terminal slow RATE COMMAND...
+ *   A terminal that takes RATE bytes a second. SIGUSR1 types ctrl-C. Ends with COMMAND. */
 #include "bench.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -23,6 +28,7 @@
 #define ECHO_MS    5000 /* no echo for so long: it will not come */
 #define PAUSE_US   2000 /* between two keys, so that everybody sleeps when the next one comes */
 #define WARM_UP    50
+#define SLOW_HZ    50 /* how often a slow terminal takes some */
 
 static pid_t start(char **command, int *ret_master)
 {
@@ -131,12 +137,43 @@ static int echo_all(size_t count, char **command)
 	return 0;
 }
 
+static volatile sig_atomic_t interrupt;
+
+static void on_interrupt(int number)
+{
+	interrupt = number;
+}
+
+static int be_slow(size_t rate, char **command)
+{
+	static char buffer[BUFFER];
+	struct sigaction action = { .sa_handler = on_interrupt };
+	size_t most = rate / SLOW_HZ < BUFFER ? rate / SLOW_HZ + 1 : BUFFER;
+	int master;
+	pid_t pid;
+	ssize_t n;
+
+	sigaction(SIGUSR1, &action, NULL);
+	pid = start(command, &master);
+	do {
+		usleep(1000000 / SLOW_HZ); /* SIGUSR1 ends it early */
+		if (interrupt && write(master, "\x03", 1) != 1)
+			die("write");
+		interrupt = 0;
+		n = read(master, buffer, most);
+	} while (n > 0 || (n < 0 && errno == EINTR));
+	close(master);
+	return waitpid(pid, NULL, 0) == pid ? 0 : 1;
+}
+
 int main(int argc, char **argv)
 {
 	if (argc > 3 && strcmp(argv[1], "read") == 0)
 		return read_all(number(argv[2]), argv + 3);
 	if (argc > 3 && strcmp(argv[1], "echo") == 0)
 		return echo_all(number(argv[2]), argv + 3);
-	(void)fputs("usage: bench-terminal read|echo COUNT COMMAND...\n", stderr);
+	if (argc > 3 && strcmp(argv[1], "slow") == 0)
+		return be_slow(number(argv[2]), argv + 3);
+	(void)fputs("usage: bench-terminal read|echo|slow NUMBER COMMAND...\n", stderr);
 	return 2;
 }

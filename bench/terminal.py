@@ -4,6 +4,7 @@
 import contextlib
 import os
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -142,6 +143,63 @@ def keys(rounds, bench):
     yield from (*us, p50, p99)
 
 
+# --- a slow terminal in a flood ------------------------------------------------------------------
+
+FLOOD = ["/usr/bin/yes", "a line of a flood, as long as a line of a flood can well be"]
+SLOW = 10_000  # bytes a second
+BESIDE = 256 * MIB
+
+
+def beside(bench, daemon, session):
+    """Seconds for the output of another session; microseconds from key to echo in a third."""
+    words = (bench.program("writer"), 65536, BESIDE)
+    seconds = daemon.client("eof", 1, 1, 1, *words)
+    env = {**daemon.env, "TERM": "xterm"}
+    p50, _ = echo(bench, bench.BUILD / "reeve", "attach", session, env=env)
+    return seconds, p50
+
+
+@contextlib.contextmanager
+def slow_terminal(bench, daemon, session):
+    words = [bench.program("terminal"), "slow", str(SLOW), bench.BUILD / "reeve", "attach", session]
+    terminal = subprocess.Popen(words, env={**daemon.env, "TERM": "xterm"})
+    try:
+        settle(lambda: daemon.show(session)["attached"], "the slow terminal")
+        yield terminal
+        terminal.wait(30)
+    finally:
+        terminal.kill()
+        terminal.wait()
+
+
+def ctrl_c(daemon, terminal, session):
+    """Milliseconds from the key to the end of the flood."""
+    begin = time.monotonic()
+    terminal.send_signal(signal.SIGUSR1)
+    body = {"until": [{"exit": True}], "timeout": "20s"}
+    if daemon.post(f"/v1/sessions/{session}/wait", body)["fired"] != "exit":
+        sys.exit("bench: ctrl-C in a slow terminal did not end the flood")
+    return (time.monotonic() - begin) * 1000
+
+
+def flooded(rounds, bench):
+    """The same flood runs in both halves of a round; in the second, a slow terminal shows it."""
+    output = bench.Figure("output beside a slow terminal / without it", 0.9)
+    key = bench.Figure("key to echo beside a slow terminal / without it", 1.1, False, " x")
+    interrupt = bench.Figure("ctrl-C in a slow terminal, to the flood's end", 200, False, " ms")
+    for _ in range(rounds):
+        with bench.Daemon() as daemon:
+            flood = daemon.post("/v1/sessions", {"kind": "pty", "command": FLOOD})["id"]
+            keys = daemon.post("/v1/sessions", {"kind": "pty", "command": ECHO})["id"]
+            seconds, us = beside(bench, daemon, keys)
+            with slow_terminal(bench, daemon, flood) as terminal:
+                slow_seconds, slow_us = beside(bench, daemon, keys)
+                interrupt.add(ctrl_c(daemon, terminal, flood))
+        output.add(seconds / slow_seconds)
+        key.add(slow_us / us)
+    yield from (output, key, interrupt)
+
+
 # --- memory --------------------------------------------------------------------------------------
 
 
@@ -159,4 +217,5 @@ def figures(rounds, bench):
     """`bench`: the module that measures the rest."""
     yield from drain(rounds, bench)
     yield from keys(rounds, bench)
+    yield from flooded(rounds, bench)
     yield from memory(rounds, bench)
