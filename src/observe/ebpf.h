@@ -24,7 +24,8 @@ enum ebpf_fd {
 	EBPF_PROGRAM_EXIT,
 	EBPF_PROGRAM_RETURN,
 	EBPF_PROGRAM_STATE,
-	EBPF_PROGRAM_URING, /* -1 where the kernel has no such tracepoint */
+	EBPF_PROGRAM_URING,     /* -1 where the kernel has no such tracepoint */
+	EBPF_PROGRAM_URING_SQE, /* the same, as older kernels call it */
 	EBPF_PROGRAM_CONNECT4,
 	EBPF_PROGRAM_CONNECT6,
 	EBPF_PROGRAM_SENDMSG4,

@@ -38,6 +38,7 @@ static const struct program {
 	{ "on_return", EBPF_NEED_CALLS, 0, NULL },
 	{ "on_state", EBPF_NEED_CALLS, 0, NULL },
 	{ "on_uring", EBPF_NEED_CALLS, 0, "io_uring_submit_req" },
+	{ "on_uring_sqe", EBPF_NEED_CALLS, 0, "io_uring_submit_sqe" },
 	{ "want_connect4", EBPF_NEED_SOCKETS, BPF_CGROUP_INET4_CONNECT, NULL },
 	{ "want_connect6", EBPF_NEED_SOCKETS, BPF_CGROUP_INET6_CONNECT, NULL },
 	{ "want_sendmsg4", EBPF_NEED_SOCKETS, BPF_CGROUP_UDP4_SENDMSG, NULL },
@@ -212,7 +213,7 @@ static void choose_ring_size(const struct library *l, const struct bpf_object *o
 /* What is left out when the whole does not load. */
 struct attempt {
 	bool sockets; /* the cgroup programs: they take CAP_NET_ADMIN too */
-	uint32_t cast;
+	struct kernel_has has;
 };
 
 static int load_with(const struct library *l, const struct attempt *a, const struct owner *owner,
@@ -226,7 +227,7 @@ static int load_with(const struct library *l, const struct attempt *a, const str
 	choose_programs(l, object, a->sockets);
 	r = l->set_initial(l->find_map(object, ".rodata.owner"), owner, sizeof(*owner));
 	if (r >= 0)
-		r = l->set_initial(l->find_map(object, ".rodata.cast"), &a->cast, sizeof(a->cast));
+		r = l->set_initial(l->find_map(object, ".rodata.kernel"), &a->has, sizeof(a->has));
 	choose_ring_size(l, object);
 	if (r >= 0)
 		r = l->load(object);
@@ -241,7 +242,8 @@ static int load_with(const struct library *l, const struct attempt *a, const str
 int ebpf_load(int fds[N_EBPF_FDS], const struct owner *owner, struct error *e)
 {
 	static const struct attempt attempts[] = {
-		{ true, 1 }, { true, 0 }, { false, 1 }, { false, 0 }
+		{ true, { 1, 1 } },  { true, { 1, 0 } },  { true, { 0, 0 } },
+		{ false, { 1, 1 } }, { false, { 1, 0 } }, { false, { 0, 0 } },
 	};
 	struct library l = { 0 };
 	int r = library_open(&l, e);

@@ -11,6 +11,8 @@
 #define FLIPS     20000
 #define CANNOT    77 /* exit code: this kernel or user cannot do that */
 #define NUMBER_OF 2
+#define PROCESSES 100
+#define THREADS   8
 
 /* What a role that says CANNOT has not done is not looked for. */
 static bool could(const struct observed *o)
@@ -256,6 +258,44 @@ static void threads_belong_to_their_process(void **state _unused_)
 	observed_done(&o);
 }
 
+static pthread_barrier_t barrier;
+
+/* Without exit_group(2), which would end them one after the other. */
+static void *exit_alone(void *userdata _unused_)
+{
+	pthread_barrier_wait(&barrier);
+	syscall(SYS_exit, 0);
+	return NULL;
+}
+
+/* All threads of a process end at the same time. */
+static void end_together(void *userdata _unused_)
+{
+	for (unsigned i = 0; i < PROCESSES; i++) {
+		pid_t pid = fork();
+		pthread_t thread;
+
+		if (pid == 0) {
+			pthread_barrier_init(&barrier, NULL, THREADS);
+			for (unsigned t = 1; t < THREADS; t++)
+				must(pthread_create(&thread, NULL, exit_alone, NULL) == 0);
+			exit_alone(NULL);
+		}
+		must(pid > 0 && waitpid(pid, NULL, 0) == pid);
+	}
+}
+
+static void a_process_ends_once_however_many_threads_it_had(void **state _unused_)
+{
+	struct observed o;
+
+	observe_role(&o, 1U << REEVE_PROCESS, end_together, NULL);
+	assert_true(could(&o));
+	assert_int_equal(observed_count(&o, REEVE_FORKED, o.pid), PROCESSES);
+	assert_int_equal(observed_count(&o, REEVE_EXITED, 0), PROCESSES + 1);
+	observed_done(&o);
+}
+
 /* A pipe may get the kernel's structure of a file that was closed unseen. */
 static void reuse_structures(void *userdata _unused_)
 {
@@ -293,6 +333,7 @@ int main(void)
 		TEST(pids_are_those_that_the_observer_knows),
 		TEST(calls_are_looked_at_only_while_somebody_asks_for_them),
 		TEST(threads_belong_to_their_process),
+		TEST(a_process_ends_once_however_many_threads_it_had),
 		TEST(totals_are_of_the_file_alone),
 	};
 

@@ -199,7 +199,8 @@ static __always_inline __u32 pid_of(struct task_struct *task, __u32 initial, __u
 
 	if (level == 0)
 		return initial;
-	pid = task->thread_pid;
+	/* Read, not followed: older kernels compute with no typed pointer. */
+	bpf_core_read(&pid, sizeof(pid), &task->thread_pid);
 	bpf_probe_read_kernel(&nr, sizeof(nr),
 			      (void *)pid + bpf_core_field_offset(struct pid, numbers) +
 				      (level & 31) * bpf_core_type_size(struct upid) +
@@ -243,13 +244,17 @@ static __always_inline __u64 wake_flags(void *ring, __u32 index)
 	return BPF_RB_NO_WAKEUP;
 }
 
-/* Sends `r` with its texts behind it; counts it in any case. `size` <= TEXT_ROOM + record. */
-static __always_inline void emit(struct session *s, struct record *r, __u32 size)
+/* Sends `r` with its texts behind it, up to `max` bytes; counts it in any case. */
+static __always_inline void emit(struct session *s, struct record *r, __u32 size, const __u32 max)
 {
 	__u32 category = r->category & (CATEGORIES - 1);
 	long result;
 
 	r->seq = __sync_fetch_and_add(&s->emitted[category], 1) + 1;
+	/* Just before it is used: older verifiers forget a bound that was found earlier. */
+	barrier_var(size);
+	if (size > max)
+		size = max;
 	if (category == CATEGORY_PROCESS)
 		result = bpf_ringbuf_output(&ring_process, r, size, wake_flags(&ring_process, 0));
 	else
@@ -268,11 +273,7 @@ static __always_inline void lose(struct session *s, __u32 category)
 
 static __always_inline void emit_scratch(struct session *s, struct scratch *x)
 {
-	__u32 size = x->record.size;
-
-	if (size > sizeof(struct record) + TEXT_ROOM)
-		size = sizeof(struct record) + TEXT_ROOM;
-	emit(s, &x->record, size);
+	emit(s, &x->record, x->record.size, sizeof(struct record) + TEXT_ROOM);
 }
 
 /* --- texts ----------------------------------------------------------------------------------- */
@@ -319,7 +320,7 @@ static __always_inline void read_dentry(struct walk *w, struct dentry *dentry, _
 {
 	__u32 length_at = LENGTH_AT - PARENT_AT, name_at = NAME_AT - PARENT_AT;
 
-	if (has_cast) {
+	if (kernel_has.cast) {
 		*parent = (__u64)READ(dentry, dentry, d_parent);
 		*n = READ(dentry, dentry, d_name.len);
 		*name = (__u64)READ(dentry, dentry, d_name.name);
@@ -365,7 +366,10 @@ static long walk_step(__u32 i, struct scratch **context)
 	if (parent == (__u64)dentry || !parent)
 		return 1; /* of no mount: memfd, pipe, removed mount */
 	n = n > NAME_BYTES - 1 ? NAME_BYTES - 1 : n;
-	if (at > TEXT_ROOM || at + n >= x->walk.end)
+	if (at + n >= x->walk.end)
+		return 1;
+	barrier_var(at);
+	if (at > TEXT_ROOM)
 		return 1;
 	bpf_probe_read_kernel(x->text + at, n, (void *)name);
 	at += n;

@@ -36,15 +36,12 @@ static __always_inline void emit_open_file(struct open_file *of, __u32 kind)
 {
 	struct tag tag = { of->record.session, of->record.generation };
 	struct session *s = session_of_tag(&tag);
-	__u32 size = of->record.size;
 
 	if (!s)
 		return;
-	if (size > sizeof(of->record) + FILE_TEXT)
-		size = sizeof(of->record) + FILE_TEXT;
 	of->record.time = bpf_ktime_get_ns();
 	of->record.kind = kind;
-	emit(s, &of->record, size);
+	emit(s, &of->record, of->record.size, sizeof(of->record) + FILE_TEXT);
 }
 
 /* Tells of the end of a file. Of several who see it one does. */
@@ -84,6 +81,9 @@ static __always_inline void track(struct session *s, struct scratch *x, struct t
 	x->record.result = 0;
 	__builtin_memset(x->record.totals, 0, sizeof(x->record.totals));
 	__builtin_memcpy(&of->record, &x->record, sizeof(of->record));
+	barrier_var(n);
+	if (n > FILE_TEXT)
+		n = FILE_TEXT;
 	bpf_probe_read_kernel(of->text, n, x->text);
 	of->reported = 0;
 	of->inode = (__u64)READ(file, file, f_inode);

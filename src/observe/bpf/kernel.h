@@ -6,6 +6,10 @@
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
 typedef struct {
+	int counter;
+} atomic_t;
+
+typedef struct {
 	long counter;
 } atomic_long_t;
 
@@ -124,6 +128,7 @@ struct mm_struct___bits { /* from 6.18 */
 };
 
 struct signal_struct {
+	atomic_t live;
 	int group_exit_code;
 	unsigned int flags;
 	unsigned long long utime, stime;
@@ -143,6 +148,7 @@ struct task_struct {
 	struct fs_struct *fs;
 	struct files_struct *files;
 	struct signal_struct *signal;
+	unsigned long long start_time;
 	void *bpf_storage;
 };
 

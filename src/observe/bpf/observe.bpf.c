@@ -139,8 +139,7 @@ static __always_inline bool is_socket_opcode(__u8 opcode)
 	       opcode == 27 || opcode == 45;
 }
 
-SEC("tp_btf/io_uring_submit_req")
-int BPF_PROG(on_uring, struct io_kiocb *request)
+static __always_inline int submitted(struct io_kiocb *request)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct scratch *x = get_scratch();
@@ -157,6 +156,18 @@ int BPF_PROG(on_uring, struct io_kiocb *request)
 	x->record.flags = RECORD_OPCODE;
 	emit_scratch(s, x);
 	return 0;
+}
+
+SEC("tp_btf/io_uring_submit_req")
+int BPF_PROG(on_uring, struct io_kiocb *request)
+{
+	return submitted(request);
+}
+
+SEC("tp_btf/io_uring_submit_sqe") /* as Linux 6.1 calls it */
+int BPF_PROG(on_uring_sqe, struct io_kiocb *request)
+{
+	return submitted(request);
 }
 
 /* --- run by the backend ---------------------------------------------------------------------- */

@@ -117,16 +117,43 @@ int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm
 
 #define SIGNAL_GROUP_EXIT 0x4
 
-SEC("tp_btf/sched_process_exit")
-int BPF_PROG(on_exit, struct task_struct *task, bool group_dead)
+/* Processes of which no thread lives any more, and of whose end was told. */
+struct ended {
+	__u64 signal, start;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, struct ended);
+	__type(value, __u32);
+} told_ended SEC(".maps");
+
+/* The last thread of a process. Where the kernel does not say so, several that end at the same time
+ * find that none lives any more; one of them is the last. */
+static __always_inline bool is_last(const __u64 *ctx, struct task_struct *task)
 {
+	struct signal_struct *signal = task->signal;
+	struct ended key = { (__u64)signal, task->group_leader->start_time };
+	__u32 value = 0;
+
+	if (kernel_has.group_dead)
+		return (ctx[1] & 1) != 0;
+	return signal->live.counter == 0 &&
+	       bpf_map_update_elem(&told_ended, &key, &value, BPF_NOEXIST) == 0;
+}
+
+SEC("tp_btf/sched_process_exit")
+int on_exit(__u64 *ctx)
+{
+	struct task_struct *task = (void *)ctx[0];
 	struct signal_struct *signal = task->signal;
 	struct session *s;
 	struct scratch *x = get_scratch();
 	struct tag tag;
 
 	s = session_with(task, &tag, true);
-	if (!s || !x || !group_dead)
+	if (!s || !x || !is_last(ctx, task))
 		return 0;
 	note_gone();
 	if (!is_to_be_told(s, task))

@@ -12,17 +12,17 @@
 #include <bpf/bpf_tracing.h>
 
 #include "kernel.h"
+#include "record.h"
 
-/* Set by the loader: the kernel lets a pointer that was found be read like one that was given
- * (Linux 6.2), which takes a tenth of the time of a call. */
-const volatile __u32 has_cast SEC(".rodata.cast") = 1;
+/* Set by the loader. */
+const volatile struct kernel_has kernel_has SEC(".rodata.kernel") = { 1, 1 };
 
 extern void *bpf_rdonly_cast(const void *object, __u32 type) __ksym __weak;
 
 #define READ(type, p, member)                                                                      \
 	({                                                                                         \
 		typeof(((struct type *)0)->member) value_;                                         \
-		if (has_cast)                                                                      \
+		if (kernel_has.cast)                                                               \
 			value_ = ((struct type *)bpf_rdonly_cast(                                  \
 					  (void *)(p), bpf_core_type_id_kernel(struct type)))      \
 					 ->member;                                                 \
