@@ -328,6 +328,7 @@ static void start_forks(struct listener *l)
 			.sink = { on_fork_or_exit, on_forks_missed, l },
 		};
 		l->forks.target.categories = category_bit(REEVE_PROCESS);
+		l->forks.target.forks_only = true;
 		if (tellers[i]->start(&l->forks, NULL) >= 0)
 			return;
 	}
