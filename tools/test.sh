@@ -51,18 +51,30 @@ pytest() { # DIR TESTS
 	steady $PYTEST --junitxml="$RESULTS/$name.xml" "$2"
 }
 
+# What `reeve daemon install --observe` does, for programs that are not root's own: CAP_NET_ADMIN,
+# CAP_PERFMON and CAP_BPF, permitted, as struct vfs_cap_data has them.
+lend() { # DIR
+	cp "$1/reeve-observe-helper" "$1/tests/truth" &&
+		/usr/bin/python3 -B -c 'import os, struct, sys
+for path in sys.argv[1:]:
+    granted = struct.pack("<5I", 0x02000000, 1 << 12, 0, 1 << 6 | 1 << 7, 0)
+    os.setxattr(path, "security.capability", granted)' \
+			"$1/reeve-observe-helper" "$1/tests/truth/reeve-observe-helper"
+}
+
 # From copies that the user can read, with a home of its own.
-pytest_as_user() { # DIR TESTS
+pytest_as_user() { # DIR TESTS [WHICH: with BPF lent to the user]
 	mkdir -p "$HOME_OF_USER/$1/tests" &&
 		find "$1" -maxdepth 1 -type f -name 'reeve*' -exec cp {} "$HOME_OF_USER/$1" \; &&
 		cp -R "$1/tests/torture" "$1/tests/truth" "$HOME_OF_USER/$1/tests" &&
 		cp -R docs examples man tests "$HOME_OF_USER" && chown -R $NOBODY:$NOBODY "$HOME_OF_USER" &&
+		{ [ $# -eq 2 ] || lend "$HOME_OF_USER/$1"; } &&
 		(
 			cd "$HOME_OF_USER" || exit 1
 			# shellcheck disable=SC2086
 			setpriv --reuid $NOBODY --regid $NOBODY --clear-groups --reset-env \
 				env HOME="$PWD" REEVE_BUILD="$PWD/$1" \
-				$PYTEST --junitxml="$PWD/report.xml" "$2"
+				$PYTEST --junitxml="$PWD/report.xml" "$2" ${3:+-k "$3"}
 		)
 	user_status=$?
 	mv "$HOME_OF_USER/report.xml" "$RESULTS/$name.xml"
@@ -78,6 +90,8 @@ if runner build tree build; then
 		runner unit-user unit build $NOBODY "$HOME_OF_USER"
 		runner e2e-user pytest_as_user build tests/e2e
 		runner truth-user pytest_as_user build tests/truth
+		[ ! -e build/reeve-observe-helper ] ||
+			runner truth-lent pytest_as_user build tests/truth ebpf
 	fi
 fi
 if runner build-clang tree build-clang --native-file tools/native/clang.ini; then
