@@ -25,6 +25,10 @@ TARGETS = {
     "ebpf": (1.08, 1.6, 1.04),
     "seccomp-user-notify": (1.15, 4, 1.7),
 }
+# What ptrace adds to a build, to what strace adds that stops only where this does, for the same
+# categories. strace is not asked for reads and writes, of which ptrace tells the totals.
+TRACED = 0.5
+STRACE = ["strace", "-f", "--seccomp-bpf", "-e", "trace=%file,%network,%process", "-o", "/dev/null"]
 BYSTANDER = [(["process"], 1.02), (ALL, 1.15)]
 
 
@@ -117,6 +121,20 @@ def under(backend, targets, rounds, bench, directory):
             yield one
 
 
+def traced(rounds, bench, directory):
+    words = loads(bench, directory)["make"]
+    with bench.Daemon() as daemon:
+        if not works(daemon, "ptrace"):
+            return
+        name = "ptrace, all categories: what it adds to make, to what strace adds"
+        one = bench.Figure(name, TRACED, at_least=False, unit=" x")
+        for _ in range(rounds):
+            ceiling = seconds_of(words)
+            added = seconds_in(daemon, words, "ptrace") - ceiling
+            one.add(added / (seconds_of([*STRACE, *words]) - ceiling))
+        yield one
+
+
 def bystanders(rounds, bench, directory):
     load = loads(bench, directory)["open"]
     with bench.Daemon() as daemon:
@@ -138,4 +156,5 @@ def figures(rounds, bench):
         (directory / "file").write_text("x" * 100)
         for backend, targets in TARGETS.items():
             yield from under(backend, targets, rounds, bench, directory)
+        yield from traced(rounds, bench, directory)
         yield from bystanders(rounds, bench, directory)
