@@ -20,6 +20,8 @@
 #define CONTROL_SLOTS   8192U /* records, the daemon's own included */
 #define CONTROL_SIZE    ((uint64_t)CONTROL_RECORD * CONTROL_SLOTS)
 
+#define SLOT_ID_MAX 40U
+
 #define STREAMS_MAX    2U /* out (stdout or pty) and err */
 #define STOP_STEPS_MAX 8U
 #define STOP_PLANS     4U
@@ -297,6 +299,9 @@ static inline int slot_pid(const struct control_slot *slot)
 
 	return pid > 1 ? pid : 0;
 }
+
+/* The session's id: `pipe-` or `pty-`, the time, a counter. */
+void slot_id(const struct control_slot *slot, char to[SLOT_ID_MAX]);
 
 /* Record `i`, 1 .. CONTROL_SLOTS - 1. */
 static inline struct control_slot *control_slot(void *memory, unsigned i)

@@ -191,6 +191,66 @@ int proc_cmdline(pid_t pid, char *buffer, size_t size, size_t *ret_length)
 	return more > 0;
 }
 
+struct entry_search {
+	const char *name;
+	char *to;
+	size_t n_name, size;
+	size_t at;  /* bytes of the current entry so far */
+	bool other; /* it is another one */
+};
+
+/* Takes a piece of the environment. True when the value is complete. */
+static bool search_entries(struct entry_search *s, const char *bytes, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		size_t value = s->at - s->n_name - 1; /* index in it, once there */
+
+		if (bytes[i] == '\0' && !s->other && s->at > s->n_name) {
+			s->to[value] = '\0';
+			return true;
+		}
+		if (bytes[i] == '\0') {
+			s->at = 0;
+			s->other = false;
+			continue;
+		}
+		if (s->at <= s->n_name)
+			s->other |= bytes[i] != (s->at < s->n_name ? s->name[s->at] : '=');
+		else if (value + 1 >= s->size)
+			s->other = true;
+		if (s->at > s->n_name && !s->other)
+			s->to[value] = bytes[i];
+		s->at++;
+	}
+	return false;
+}
+
+int proc_environ_get(pid_t pid, const char *name, char *to, size_t size)
+{
+	struct entry_search s = { .name = name, .n_name = strlen(name), .to = to, .size = size };
+	_cleanup_(closep) int fd = -EBADF;
+	char bytes[4096];
+	size_t total = 0;
+	ssize_t n;
+
+	fd = open_of(pid, "environ");
+	if (fd < 0)
+		return fd;
+	while (total < PROC_ENVIRON_MAX) {
+		n = read(fd, bytes, sizeof(bytes));
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		if (n == 0)
+			return -ENOENT;
+		if (search_entries(&s, bytes, (size_t)n))
+			return 0;
+		total += (size_t)n;
+	}
+	return -ENOENT;
+}
+
 int proc_last_pid(pid_t *ret)
 {
 	_cleanup_(closep) int fd = -EBADF;
@@ -256,6 +316,7 @@ int proc_each(proc_fn fn, void *userdata)
 struct child_walk {
 	proc_fn fn;
 	void *userdata;
+	pid_t parent, lasting; /* the thread that is there for certain */
 	bool missing;
 };
 
@@ -265,12 +326,12 @@ static int each_child_of_thread(pid_t tid, void *userdata)
 	_cleanup_(closep) int fd = -EBADF;
 	char path[PATH_BYTES];
 
-	(void)snprintf(path, sizeof(path), "/proc/self/task/%d/children", (int)tid);
+	(void)snprintf(path, sizeof(path), "/proc/%d/task/%d/children", (int)walk->parent,
+		       (int)tid);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0 && errno == ENOENT) {
-		/* The thread has ended, or the kernel has no such file: then the last one,
-		 * the caller's own, has not either. */
-		walk->missing |= tid == gettid();
+		/* The thread has ended, or the kernel has no such file. */
+		walk->missing |= tid == walk->lasting;
 		return 0;
 	}
 	if (fd < 0)
@@ -278,15 +339,30 @@ static int each_child_of_thread(pid_t tid, void *userdata)
 	return proc_read_pids(fd, walk->fn, walk->userdata);
 }
 
-int proc_each_child(proc_fn fn, void *userdata)
+static int each_child(struct child_walk *walk)
 {
-	struct child_walk walk = { .fn = fn, .userdata = userdata };
+	char path[PATH_BYTES];
 	int r;
 
-	r = each_number("/proc/self/task", each_child_of_thread, &walk);
-	if (r == 0 && walk.missing)
+	(void)snprintf(path, sizeof(path), "/proc/%d/task", (int)walk->parent);
+	r = each_number(path, each_child_of_thread, walk);
+	if (r == 0 && walk->missing)
 		return -EOPNOTSUPP;
 	return r;
+}
+
+int proc_each_child_of(pid_t parent, proc_fn fn, void *userdata)
+{
+	struct child_walk walk = { fn, userdata, .parent = parent, .lasting = parent };
+
+	return each_child(&walk);
+}
+
+int proc_each_child(proc_fn fn, void *userdata)
+{
+	struct child_walk walk = { fn, userdata, .parent = getpid(), .lasting = gettid() };
+
+	return each_child(&walk);
 }
 
 /* Takes the digits of `text` into `*value` (-1: no number has begun). A number goes on in the next

@@ -11,10 +11,11 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#define PROC_COMM_MAX   64U       /* kernel threads have names of up to 63 bytes, the others 15 */
-#define PROC_EXITING    0x4U      /* flags: its first thread has begun to end */
-#define PROC_FORKNOEXEC 0x40U     /* flags: has not exec'd since it was forked */
-#define PROC_KTHREAD    0x200000U /* flags: a thread of the kernel */
+#define PROC_COMM_MAX    64U /* kernel threads have names of up to 63 bytes, the others 15 */
+#define PROC_ENVIRON_MAX (8U * 1024U * 1024U)
+#define PROC_EXITING     0x4U      /* flags: its first thread has begun to end */
+#define PROC_FORKNOEXEC  0x40U     /* flags: has not exec'd since it was forked */
+#define PROC_KTHREAD     0x200000U /* flags: a thread of the kernel */
 
 struct proc_stat {
 	pid_t pid, ppid, pgid, session;
@@ -53,6 +54,11 @@ int proc_mark(pid_t pid, uint64_t *ret);
  * not. `*ret_length` is 0 for zombies and threads of the kernel. -ESRCH, -EACCES. */
 int proc_cmdline(pid_t pid, char *buffer, size_t size, size_t *ret_length);
 
+/* Copies the value of a variable in the environment that the process was started with, unless it
+ * has overwritten that. -ENOENT when it is not there, or longer than fits; -ESRCH, -EACCES. Reads
+ * at most PROC_ENVIRON_MAX bytes; waits while another thread changes the target's mappings. */
+int proc_environ_get(pid_t pid, const char *name, char *to, size_t size);
+
 /* The pid given out last in this pid namespace (loadavg, field 5). A second reading that is lower
  * tells that the numbers have started anew in between. */
 int proc_last_pid(pid_t *ret);
@@ -66,10 +72,11 @@ typedef int (*proc_fn)(pid_t pid, void *userdata);
  * is seen when its pid lies ahead, as it does until the numbers start anew. */
 int proc_each(proc_fn fn, void *userdata);
 
-/* The children of all threads of the caller, zombies included. Exact while no child comes or is
+/* The children of all threads of a process, zombies included. Exact while no child comes or is
  * reaped during the call. -EOPNOTSUPP when the kernel was built without CONFIG_PROC_CHILDREN: use
  * proc_each() and compare ppid. */
-int proc_each_child(proc_fn fn, void *userdata);
+int proc_each_child_of(pid_t parent, proc_fn fn, void *userdata);
+int proc_each_child(proc_fn fn, void *userdata); /* the caller's */
 
 /* The decimal pids separated by white space in a file of /proc or of a cgroup, from its current
  * position to its end. 0 stands for a process of another pid namespace and is skipped. */

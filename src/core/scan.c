@@ -214,6 +214,80 @@ static int look_at_process(pid_t pid, void *userdata)
 	return 0;
 }
 
+/* --- orphans ---------------------------------------------------------------------------------- */
+
+struct orphan {
+	struct proc_stat stat;
+	char session[TREE_SESSION_MAX];
+};
+
+static int orphan_read(pid_t pid, struct orphan *ret)
+{
+	int r = proc_stat_read(pid, &ret->stat);
+
+	if (r >= 0 && proc_environ_get(pid, TREE_VARIABLE, ret->session, sizeof(ret->session)) < 0)
+		ret->session[0] = '\0';
+	return r;
+}
+
+/* A number is that of a POSIX session as long as one process is in it; the leader still has it. */
+static bool owns(const struct tree *t, const struct orphan *o)
+{
+	if (t->reaper == 0 || o->stat.ppid != t->reaper || o->stat.pid == t->spared)
+		return false;
+	return t->all_orphans || (t->leader != 0 && o->stat.session == t->leader) ||
+	       (t->session[0] != '\0' && strcmp(o->session, t->session) == 0);
+}
+
+bool tree_has_orphan(const struct tree *t, pid_t pid)
+{
+	struct orphan o;
+
+	return t->reaper != 0 && orphan_read(pid, &o) >= 0 && owns(t, &o);
+}
+
+static int look_at_orphan(pid_t pid, void *userdata)
+{
+	struct scan *s = userdata;
+	struct scan_entry *entry = find_entry(s, pid);
+	struct orphan orphan;
+	bool alive;
+	size_t i;
+	int r;
+
+	if (!entry || entry->tree != SCAN_FREE)
+		return 0;
+	if (orphan_read(pid, &orphan) < 0 || proc_stat_dead(&orphan.stat)) {
+		s->doubtful = true; /* it is too late to ask whose it was */
+		return 0;
+	}
+	for (i = 0; i < s->n_trees; i++) {
+		if (!owns(&s->trees[i], &orphan))
+			continue;
+		r = add_member(s, (uint32_t)i, pid, TREE_ORPHAN, &alive);
+		entry->tree = alive ? (uint32_t)i : SCAN_DEAD;
+		return r;
+	}
+	return 0;
+}
+
+/* After all others: whose parent is found ended has become the reaper's child before. */
+static int look_at_orphans(struct scan *s)
+{
+	pid_t reaper = 0;
+	size_t i;
+	int r;
+
+	for (i = 0; i < s->n_trees && reaper == 0; i++)
+		reaper = s->trees[i].reaper;
+	if (reaper == 0)
+		return 0;
+	r = proc_each_child_of(reaper, look_at_orphan, s);
+	return r < 0 && r != -ENOMEM ? 0 : r; /* where it cannot be read there are none to see */
+}
+
+/* --- descent ---------------------------------------------------------------------------------- */
+
 /* What is of no tree so far gets its parent. */
 static void look_at_parents(struct scan *s)
 {
@@ -275,6 +349,8 @@ int scan_look(struct scan *s)
 		return r;
 	look.n_inmates = s->n_members;
 	r = proc_each(look_at_process, &look);
+	if (r == 0)
+		r = look_at_orphans(s);
 	if (r != 0)
 		return r;
 	(void)proc_last_pid(&after);
@@ -326,6 +402,15 @@ static bool is_leader(const struct scan *s, const struct tree *t, pid_t pid)
 	return t->leader == pid && proc_stat_read(pid, &stat) == 0 && stat.ppid == s->self;
 }
 
+/* The parent tells most of them apart at once, without a look at the environment. */
+static bool is_orphan(const struct tree *t, pid_t pid)
+{
+	struct proc_stat stat;
+
+	return t->reaper != 0 && proc_stat_read(pid, &stat) == 0 && stat.ppid == t->reaper &&
+	       tree_has_orphan(t, pid);
+}
+
 /* From a process up to the first ancestor that is a member by itself. */
 static bool climb(const struct scan *s, const struct tree *t, pid_t chain[LINEAGE_MAX], size_t *n)
 {
@@ -341,7 +426,7 @@ static bool climb(const struct scan *s, const struct tree *t, pid_t chain[LINEAG
 		chain[i + 1] = stat.ppid;
 		*n = i + 1;
 		if (bears_mark(t, stat.ppid) || is_inmate(t, stat.ppid) ||
-		    is_leader(s, t, stat.ppid))
+		    is_leader(s, t, stat.ppid) || is_orphan(t, stat.ppid))
 			return true;
 		if (proc_mark(stat.ppid, &mark) < 0 || is_excluded(s, mark))
 			return false;
@@ -375,5 +460,6 @@ bool scan_confirm(const struct scan *s, const struct tree_member *m)
 		return false;
 	return bears_mark(t, m->pid) || ((m->how & TREE_CGROUP) && is_inmate(t, m->pid)) ||
 	       ((m->how & TREE_LEADER) && is_leader(s, t, m->pid)) ||
+	       ((m->how & TREE_ORPHAN) && is_orphan(t, m->pid)) ||
 	       ((m->how & TREE_DESCENT) && descends(s, t, m->pid));
 }

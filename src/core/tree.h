@@ -3,8 +3,10 @@
  *
  * A process belongs to a tree when it is in the tree's cgroup leaf, or bears its mark
  * (RLIMIT_LOCKS, which fork, execve and setsid keep), or descends from one that does, or is its
- * leader. One that took another mark and another cgroup, and whose parent has ended, is no longer
- * known. A zombie does not count. One walk over /proc serves all trees of a call.
+ * leader. One that took another mark and another cgroup, and whose parent has ended, is a child of
+ * the subreaper now, and a member when it is in the leader's POSIX session, or says by its
+ * environment whose it is; else it is no longer known. A zombie does not count. One walk over /proc
+ * serves all trees of a call.
  *
  * No signal goes to a bare pid: a pidfd is opened, membership is looked up again while it is
  * open, then the pidfd is signalled. A pid that changed its owner meanwhile is thereby never hit:
@@ -21,12 +23,18 @@
 #include <sys/types.h>
 
 #define TREE_REFUSED_MAX 16U
+#define TREE_SESSION_MAX 40U
+#define TREE_VARIABLE    "REEVE_SESSION"
 
 struct tree {
 	uint64_t mark;        /* 0 for none */
 	int cgroup_dir;       /* the daemon's directory, borrowed; -1 for none */
 	uint32_t cgroup_leaf; /* 0 for none */
 	pid_t leader;         /* a child of the caller that was not reaped; 0 for none */
+	pid_t reaper;         /* whose children orphans are, one for all trees; 0: not looked for */
+	bool all_orphans;     /* any of them is a member, */
+	pid_t spared;         /* but for this one; else those that have */
+	char session[TREE_SESSION_MAX]; /* this value of TREE_VARIABLE; "" for none */
 
 	unsigned patience; /* of tree_kill_step(): 0 at first, kept from call to call */
 	unsigned running;  /* of one call */
@@ -39,6 +47,7 @@ enum tree_how {
 	TREE_MARK = 1 << 1,
 	TREE_LEADER = 1 << 2,
 	TREE_DESCENT = 1 << 3,
+	TREE_ORPHAN = 1 << 4,
 };
 
 struct tree_member {
@@ -85,6 +94,10 @@ int tree_alive(const struct tree *trees, size_t n, const struct tree_filter *fil
 /* The cheap look: whether the tree's cgroup holds a process. What has moved elsewhere is not seen,
  * so that false is not yet the end of the tree. -EOPNOTSUPP without a cgroup. */
 int tree_populated(const struct tree *t, bool *ret);
+
+/* Whether a child of the reaper that bears no mark and is in no cgroup of any tree is this one's.
+ */
+bool tree_has_orphan(const struct tree *t, pid_t pid);
 
 /* Sends `signal` to every member once, and, when `wake` is set, SIGCONT to those that were stopped,
  * without which a soft signal waits until somebody continues them. Descendants come before their

@@ -26,8 +26,10 @@ int members_each(const struct session *s, tree_fn fn, void *userdata)
 		.mark = word_load(&s->words->mark),
 		.cgroup_dir = s->engine->daemon_fds[DAEMON_FD_CGROUP],
 		.cgroup_leaf = (uint32_t)word_load(&s->words->cgroup),
+		.reaper = (pid_t)word_load(&s->engine->daemon->keeper_pid),
 	};
 
+	slot_id(s->words, t.session);
 	return tree_each(&t, 1, &filter, fn, userdata);
 }
 

@@ -221,10 +221,7 @@ int session_load(struct engine *e, unsigned slot, int fds[N_SLOT_FDS], struct se
 	s->words = engine_slot(e, slot);
 	for (unsigned i = 0; i < N_SLOT_FDS; i++)
 		s->fds[i] = take_fd(&fds[i]);
-	snprintf(s->id, sizeof(s->id), "%s-%016llx-%08llx",
-		 word_load(&s->words->kind) == KIND_PTY ? "pty" : "pipe",
-		 (unsigned long long)word_load(&s->words->id_time),
-		 (unsigned long long)(word_load(&s->words->id_counter) & 0xffffffff));
+	slot_id(s->words, s->id);
 	s->quarantined = word_load(&s->words->quarantined);
 	if (s->quarantined) {
 		s->card = card_make(s, NULL);

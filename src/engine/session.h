@@ -7,7 +7,7 @@
 #include "engine/engine.h"
 #include <jansson.h>
 
-#define SESSION_ID_MAX   40
+#define SESSION_ID_MAX   SLOT_ID_MAX
 #define SESSION_NAME_MAX 64
 
 enum session_stream {

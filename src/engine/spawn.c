@@ -277,9 +277,7 @@ static int build(struct engine *e, unsigned slot, const struct spawn_request *rq
 	name_session(e, w);
 	fill_record(w, rq, n_meta);
 	word_store(&w->mark, make_mark());
-	snprintf(id, sizeof(id), "%s-%016llx-%08llx", rq->pty ? "pty" : "pipe",
-		 (unsigned long long)word_load(&w->id_time),
-		 (unsigned long long)(word_load(&w->id_counter) & 0xffffffff));
+	slot_id(w, id);
 	r = make_memory(w, meta, n_meta, &p.fds[SLOT_FD_MEMORY], err);
 	if (r >= 0)
 		r = rq->pty ? make_terminal(rq, &p, err) : make_pipes(rq, &p, err);

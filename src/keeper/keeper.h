@@ -85,11 +85,14 @@ struct keeper {
 	uint64_t next_order;
 	enum quit_mode quitting;
 	uint64_t quit_deadline;
-	bool quit_told; /* the engine knows that it is to end */
+	bool quit_told;           /* the engine knows that it is to end */
+	uint64_t strangers_until; /* monotonic ms; 0: none was seen yet */
 	bool parked;
 	bool done;
-	bool adopted;       /* children are not ours: exits come by pidfd */
-	bool peek_children; /* the kernel lists our children */
+	bool adopted;        /* children are not ours: exits come by pidfd */
+	bool peek_children;  /* the kernel lists our children */
+	bool born_childless; /* it listed none at the start: there are none but those of the daemon
+			      */
 	unsigned n_watched, n_stopping, n_dirty;
 	unsigned top_slot; /* highest slot ever held */
 	uint64_t look_at;  /* CLOCK_BOOTTIME ms of the next look at trees; 0: none is planned */
@@ -187,6 +190,11 @@ int stopper_timeout(const struct keeper *k, uint64_t boottime);
 void stopper_look(struct keeper *k);
 /* The leader has ended: is anything of its tree left? */
 void stopper_leader_ended(struct keeper *k, unsigned slot);
+
+/* --- strangers.c ---------------------------------------------------------------------------- */
+/* The daemon ends, and so does what hangs on this process and is of no session. Returns whether
+ * something is left that is worth another look. */
+bool strangers_end(struct keeper *k, uint64_t now);
 
 /* --- passing.c ------------------------------------------------------------------------------ */
 /* Begins or ends letting calls pass. */

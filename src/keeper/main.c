@@ -70,6 +70,7 @@ static void quit_step(struct keeper *k)
 	}
 	for (unsigned i = 1; i <= k->top_slot; i++)
 		left |= stopper_kill_now(k, i);
+	left = left || strangers_end(k, now);
 	k->done = !left || now > k->quit_deadline + QUIT_MAX_MS;
 }
 

@@ -185,7 +185,7 @@ static int one_child(pid_t pid, void *userdata)
 {
 	(void)pid;
 	(void)userdata;
-	return 0;
+	return 1;
 }
 
 /* The engine's program: given, or beside this one. */
@@ -238,7 +238,7 @@ static int setup_fresh(struct keeper *k, const struct setup_options *o, struct e
 
 int setup(struct keeper *k, const struct setup_options *o, struct error *e)
 {
-	int r;
+	int r, children;
 
 	k->dir = o->dir;
 	for (unsigned i = 0; i < N_DAEMON_FDS; i++)
@@ -248,7 +248,9 @@ int setup(struct keeper *k, const struct setup_options *o, struct error *e)
 	if (r >= 0)
 		r = open_signals(k, e);
 	k->look_anyway = o->adopt_fd >= 0;
-	k->peek_children = r >= 0 && proc_each_child(one_child, NULL) >= 0;
+	children = proc_each_child(one_child, NULL);
+	k->peek_children = children >= 0;
+	k->born_childless = children == 0;
 	if (r >= 0)
 		r = o->adopt_fd >= 0 ? setup_adopt(k, o->adopt_fd, e) : setup_fresh(k, o, e);
 	if (r < 0)

@@ -30,14 +30,17 @@ struct batch {
 struct tree slot_tree(struct keeper *k, unsigned slot)
 {
 	struct control_slot *s = keeper_slot(k, slot);
-
-	return (struct tree){
+	struct tree t = {
 		.mark = word_load(&s->mark),
 		.cgroup_dir = k->daemon_fds[DAEMON_FD_CGROUP],
 		.cgroup_leaf = (uint32_t)word_load(&s->cgroup),
 		.leader = word_load(&s->exit.ready) || k->slots[slot].adopted ? 0 : slot_pid(s),
+		.reaper = k->peek_children && !k->slots[slot].adopted ? getpid() : 0,
 		.patience = k->slots[slot].patience,
 	};
+
+	slot_id(s, t.session);
+	return t;
 }
 
 /* Marks of other sessions of this daemon: one started from inside another is not part of it. */
@@ -398,10 +401,10 @@ void stopper_look(struct keeper *k)
 
 struct orphan_search {
 	struct keeper *k;
-	uint64_t mark;
+	struct tree tree;
 };
 
-/* Stops at a child of ours that is nobody's leader and bears the mark. */
+/* Stops at a child of ours that is nobody's leader and bears the mark, or another sign. */
 static int is_orphan(pid_t pid, void *userdata)
 {
 	struct orphan_search *o = userdata;
@@ -409,17 +412,19 @@ static int is_orphan(pid_t pid, void *userdata)
 
 	if (pid == o->k->engine.pid || pid == o->k->spawner.pid || slot_of_pid(o->k, pid) != 0)
 		return 0;
-	return proc_mark(pid, &mark) >= 0 && mark == o->mark;
+	if (proc_mark(pid, &mark) < 0)
+		return 0;
+	return mark == o->tree.mark ||
+	       ((mark == 0 || !is_mark(mark, o->k)) && tree_has_orphan(&o->tree, pid));
 }
 
 /* The quick look: when a leader has ended, whatever is left of its tree hangs on a child of this
  * subreaper, and in its cgroup where it has one. */
 static bool nothing_left(struct keeper *k, unsigned slot)
 {
-	struct orphan_search o = { k, word_load(&keeper_slot(k, slot)->mark) };
-	struct tree t = slot_tree(k, slot);
+	struct orphan_search o = { k, slot_tree(k, slot) };
 	bool populated = false;
-	int r = tree_populated(&t, &populated);
+	int r = tree_populated(&o.tree, &populated);
 
 	if ((r < 0 && r != -EOPNOTSUPP) || populated || !k->peek_children || k->slots[slot].adopted)
 		return false;
