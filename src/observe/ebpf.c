@@ -148,14 +148,15 @@ void ebpf_on_other_ring(struct watch *w)
 void ebpf_on_tick(struct watch *w)
 {
 	struct ebpf *b = container_of(w, struct ebpf, tick);
+	bool is_used = b->first != NULL;
 	uint64_t times;
 
 	(void)!read(w->fd, &times, sizeof(times));
 	if (b->n_calls > 0 && b->reader->gone != b->gone &&
 	    clock_monotonic_ms() - b->swept >= SWEEP_SOON_MS)
 		sweep(b);
-	if (!ebpf_look_after_helper(b) && !b->first)
-		return; /* gone with it */
+	if (!ebpf_look_after_helper(b) && !is_used)
+		return; /* it is gone with it */
 	if (read_rings(b, RECORDS_A_TURN) > 0)
 		b->quiet = 0;
 	else if (++b->quiet >= QUIET_TICKS)

@@ -38,7 +38,8 @@ struct ebpf {
 int ebpf_open(struct host *h, bool everything, struct ebpf **ret, struct error *e);
 void ebpf_close(struct host *h, void *shared);
 
-/* False when the helper is gone; then its runs have been told. */
+/* False when the helper is gone; then its runs have been told, and without any, `b` is gone, too.
+ */
 bool ebpf_look_after_helper(struct ebpf *b);
 
 /* Ends it when nobody can need it any more. */

@@ -23,6 +23,8 @@
 #define HELPER_ASK_MS  2000U
 #define HELPER_LOAD_MS 8000U /* less than the keeper gives an engine that does not answer */
 
+/* A helper outlives the engine that started it, and may serve a newer one: a change of any of this
+ * changes RECORD_VERSION. */
 enum helper_type {
 	HELPER_LOAD = 1, /* answered with the descriptors below EBPF_SHARED */
 	HELPER_ATTACH,   /* program `index`; with the directory of the sessions' cgroups where it

@@ -25,6 +25,14 @@ def grant(path, *capabilities):
     os.setxattr(path, "security.capability", struct.pack("<5I", *words))
 
 
+def cgroup2():
+    for line in pathlib.Path("/proc/self/mountinfo").read_text().splitlines():
+        before, _, after = line.partition(" - ")
+        if after.split()[0] == "cgroup2":
+            return before.split()[4]
+    return None
+
+
 def comm(pid):
     with contextlib.suppress(OSError):
         return pathlib.Path(f"/proc/{pid}/comm").read_text().strip()

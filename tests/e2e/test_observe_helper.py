@@ -14,11 +14,10 @@ import tempfile
 
 import pytest
 from conftest import BUILD
-from lent import BPF, HELPER, NET_ADMIN, PERFMON, grant
+from lent import BPF, HELPER, NET_ADMIN, PERFMON, cgroup2, grant
 
 LOAD, ATTACH, DETACH, TAG, WATCH, UNWATCH, SETTLE, SWEEP = range(1, 9)
 REQUEST, REPLY = struct.Struct("IIIIIIQ"), struct.Struct("iI368s")
-CONNECT4 = 6  # a program that is attached to a cgroup
 USER = 64999  # nobody else's
 pytestmark = pytest.mark.skipif(not (BUILD / HELPER).exists(), reason="built without BPF programs")
 
@@ -77,6 +76,16 @@ class Helper:
         assert self.is_root or "CAP_BPF" in reason
         return result == 0
 
+    def hooks(self):
+        """The programs that are attached to a cgroup."""
+        found, number = [], 0
+        while (answer := self.ask(ATTACH, index=number))[0] != errno.EINVAL:
+            if answer == (errno.EPERM, "that is no cgroup"):
+                found.append(number)
+            number += 1
+        assert self.ask(DETACH) == (0, "") and len(found) == 4
+        return found
+
     def end(self):
         self.sock.close()
         assert self.process.wait(20) == 0
@@ -110,14 +119,6 @@ def helper():
     instance = Helper()
     yield instance
     instance.end()
-
-
-def cgroup2():
-    for line in pathlib.Path("/proc/self/mountinfo").read_text().splitlines():
-        before, _, after = line.partition(" - ")
-        if after.split()[0] == "cgroup2":
-            return before.split()[4]
-    return None
 
 
 @contextlib.contextmanager
@@ -167,7 +168,8 @@ def test_a_cgroup_of_another_user_is_refused(helper):
         return
     with cgroup_of(USER + 1) as fd:
         assert helper.ask(WATCH, fd) == foreign
-        assert helper.ask(ATTACH, fd, index=CONNECT4) == foreign
+        for hook in helper.hooks():
+            assert helper.ask(ATTACH, fd, index=hook) == foreign
     with opened(cgroup2()) as fd:
         assert helper.ask(WATCH, fd) == foreign
 
@@ -178,9 +180,9 @@ def test_what_is_no_cgroup_is_refused(helper, tmp_path):
         return
     with opened(tmp_path) as fd:
         assert helper.ask(WATCH, fd) == none
-        assert helper.ask(ATTACH, fd, index=CONNECT4) == none
+        for hook in helper.hooks():
+            assert helper.ask(ATTACH, fd, index=hook) == none
     assert helper.ask(WATCH) == none
-    assert helper.ask(ATTACH, index=CONNECT4) == none
 
 
 def test_a_process_of_another_user_is_refused(helper):
@@ -225,8 +227,9 @@ def test_its_own_users_cgroup_is_watched(helper):
     with cgroup_of(USER) as fd:
         number = os.fstat(fd).st_ino
         assert helper.ask(WATCH, fd) == (0, "")
-        assert helper.ask(ATTACH, fd, index=CONNECT4) == (0, "")
-        assert helper.ask(ATTACH, fd, index=CONNECT4) == (0, "")  # it is
+        hook = helper.hooks()[0]
+        assert helper.ask(ATTACH, fd, index=hook) == (0, "")
+        assert helper.ask(ATTACH, fd, index=hook) == (0, "")  # it is
         assert helper.ask(ATTACH, index=0) == (0, "")
         assert helper.ask(ATTACH, index=99)[0] == errno.EINVAL
         assert helper.ask(SWEEP) == (0, "")

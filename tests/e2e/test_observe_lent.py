@@ -2,6 +2,7 @@
 """An ordinary user's daemon observes with BPF through reeve-observe-helper, and sees no more than
 that user may."""
 
+import contextlib
 import os
 import pathlib
 import shutil
@@ -11,7 +12,7 @@ import sys
 
 import pytest
 from conftest import BUILD, alive, wait_for
-from lent import BPF, HELPER, NET_ADMIN, PERFMON, Lent, grant, lent
+from lent import BPF, HELPER, NET_ADMIN, PERFMON, Lent, cgroup2, grant, lent
 from ordinary import NOBODY
 
 SEEN = ("file", "network", "process")
@@ -172,6 +173,58 @@ def test_nobody_gets_at_what_the_helper_holds(user):
         assert not [name for name in held if "prog" in name or "link" in name]
         assert len([name for name in held if name == "anon_inode:bpf-map"]) == 4
     user.ok("stop", session)
+
+
+@contextlib.contextmanager
+def delegated():
+    """A cgroup that root gave to the user, where the daemon's commands have cgroups of their own."""
+    path = pathlib.Path(cgroup2()) / f"reeve-lent-{os.getpid()}"
+    path.mkdir()
+    try:
+        for name in (".", "cgroup.procs", "cgroup.subtree_control", "cgroup.threads"):
+            os.chown(path / name, NOBODY, NOBODY)
+        yield path
+    finally:
+        for directory, _, _ in os.walk(path, topdown=False):
+            wait_for(lambda: removed(directory), what=f"the end of {directory}")  # noqa: B023
+
+
+def removed(directory):
+    with contextlib.suppress(OSError):
+        os.rmdir(directory)
+    return not os.path.exists(directory)
+
+
+def inside(cgroup, *command):
+    """Such a command in a cgroup, as root, to its end."""
+    script = 'echo $$ > "$0/cgroup.procs" && "$@"'
+    subprocess.run(["sh", "-c", script, cgroup, *command], check=True, capture_output=True)
+
+
+def test_another_users_process_in_the_sessions_cgroup_is_not_told():
+    if os.geteuid() != 0:
+        return
+    may = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
+    with delegated() as place, lent() as user:
+        start = [*may, "env", *(f"{k}={v}" for k, v in user.env.items())]
+        inside(place, *start, user.programs / "reeve", "daemon", "start")
+        script = "read x; cat /etc/hostname"
+        options = ["-d", "--stdin", "--observe", "file,network,process"]
+        session = user.ok("run", *options, "--", "sh", "-c", script)
+        pid = user.json("inspect", session)["pid"]
+        below = pathlib.Path(f"/proc/{pid}/cgroup").read_text().partition("0::/")[2].split()[0]
+        leaf = pathlib.Path(cgroup2()) / below
+        assert place in leaf.parents
+        inside(leaf, "sh", "-c", "cat /etc/shadow; cat /etc/shadow")
+        inside(leaf, *may, "sh", "-c", "cat /etc/passwd; cat /etc/passwd")
+        user.ok("send", session, "go")
+        user("wait", session)
+        wait_for(lambda: user.subscription(session)["over"])
+        seen = user.events(session)
+        assert "/etc/hostname" in paths(seen, "opened")
+        assert "/etc/passwd" in paths(seen, "opened")  # the user's own, wherever it came from
+        assert "/etc/shadow" not in str(seen)
+        assert user.subscription(session)["missedBy"]["process"] > 0  # they were counted
 
 
 def test_a_helper_that_is_killed_is_told_and_replaced(user):
