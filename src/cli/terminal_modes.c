@@ -46,7 +46,14 @@ enum {
 	OTHER_INSERT = 1 << 5,
 	OTHER_KEYS = 1 << 6,
 	OTHER_NEWLINE = 1 << 7,
+	OTHER_TABS = 1 << 8,
 };
+
+/* Tab stops in every eighth column of a window of up to 256. */
+#define STOP       "\033[8C\033H"
+#define STOPS_4    STOP STOP STOP STOP
+#define STOPS_16   STOPS_4 STOPS_4 STOPS_4 STOPS_4
+#define USUAL_TABS "\0337\033[3g\r" STOPS_16 STOPS_16 "\0338"
 
 /* Undone in this order; the margins' reset moves the cursor, which is therefore kept. */
 static const struct {
@@ -61,6 +68,7 @@ static const struct {
 	{ OTHER_INSERT, "\033[4l" },
 	{ OTHER_NEWLINE, "\033[20l" },
 	{ OTHER_KEYS, "\033[>4;0m" },
+	{ OTHER_TABS, USUAL_TABS },
 };
 
 static void set_other(struct terminal_modes *m, uint32_t bit, bool on)
@@ -119,7 +127,7 @@ static void on_keyboard(struct terminal_modes *m)
 
 static void on_soft_reset(struct terminal_modes *m)
 {
-	m->others &= OTHER_KEYS;
+	m->others &= OTHER_KEYS | OTHER_TABS;
 	set_private(m, 1, false);
 	set_private(m, 6, false);
 	set_private(m, 25, true);
@@ -142,6 +150,8 @@ static void on_csi(struct terminal_modes *m, uint8_t final)
 		set_other(m, OTHER_REGION, m->n_params > 0 || param(m, 0) > 0);
 	else if (final == 'u')
 		on_keyboard(m);
+	else if (final == 'g')
+		set_other(m, OTHER_TABS, true);
 }
 
 /* --- the parser ------------------------------------------------------------------------------ */
@@ -173,6 +183,9 @@ static void in_escape(struct terminal_modes *m, uint8_t c)
 	case '=':
 	case '>':
 		set_other(m, OTHER_KEYPAD, c == '=');
+		break;
+	case 'H':
+		set_other(m, OTHER_TABS, true);
 		break;
 	case 'c':
 		*m = (struct terminal_modes){ 0 };

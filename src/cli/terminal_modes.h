@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define TERMINAL_UNDO_MAX    512U /* bytes that terminal_modes_undo writes at most */
+#define TERMINAL_UNDO_MAX    768U /* bytes that terminal_modes_undo writes at most */
 #define TERMINAL_PARAMS_MAX  16U
 #define TERMINAL_KITTY_STEPS 16U
 

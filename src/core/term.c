@@ -263,7 +263,7 @@ static const uint8_t *read_csi(struct term *t, const uint8_t *p, const uint8_t *
 		return NULL;
 	begin(t);
 	t->n_params = (uint8_t)n;
-	if (*p >= 'h') /* of capital letters none is followed */
+	if (*p >= 'g') /* of capital letters none is followed */
 		term_on_csi(t, *p);
 	end(t);
 	return p + 1;

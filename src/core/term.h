@@ -87,6 +87,7 @@ struct term {
 	uint8_t keys_stack[TERM_KEYS_MAX];
 	char osc[TERM_TITLE_MAX];
 	char title[TERM_TITLE_MAX];
+	uint8_t tabs_used; /* tab stops were spoken of; which there are only the contents say */
 };
 
 /* A terminal that has just been switched on. */

@@ -103,7 +103,7 @@ static void on_soft_reset(struct term *t)
 	t->top = t->bottom = 0;
 }
 
-/* A title stays, as in xterm; that the keyboard was spoken of has to be said again. */
+/* A title stays, as in xterm; that keyboard or tab stops were spoken of has to be said again. */
 static void full_reset(struct term *t)
 {
 	struct term fresh;
@@ -113,6 +113,7 @@ static void full_reset(struct term *t)
 	memcpy(fresh.title, t->title, sizeof(fresh.title));
 	fresh.modify_keys = t->modify_keys ? 1 : 0;
 	fresh.keys_used = t->keys_used;
+	fresh.tabs_used = t->tabs_used;
 	*t = fresh;
 }
 
@@ -307,6 +308,11 @@ static void on_region(struct term *t)
 		t->top = 0;
 }
 
+static void on_tabs(struct term *t)
+{
+	t->tabs_used = 1;
+}
+
 static void on_cursor_shape(struct term *t)
 {
 	t->cursor_shape = param(t, 0, 0) <= 6 ? (uint8_t)param(t, 0, 0) : 0;
@@ -352,6 +358,7 @@ static const struct {
 	{ '?', 0, 'l', on_reset },
 	{ 0, 0, 'h', on_set },
 	{ 0, 0, 'l', on_reset },
+	{ 0, 0, 'g', on_tabs },
 	{ 0, 0, 'r', on_region },
 	{ 0, 0, 's', save_cursor },
 	{ 0, 0, 'u', restore_cursor },
@@ -395,6 +402,9 @@ static void plain_escape(struct term *t, uint8_t final)
 		break;
 	case '8':
 		restore_cursor(t);
+		break;
+	case 'H':
+		on_tabs(t);
 		break;
 	case '=':
 	case '>':

@@ -127,6 +127,23 @@ static int write_saved(struct drawing *d, const struct term *t, struct buffer *b
 	return term_write_saved(t, (unsigned)at.row, (unsigned)at.col, b);
 }
 
+/* Tab stops are found by going from one to the next. The last column is one in any case. */
+static int write_tabs(struct drawing *d, const struct term *t, struct buffer *b)
+{
+	int col = 0, next, r;
+
+	if (!t->tabs_used)
+		return 0;
+	feed_text(d, "\x18\r\t");
+	r = buffer_append_text(b, "\x1b[3g");
+	while (r >= 0 && (next = cursor_of(d).col) > col && next < d->cols - 1) {
+		r = buffer_printf(b, "\x1b[%dG\x1bH", next + 1);
+		feed_text(d, "\t");
+		col = next;
+	}
+	return r;
+}
+
 /* Changes what is drawn: comes last. */
 static int write_restore(struct drawing *d, const struct term *t, struct buffer *b)
 {
@@ -144,6 +161,8 @@ static int write_restore(struct drawing *d, const struct term *t, struct buffer 
 	wrap = wrap_is_due(d, t, at, last.width);
 	if (r >= 0)
 		r = term_write_begin(t, b);
+	if (r >= 0)
+		r = write_tabs(d, t, b);
 	if (r >= 0)
 		r = term_has(t, TERM_ALT_SCREEN) ? write_primary(d, &style, b)
 						 : write_saved(d, t, b);

@@ -265,6 +265,23 @@ def test_the_terminal_is_left_clean(reeve, emulator, end):
     pane.shows("alive 42")
 
 
+def test_tab_stops_belong_to_the_session(reeve, emulator):
+    pane = emulator.open()
+    pane.reeve("run", "--name", "job", "--", "bash", "--norc")
+    pane.attached()
+    pane.line(r"printf '\033[3g\033[6G\033H\033[21G\033H\r'; clear; printf '\tfive\ttwenty\n'")
+    pane.shows(" " * 5 + "five" + " " * 11 + "twenty")
+    detach(pane)
+    pane.left()
+    pane.line(r"clear; printf '\teight\tsixteen\n'")
+    wait_for(lambda: pane.lines()[0] == " " * 8 + "eight" + " " * 3 + "sixteen")
+    # Keys would be told of over the screen, which is drawn anew after that.
+    pane.reeve("attach", "--detach-keys", "none", "job")
+    pane.shows("twenty")
+    pane.line(r"clear; printf '\tagain\tthere\n'")
+    pane.shows(" " * 5 + "again" + " " * 10 + "there")
+
+
 def test_nothing_stays_behind_of_a_killed_client(reeve, emulator):
     pane = emulator.open()
     pane.reeve("run", "--name", "job", "--", "cat")

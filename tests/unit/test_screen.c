@@ -109,11 +109,15 @@ static const char *const programs[] = {
 	"\xe6\xbc\xa2\xe5\xad\x97 wide \x1b[1;11H\xe6\xbc\xa2",
 	"1\r\n2\r\n3\r\n4\r\n5\r\n6\r\n7\r\n\x1b[4hi\x1b[38;2;1;2;3;48;5;9m.",
 	"\x1b[6;12Hx",
+	"\x1b[3g\x1b[4G\x1bH\x1b[7G\x1bH\r1\t2",
+	"\x1b[9G\x1b[g\x1b[3G\x1bHtabs\x1b[?1049h",
+	"\x1b[3G\x1bH\x1b[3g\x1b"
+	"cx",
 };
 
 /* What comes behind shows what the eye does not see. */
 static const char *const sequels[] = {
-	"y", "\r\nz", "\x1b[Hq\x1bMr", "qqqq\x0fqq", "\x1b[?1049l.", "\x1b[6;1H\nw",
+	"y", "\r\nz", "\r\tT\tU", "\x1b[Hq\x1bMr", "qqqq\x0fqq", "\x1b[?1049l.", "\x1b[6;1H\nw",
 };
 
 static void draw_all(const struct screen_input *in, struct screen_shot *shot)

@@ -152,6 +152,20 @@ static void what_is_switched_on_is_undone(void **state)
 	assert_undo("\033[>4;2m", "\033[>4;0m");
 }
 
+static void tab_stops_stand_in_every_eighth_column_again(void **state)
+{
+	char expected[TERMINAL_UNDO_MAX] = "\0337\033[3g\r";
+
+	(void)state;
+	for (unsigned i = 0; i < 32; i++)
+		strcat(expected, "\033[8C\033H");
+	strcat(expected, "\0338");
+	assert_undo("\033[3g", expected);
+	assert_undo("\033[g", expected);
+	assert_undo("ab\033Hcd", expected);
+	assert_undo("\033[3g\033H\033c", "");
+}
+
 static void what_the_program_undoes_is_not_undone_again(void **state)
 {
 	(void)state;
@@ -184,7 +198,7 @@ static void everything_at_once_fits(void **state)
 	}
 	for (unsigned i = 0; i < 100; i++)
 		terminal_modes_feed(&m, (const uint8_t *)"\033[>1u", 5);
-	strcpy(text, "\033=\033[4 q\033[2;3r\033[1m\033(0\033[4h\033[20h\033[>4;2m\033[");
+	strcpy(text, "\033=\033[4 q\033[2;3r\033[1m\033(0\033[4h\033[20h\033[>4;2m\033[3g\033[");
 	terminal_modes_feed(&m, (const uint8_t *)text, strlen(text));
 	assert_in_range(terminal_modes_undo(&m, undo), 100, TERMINAL_UNDO_MAX - 64);
 }
@@ -213,6 +227,7 @@ int main(void)
 		cmocka_unit_test(a_pasted_key_does_not_detach),
 		cmocka_unit_test(plain_text_leaves_nothing_to_undo),
 		cmocka_unit_test(what_is_switched_on_is_undone),
+		cmocka_unit_test(tab_stops_stand_in_every_eighth_column_again),
 		cmocka_unit_test(what_the_program_undoes_is_not_undone_again),
 		cmocka_unit_test(a_sequence_that_is_cut_off_is_cancelled),
 		cmocka_unit_test(everything_at_once_fits),
