@@ -4,6 +4,7 @@
 #include "api/render.h"
 #include "api/routes.h"
 #include "core/stopplan.h"
+#include "engine/attachment.h"
 
 #define ENDED_LISTED 64U
 #define LIST_MAX     (1024 * MiB)
@@ -76,10 +77,12 @@ static void removal_changed(struct listener *l)
 	struct removal *d = container_of(l, struct removal, listener);
 	struct session *s = d->session;
 
-	if (!session_ended(s) || session_tree_alive(s))
-		return;
-	removal_done(d, true);
-	session_remove(s);
+	if (session_is_done(s) && !session_ended(s)) {
+		attachment_dismiss(s); /* then comes the end */
+	} else if (session_is_done(s)) {
+		removal_done(d, true);
+		session_remove(s);
+	}
 }
 
 static void removal_gone(struct listener *l)

@@ -6,6 +6,7 @@
 #include "api/spawn_body.h"
 #include "api/wait.h"
 #include "base/text.h"
+#include "engine/attachment.h"
 #include <errno.h>
 #include <string.h>
 
@@ -272,7 +273,9 @@ static void holder_changed(struct listener *l)
 {
 	struct replacing *rp = container_of(l, struct replacing, listener);
 
-	if (session_ended(rp->holder) && !session_tree_alive(rp->holder))
+	if (session_is_done(rp->holder) && !session_ended(rp->holder))
+		attachment_dismiss(rp->holder);
+	else if (session_is_done(rp->holder))
 		holder_gone(l);
 }
 

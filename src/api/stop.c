@@ -116,7 +116,7 @@ static void on_changed(struct listener *l)
 		free_stopping(st);
 		return;
 	}
-	if (!session_ended(st->session) || session_tree_alive(st->session))
+	if (!session_is_done(st->session))
 		return;
 	answer(st->rq, st->session, true);
 	free_stopping(st);
@@ -141,7 +141,7 @@ static int stop_session(struct request *rq, struct session *s, const struct stop
 {
 	struct stopping *st;
 
-	if (session_ended(s) && !session_tree_alive(s)) {
+	if (session_is_done(s)) {
 		answer(rq, s, false);
 		return 0;
 	}

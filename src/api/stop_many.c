@@ -46,7 +46,7 @@ static void on_changed(struct listener *l)
 	const struct control_stop *stop = &one->session->words->stop;
 
 	/* What belongs to another user stays; it is named where its session is shown. */
-	if ((session_ended(one->session) && !session_tree_alive(one->session)) ||
+	if (session_is_done(one->session) ||
 	    (word_load(&stop->refused) > 0 &&
 	     word_load(&stop->finished) >= word_load(&stop->requested)))
 		one_done(one);

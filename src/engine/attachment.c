@@ -110,6 +110,12 @@ void attachment_end(struct attachment *a, enum frame_reason reason)
 	give_up_control(a); /* before it is told: it may then ask for what it has left */
 }
 
+void attachment_dismiss(struct session *s)
+{
+	if (s->controller)
+		attachment_end(s->controller, FRAME_TERMINATED);
+}
+
 static void on_output(struct listener *l, unsigned stream)
 {
 	struct attachment *a = container_of(l, struct attachment, listener);

@@ -68,5 +68,8 @@ bool attachment_is_awaited(const struct session *s);
 /* Gives a block cursor's place up when its lease has run out; plans the look otherwise. */
 void attachment_lease_check(struct session *s);
 
+/* Tells the controlling client, if there is one, to go, so that it holds nothing up any more. */
+void attachment_dismiss(struct session *s);
+
 /* Ends the attachment as after a DETACH, with the given reason. */
 void attachment_end(struct attachment *a, enum frame_reason reason);

@@ -37,6 +37,14 @@ uint64_t output_room(const struct session *s, unsigned stream)
 	return used < ring->size ? ring->size - used : 0;
 }
 
+bool output_is_held(const struct session *s)
+{
+	for (unsigned i = 0; i < STREAMS_MAX; i++)
+		if (s->streams[i].open && output_room(s, i) == 0)
+			return true;
+	return false;
+}
+
 static void tell_listeners(struct session *s, unsigned stream)
 {
 	struct listener *l = s->listeners, *next;
@@ -151,11 +159,15 @@ static void on_readable(uv_poll_t *poll, int status, int events)
 	struct stream *st = poll->data;
 	unsigned stream = st->capture.stream;
 	struct session *s = container_of(st - stream, struct session, streams);
+	enum captured r;
 
 	(void)status;
 	(void)events;
 	set_pieces(s, st);
-	if (capture_once(s, stream) != CAPTURED)
+	r = capture_once(s, stream);
+	if (r == BLOCKED && s->settled)
+		session_notify(s); /* who waits for its end need not wait for that reader */
+	if (r != CAPTURED)
 		return;
 	session_hold(s);
 	tell_listeners(s, stream);

@@ -163,6 +163,9 @@ bool session_exited(const struct session *s);
 /* Spawn failed, or exited. */
 bool session_ended(const struct session *s);
 bool session_tree_alive(const struct session *s);
+/* Nothing of it runs any more, and its end is published, or is held up by nothing but a client that
+ * does not read. */
+bool session_is_done(const struct session *s);
 bool session_stopping(const struct session *s);
 struct exitinfo session_exitinfo(const struct session *s);
 enum outcome session_outcome(const struct session *s);
@@ -180,6 +183,8 @@ void output_close(struct session *s);
 void output_end(struct session *s);
 /* How many bytes may be captured now without passing a block cursor; UINT64_MAX without one. */
 uint64_t output_room(const struct session *s, unsigned stream);
+/* Whether a block cursor that does not move keeps output from being taken. */
+bool output_is_held(const struct session *s);
 /* A block cursor has moved, or is gone: captures again if it may. */
 void output_resume(struct session *s);
 /* A client has something to say: whoever writes much is captured in small steps for a while. */

@@ -30,6 +30,13 @@ bool session_tree_alive(const struct session *s)
 	return session_started(s) && !word_load(&s->words->tree_gone);
 }
 
+bool session_is_done(const struct session *s)
+{
+	if (session_tree_alive(s) || s->pending_spawn)
+		return false;
+	return session_ended(s) || (word_load(&s->words->exit.ready) && output_is_held(s));
+}
+
 bool session_stopping(const struct session *s)
 {
 	return word_load(&s->words->stop.requested) != 0 && !session_ended(s);

@@ -9,7 +9,7 @@ import threading
 import frames
 import pytest
 from commands import ROUND, big, cat, signal_teller, writer, written
-from conftest import wait_for
+from conftest import alive, wait_for
 from frames import Start, Stream, Type, encode, error_of, exit_of, read_all, types, u64, u64_of
 
 pytestmark = pytest.mark.shared
@@ -273,6 +273,48 @@ def test_no_more_than_a_megabyte_is_out_without_an_acknowledgement(api):
         assert len(client.read_output(ROUND // 2)) == ROUND // 2
         api.show(session)
         assert not select.select([client.sock], [], [], 0)[0], "more has come"
+
+
+@pytest.fixture
+def stalled(api):
+    """A command, named `stalled`, that writes to a client that does not read."""
+    attach = {"token": TOKEN, "mode": "block"}
+    session = api.spawn(*writer(6 * ROUND), attach=attach, name="stalled")
+    with api.attach(session, token=TOKEN, mode="block", streams="stdout") as client:
+        wait_for(lambda: written(api, session) == ROUND, what="a full ring")
+        yield session, client
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_a_stop_waits_for_the_processes_and_not_for_a_client_that_does_not_read(
+    api, stalled, many
+):
+    session, client = stalled
+    body = {} if many else {"reason": "late"}
+    answer = api.post("/v1/sessions/stop" if many else api.path_of(session, "/stop"), body)
+    assert answer.status == 200 and not alive(session["pid"])
+    assert api.show(session)["status"] == "stopping", "its end comes behind its last byte"
+    assert api.post(api.path_of(session, "/stop"), {}).json["stopped"] is False
+    rest = b""
+    while (frame := client.next()).type == Type.OUTPUT:
+        rest += frame.payload
+        client.ack(Stream.STDOUT, len(rest))
+    assert ROUND <= len(rest) < 6 * ROUND and rest == big(len(rest))
+    assert exit_of(frame).code == -15
+    assert api.show(session)["status"] == "stopped"
+
+
+@pytest.mark.parametrize("how", ["remove", "replace"])
+def test_a_client_that_does_not_read_is_sent_away_where_its_session_is_to_go(api, stalled, how):
+    session, client = stalled
+    if how == "remove":
+        assert api.delete(api.path_of(session, force="true")).status == 200
+        assert api.get(api.path_of(session)).status == 404
+    else:
+        other = api.spawn("sleep", "1000", name="stalled", replace=True)
+        assert api.show("stalled")["id"] == other["id"]
+        assert api.show(session)["status"] == "stopped"
+    assert client.rest()[-1].type == Type.ENDED
 
 
 def test_a_client_that_blocks_and_detaches_lets_the_command_go_on(api):
