@@ -47,6 +47,7 @@ enum {
 	OTHER_KEYS = 1 << 6,
 	OTHER_NEWLINE = 1 << 7,
 	OTHER_TABS = 1 << 8,
+	OTHER_FLAGS = 1 << 9, /* of the kitty keyboard protocol, set without being pushed */
 };
 
 /* Tab stops in every eighth column of a window of up to 256. */
@@ -119,7 +120,11 @@ static void on_keyboard(struct terminal_modes *m)
 {
 	unsigned n = MAX(param(m, 0), (uint16_t)1);
 
-	if (m->prefix == '>' && m->kitty < TERMINAL_KITTY_STEPS)
+	if (m->prefix == '=' && param(m, 0) != 0)
+		set_other(m, OTHER_FLAGS, true);
+	else if (m->prefix == '=' && param(m, 1) < 2) /* none but these: 0 */
+		set_other(m, OTHER_FLAGS, false);
+	else if (m->prefix == '>' && m->kitty < TERMINAL_KITTY_STEPS)
 		m->kitty++;
 	else if (m->prefix == '<')
 		m->kitty = (uint8_t)(m->kitty > n ? m->kitty - n : 0);
@@ -127,7 +132,7 @@ static void on_keyboard(struct terminal_modes *m)
 
 static void on_soft_reset(struct terminal_modes *m)
 {
-	m->others &= OTHER_KEYS | OTHER_TABS;
+	m->others &= OTHER_KEYS | OTHER_TABS | OTHER_FLAGS;
 	set_private(m, 1, false);
 	set_private(m, 6, false);
 	set_private(m, 25, true);
@@ -273,6 +278,8 @@ size_t terminal_modes_undo(const struct terminal_modes *m, char to[TERMINAL_UNDO
 #define ADD(...) (n += (size_t)snprintf(to + n, TERMINAL_UNDO_MAX - n, __VA_ARGS__))
 	if (m->state != GROUND)
 		ADD("\030\033\\");
+	if (m->others & OTHER_FLAGS) /* each screen has its own */
+		ADD("\033[=0u");
 	for (unsigned i = 0; i < ARRAY_SIZE(privates); i++)
 		if (m->privates & 1U << i)
 			ADD("\033[?%u%c", privates[i].number, privates[i].normally ? 'h' : 'l');

@@ -150,6 +150,8 @@ static void what_is_switched_on_is_undone(void **state)
 	assert_undo("\033(0", "\033(B\033)B\017");
 	assert_undo("\033[>1u\033[>5u", "\033[<2u");
 	assert_undo("\033[>4;2m", "\033[>4;0m");
+	assert_undo("\033[?1049h\033[=5u", "\033[=0u\033[?1049l");
+	assert_undo("\033[=1;2u\033[=0;2u", "\033[=0u");
 }
 
 static void tab_stops_stand_in_every_eighth_column_again(void **state)
@@ -172,6 +174,7 @@ static void what_the_program_undoes_is_not_undone_again(void **state)
 	assert_undo("\033[?1049h\033[?25l\033[?25h\033[?1049l", "");
 	assert_undo("\033=\033>\033[1m\033[m\033(0\033(B\033[4 q\033[0 q", "");
 	assert_undo("\033[>1u\033[<u", "");
+	assert_undo("\033[=5u\033[=0u", "");
 	assert_undo("\033[?1049h\033[?2004h\033c", "");
 }
 
@@ -198,7 +201,8 @@ static void everything_at_once_fits(void **state)
 	}
 	for (unsigned i = 0; i < 100; i++)
 		terminal_modes_feed(&m, (const uint8_t *)"\033[>1u", 5);
-	strcpy(text, "\033=\033[4 q\033[2;3r\033[1m\033(0\033[4h\033[20h\033[>4;2m\033[3g\033[");
+	strcpy(text,
+	       "\033=\033[4 q\033[2;3r\033[1m\033(0\033[4h\033[20h\033[>4;2m\033[3g\033[=1u\033[");
 	terminal_modes_feed(&m, (const uint8_t *)text, strlen(text));
 	assert_in_range(terminal_modes_undo(&m, undo), 100, TERMINAL_UNDO_MAX - 64);
 }
