@@ -33,6 +33,7 @@ unpack() { # the package, to $KERNEL
 [ -d "$KERNEL" ] || unpack
 RUN=$(mktemp -d)
 SHARES=
+# shellcheck disable=SC2317 # called by the trap
 cleanup() {
 	for pid in $SHARES; do
 		kill "$pid" 2>/dev/null || true
@@ -106,6 +107,7 @@ timeout "$TIMEOUT" qemu-system-x86_64 -accel tcg,thread=multi -cpu max -smp 2 -m
 	-chardev socket,id=tree,path="$RUN/tree" -device vhost-user-fs-pci,chardev=tree,tag=tree \
 	-kernel "$KERNEL"/boot/vmlinuz-* -initrd "$RUN/initrd" -nic none -no-reboot -nographic \
 	-append "console=ttyS0 quiet panic=-1 lsm=landlock,lockdown,yama,bpf" </dev/null 2>/dev/null |
-	tr -d '\r' | tee "$RUN/output" | sed -un "/vm: Linux/,/^vm: status/s/^.*vm: Linux/vm: Linux/; /vm: Linux/,/^vm: status/p"
-status=$(sed -n 's/^vm: status //p' "$RUN/output")
+	tee "$RUN/output" |
+	sed -un 's/\r//g; /vm: Linux/,/^vm: status/s/^.*vm: Linux/vm: Linux/; /vm: Linux/,/^vm: status/p'
+status=$(tr -d '\r' <"$RUN/output" | sed -n 's/^vm: status //p')
 exit "${status:-1}"
