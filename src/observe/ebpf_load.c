@@ -4,6 +4,7 @@
 #include "base/fd.h"
 #include "observe/ebpf.h"
 #include "observe/observe.bpf.h"
+#include "observe/observe_plain.bpf.h"
 #include "observe/surroundings.h"
 #include <bpf/libbpf.h>
 #include <dlfcn.h>
@@ -219,7 +220,9 @@ struct attempt {
 static int load_with(const struct library *l, const struct attempt *a, const struct owner *owner,
 		     int fds[N_EBPF_FDS], struct error *e)
 {
-	struct bpf_object *object = l->open(observe_bpf, sizeof(observe_bpf), NULL);
+	struct bpf_object *object =
+		a->has.cast ? l->open(observe_bpf, sizeof(observe_bpf), NULL)
+			    : l->open(observe_plain_bpf, sizeof(observe_plain_bpf), NULL);
 	int r;
 
 	if (!object)

@@ -84,6 +84,7 @@ def test_no_event_is_lost_or_doubled_when_the_engine_dies(user):
     user.ok("send", session, "go")
     os.kill(user.status()["enginePid"], signal.SIGKILL)
     user("wait", session)
+    wait_for(lambda: user.subscription(session)["over"])
     seen = user.events(session)
     assert [e["seq"] for e in seen] == list(range(1, len(seen) + 1))
     assert len([e for e in seen if e["kind"] == "forked"]) == 200

@@ -17,6 +17,7 @@
 /* Set by the loader. */
 const volatile struct kernel_has kernel_has SEC(".rodata.kernel") = { 1, 1 };
 
+#ifdef WITH_CAST
 extern void *bpf_rdonly_cast(const void *object, __u32 type) __ksym __weak;
 
 #define READ(type, p, member)                                                                      \
@@ -30,3 +31,11 @@ extern void *bpf_rdonly_cast(const void *object, __u32 type) __ksym __weak;
 			bpf_core_read(&value_, sizeof(value_), &((struct type *)(p))->member);     \
 		value_;                                                                            \
 	})
+#else
+#define READ(type, p, member)                                                                      \
+	({                                                                                         \
+		typeof(((struct type *)0)->member) value_;                                         \
+		bpf_core_read(&value_, sizeof(value_), &((struct type *)(p))->member);             \
+		value_;                                                                            \
+	})
+#endif
