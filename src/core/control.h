@@ -190,7 +190,8 @@ enum stop_mark {
 struct control_signals {
 	struct word asked; /* E: how many were asked for, ever, in the low half; above it how many
 			    * of the attached client's own numbering were taken */
-	struct word done;  /* K: so many of them were sent, stored after each */
+	struct word begun; /* K: so many of them were sent or are just being sent, */
+	struct word done;  /* K: so many were sent, stored after each */
 	struct word
 		queue[SIGNAL_QUEUE]; /* E: the nth at n % SIGNAL_QUEUE, written before `asked` */
 };

@@ -21,13 +21,14 @@ static bool is_job_control(uint64_t signal)
 }
 
 /* Of the same signal one waits to be sent, as in the kernel; but stopping and continuing cancel
- * each other, so their order stays. */
+ * each other, so their order stays. One that is just being sent may have arrived: it does not wait.
+ */
 static bool is_waiting(const struct session *s, uint64_t signal)
 {
 	const struct control_signals *w = &s->words->signals;
-	uint32_t done = (uint32_t)word_load(&w->done);
+	uint32_t begun = (uint32_t)word_load(&w->begun);
 
-	for (uint32_t n = asked(s); n != done && signal < (uint64_t)SIGRTMIN; n--) {
+	for (uint32_t n = asked(s); n != begun && signal < (uint64_t)SIGRTMIN; n--) {
 		uint64_t other = word_load(&w->queue[n % SIGNAL_QUEUE]);
 
 		if (other == signal)

@@ -30,6 +30,7 @@ void signals_send(struct keeper *k, unsigned slot)
 		done = asked - SIGNAL_QUEUE; /* no engine asks for so many at once */
 	while (done != asked) {
 		done++;
+		word_store(&w->begun, done); /* from now on it cannot stand for a later one */
 		send_one(k, slot, (int)word_load(&w->queue[done % SIGNAL_QUEUE]));
 		/* Behind it: a keeper that dies in between leaves a signal that its successor sends
 		 * twice. The other way round it would be lost, and whoever sent it waits for ever.
