@@ -77,12 +77,14 @@ def test_the_whole_machine_is_not_shown_to_a_user(user):
 def test_no_event_is_lost_or_doubled_when_the_engine_dies(user):
     if not user:
         return
-    script = 'read x; i=0; while [ $i -lt 200 ]; do ( : ); i=$((i+1)); done; exit 0'
+    loop = "read x; i=0; while [ $i -lt 100 ]; do ( : ); i=$((i+1)); done;"
+    script = loop + loop + "exit 0"
     session = user.ok("run", "-d", "--stdin", "--observe", "process", "--", "sh", "-c", script)
     wait_for(lambda: user.subscription(session)["deliveredEvents"] >= 1)
     (helper,) = user.helpers()
     user.ok("send", session, "go")
     os.kill(user.status()["enginePid"], signal.SIGKILL)
+    user.ok("send", session, "on")
     user("wait", session)
     wait_for(lambda: user.subscription(session)["over"])
     seen = user.events(session)
