@@ -153,7 +153,8 @@ static int on_input_start(struct attach *a, uint64_t offset)
 		return 0;
 	a->signals.open = true;
 	attach_send_signals(a);
-	return attach_input_start(&a->input, offset);
+	/* What was taken is not there any more: keeper and engine died together. */
+	return attach_input_start(&a->input, offset) < 0 ? -ESTALE : 0;
 }
 
 static int on_start(struct attach *a, const struct frame *f)
@@ -247,6 +248,10 @@ int attach_decode(struct attach *a, const uint8_t *data, size_t size, struct err
 			return api_error_plain(f.status, (const char *)f.data, f.size, e);
 		if (r > 0)
 			r = handlers[f.type](a, &f);
+		if (r == -ESTALE)
+			error_set(e, ERROR_UNAVAILABLE,
+				  "%s was lost together with the daemon that held it",
+				  attach_session(a));
 		if (r == -EPROTO)
 			error_set(e, ERROR_INTERNAL, "%s: the daemon sent what is no frame",
 				  attach_session(a));

@@ -75,6 +75,21 @@ def test_a_signal_is_passed_on_once_though_the_engine_dies_before_it_reads_it(re
     assert client.wait(20) == 0
 
 
+def test_a_session_that_is_lost_with_its_daemon_is_called_so(reeve):
+    status = reeve.start()
+    client = reeve.popen("run", "--", "cat")
+    client.stdin.write(b"hello\n")
+    client.stdin.flush()
+    assert lines_of(reeve, client) == [b"hello\n"]
+    for pid in (status["keeperPid"], status["enginePid"]):
+        os.kill(pid, signal.SIGSTOP)
+    for pid in (status["keeperPid"], status["enginePid"]):
+        os.kill(pid, signal.SIGKILL)
+    reeve.start()
+    assert client.wait(20) == 1
+    assert b"was lost together with the daemon" in client.stderr.read()
+
+
 def is_waiting(pid):
     """It sleeps, and no signal waits for it: what there was it has dealt with."""
     status = dict(
