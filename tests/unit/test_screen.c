@@ -111,8 +111,7 @@ static const char *const programs[] = {
 	"\x1b[6;12Hx",
 	"\x1b[3g\x1b[4G\x1bH\x1b[7G\x1bH\r1\t2",
 	"\x1b[9G\x1b[g\x1b[3G\x1bHtabs\x1b[?1049h",
-	"\x1b[3G\x1bH\x1b[3g\x1b"
-	"cx",
+	"\x1b[3G\x1bH\x1b[3g\x1b\x63x",
 };
 
 /* What comes behind shows what the eye does not see. */
