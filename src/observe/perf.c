@@ -23,6 +23,7 @@
 
 #define CPUS_MAX    1024
 #define PAGES       16U /* of records a CPU, a power of two */
+#define RECORDS_MIN 64U
 #define RECORDS_MAX 4096U
 #define DELAY_NS    2000000L
 #define PATIENCE_NS 100000000ULL /* for an execve to be over */
@@ -73,7 +74,7 @@ struct follower {
 	size_t page, n;
 	struct cpu *cpus;
 	struct record *records;
-	size_t n_records;
+	size_t n_records, room;
 };
 
 static size_t ring_size(const struct follower *f)
@@ -91,9 +92,25 @@ static void copy_out(const struct follower *f, const struct cpu *c, uint64_t at,
 	memcpy((char *)to + first, c->data, n - first);
 }
 
+/* Room for one more; most trees never need much. */
+static bool make_room(struct follower *f)
+{
+	size_t room = MAX(2 * f->room, (size_t)RECORDS_MIN);
+	struct record *more;
+
+	if (f->n_records < f->room)
+		return true;
+	more = room <= RECORDS_MAX ? reallocarray(f->records, room, sizeof(*more)) : NULL;
+	if (!more)
+		return false;
+	f->records = more;
+	f->room = room;
+	return true;
+}
+
 static void keep(struct follower *f, const struct record *r)
 {
-	if (f->n_records < RECORDS_MAX)
+	if (make_room(f))
 		f->records[f->n_records++] = *r;
 	else
 		run_missed(f->run, REEVE_PROCESS, 1);
@@ -210,8 +227,9 @@ static void tell_all(struct follower *f, uint64_t patience)
 		read_cpu(f, &f->cpus[c]);
 	(void)clock_gettime(CLOCK_MONOTONIC, &t);
 	now = (uint64_t)t.tv_sec * 1000000000ULL + (uint64_t)t.tv_nsec;
-	if (f->n_records > 0)
-		qsort(f->records, f->n_records, sizeof(*f->records), by_time);
+	if (f->n_records == 0)
+		return;
+	qsort(f->records, f->n_records, sizeof(*f->records), by_time);
 	while (i < f->n_records && tell(f, &f->records[i], now, patience))
 		i++;
 	memmove(f->records, f->records + i, (f->n_records - i) * sizeof(*f->records));
@@ -319,9 +337,12 @@ static int attach_cpu(struct follower *f, int number)
 
 static int attach(struct follower *f)
 {
-	int n = get_nprocs_conf();
+	int n = MIN(get_nprocs_conf(), CPUS_MAX);
 
-	for (int i = 0; i < n && i < CPUS_MAX; i++) {
+	f->cpus = calloc((size_t)n, sizeof(*f->cpus));
+	if (!f->cpus)
+		return -ENOMEM;
+	for (int i = 0; i < n; i++) {
 		int r = attach_cpu(f, i);
 
 		if (r < 0) {
@@ -380,13 +401,9 @@ static int start(struct backend_run *run, struct error *e)
 	f->hook.look = on_look;
 	host_hook(run->host, &f->hook);
 	f->page = (size_t)sysconf(_SC_PAGESIZE);
-	f->cpus = calloc(CPUS_MAX, sizeof(*f->cpus));
-	f->records = calloc(RECORDS_MAX, sizeof(*f->records));
 	f->timer = (struct watch){ timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK),
 				   on_timer, false };
-	if (!f->cpus || !f->records)
-		r = -ENOMEM;
-	else if (f->timer.fd < 0 || (r = host_watch(run->host, &f->timer)) < 0)
+	if (f->timer.fd < 0 || (r = host_watch(run->host, &f->timer)) < 0)
 		r = -errno;
 	else if (run->target.everything || run->target.leader != 0)
 		r = attach(f);
