@@ -187,25 +187,16 @@ static int put_ready(json_t *request, const struct run_values *v, struct error *
 			   e);
 }
 
-int request_make(json_t *request, const struct run_values *v, int n, char **words, struct error *e)
+static int put_texts(json_t *request, const struct run_values *v, struct error *e)
 {
-	const struct context_options context = {
-		.clear = v->clear_env,
-		.files = &v->env_files,
-		.unset = &v->unset,
-		.set = &v->env,
-		.cwd = v->cwd,
-		.program = v->line ? "sh" : words[0],
-	};
 	bool terminal = run_wants_terminal(v);
+	const char *input = run_wants_input(v) ? "pipe" : "null";
 	const struct {
 		const char *name;
 		const char *text;
 	} texts[] = {
 		{ "kind", terminal ? "pty" : "pipe" },
-		{ "stdin", terminal             ? NULL
-			   : run_wants_input(v) ? "pipe"
-						: "null" },
+		{ "stdin", terminal ? NULL : input },
 		{ "name", v->name },
 		{ "title", v->title },
 		{ "originator", v->originator },
@@ -214,6 +205,15 @@ int request_make(json_t *request, const struct run_values *v, int n, char **word
 		{ "leftovers", v->leftovers },
 		{ "onDisconnect", run_on_disconnect(v) },
 	};
+	int r = terminal ? put_size(request, e) : 0;
+
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(texts); i++)
+		r = put_text(request, texts[i].name, texts[i].text, e);
+	return r;
+}
+
+static int put_marks(json_t *request, const struct run_values *v, struct error *e)
+{
 	const struct {
 		const char *name;
 		bool set;
@@ -222,24 +222,30 @@ int request_make(json_t *request, const struct run_values *v, int n, char **word
 		{ "replace", v->replace },
 		{ "clearEnv", v->clear_env },
 	};
-	int r = put_command(request, v, n, words, e);
+	int r = put_labels(request, &v->labels, e);
 
-	if (r == 0 && terminal)
-		r = put_size(request, e);
-	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(texts); i++)
-		r = put_text(request, texts[i].name, texts[i].text, e);
-	if (r == 0)
-		r = put_labels(request, &v->labels, e);
-	if (r == 0)
-		r = put_stop(request, v, e);
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(flags); i++)
 		if (flags[i].set)
 			r = request_put(request, flags[i].name, json_true(), e);
-	if (r == 0)
-		r = put_numbers(request, v, e);
-	if (r == 0)
-		r = put_ready(request, v, e);
-	if (r == 0)
-		r = put_observe(request, v, e);
+	return r;
+}
+
+int request_make(json_t *request, const struct run_values *v, int n, char **words, struct error *e)
+{
+	static int (*const parts[])(json_t *, const struct run_values *, struct error *) = {
+		put_texts, put_marks, put_stop, put_numbers, put_ready, put_observe,
+	};
+	const struct context_options context = {
+		.clear = v->clear_env,
+		.files = &v->env_files,
+		.unset = &v->unset,
+		.set = &v->env,
+		.cwd = v->cwd,
+		.program = v->line ? "sh" : words[0],
+	};
+	int r = put_command(request, v, n, words, e);
+
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(parts); i++)
+		r = parts[i](request, v, e);
 	return r < 0 ? r : context_add(request, &context, e);
 }

@@ -47,11 +47,44 @@ static int bad_url(const char *url, const char *why, struct error *err)
 	return error_set(err, ERROR_INVALID_ARGUMENT, "http: \"%.200s\" %s", url, why);
 }
 
+/* The n bytes behind the colon; a URL without one has port 80. */
+static int parse_port(struct probe *p, const char *digits, size_t n)
+{
+	char text[8] = "80";
+	uint64_t port;
+
+	if (digits) {
+		if (n >= sizeof(text))
+			return -ERANGE;
+		memcpy(text, digits, n);
+		text[n] = 0;
+	}
+	if (parse_u64(text, 1, 65535, &port) < 0)
+		return -EINVAL;
+	p->port = (uint16_t)port;
+	snprintf(p->port_text, sizeof(p->port_text), "%u", (unsigned)p->port);
+	return 0;
+}
+
+/* A name, an address, or an address of IPv6 in brackets. */
+static int parse_host(struct probe *p, const char *host, size_t n)
+{
+	if (n > 1 && host[0] == '[') {
+		host++;
+		n -= 2;
+	}
+	if (n == 0 || n >= sizeof(p->host))
+		return -EINVAL;
+	memcpy(p->host, host, n);
+	p->host[n] = 0;
+	p->local = strcmp(p->host, "localhost") == 0 || strncmp(p->host, "127.", 4) == 0 ||
+		   strcmp(p->host, "::1") == 0;
+	return 0;
+}
+
 static int parse_url(struct probe *p, const char *url, struct error *err)
 {
-	const char *host = url + 7, *slash, *colon;
-	uint64_t port = 80;
-	size_t n;
+	const char *host = url + 7, *slash, *colon, *bracket;
 
 	if (strncasecmp(url, "http://", 7) != 0)
 		return bad_url(url, "is not of the form http://HOST:PORT/PATH", err);
@@ -59,29 +92,15 @@ static int parse_url(struct probe *p, const char *url, struct error *err)
 		return bad_url(url, "is too long or has white space in it", err);
 	slash = host + strcspn(host, "/?#");
 	colon = memrchr(host, ':', (size_t)(slash - host));
-	if (colon && memchr(host, ']', (size_t)(slash - host)) > (const void *)colon)
+	bracket = memrchr(host, ']', (size_t)(slash - host));
+	if (colon && bracket && bracket > colon)
 		colon = NULL;
-	n = (size_t)((colon ? colon : slash) - host);
-	if (colon) {
-		char text[8] = "";
-
-		memcpy(text, colon + 1, MIN((size_t)(slash - colon - 1), sizeof(text) - 1));
-		if (parse_u64(text, 1, 65535, &port) < 0)
-			return bad_url(url, "has no valid port", err);
-	}
-	if (n > 1 && host[0] == '[') {
-		host++;
-		n -= 2;
-	}
-	if (n == 0 || n >= sizeof(p->host))
+	if (parse_port(p, colon ? colon + 1 : NULL, colon ? (size_t)(slash - colon - 1) : 0) < 0)
+		return bad_url(url, "has no valid port", err);
+	if (parse_host(p, host, (size_t)((colon ? colon : slash) - host)) < 0)
 		return bad_url(url, "has no valid host", err);
-	memcpy(p->host, host, n);
-	p->port = (uint16_t)port;
-	snprintf(p->port_text, sizeof(p->port_text), "%u", (unsigned)p->port);
 	snprintf(p->path, sizeof(p->path), "%s%s", *slash == '/' ? "" : "/", slash);
 	p->path[strcspn(p->path, "#")] = 0;
-	p->local = strcmp(p->host, "localhost") == 0 || strncmp(p->host, "127.", 4) == 0 ||
-		   strcmp(p->host, "::1") == 0;
 	return 0;
 }
 

@@ -217,6 +217,17 @@ def test_an_answer_to_http_ends_a_wait(api, server):
     assert (result["fired"], result["httpStatus"]) == ("http", 200)
 
 
+@pytest.mark.parametrize(
+    "url",
+    ["https://h/", "http:///", "http://:80/", "http://h:0/", "http://h:00000080/", "http://h:x/",
+     "http://[]/", "http://h:/", "http://h /", "http://" + "h" * 300 + "/"],
+)  # fmt: skip
+def test_a_bad_url_is_refused(api, url):
+    answer = post_wait(api, api.spawn("true"), {"until": [{"http": url}]})
+    assert (answer.status, answer.code) == (400, "invalid_argument"), answer.body
+    assert url[:50] in answer.json["error"]["message"]
+
+
 # --- ready at the start --------------------------------------------------------------------------
 
 
