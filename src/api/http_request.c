@@ -242,6 +242,7 @@ enum MHD_Result connection_refuse_unread(struct connection *c, unsigned status)
 		c->request->state = REQUEST_ABORTED;
 	explain(c, status, &e);
 	connection_refuse(c, (int)status, &e, "");
+	server_schedule(c->server); /* the connection is cleared away in the next run only */
 	return MHD_NO;
 }
 

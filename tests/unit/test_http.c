@@ -222,6 +222,7 @@ static void assert_refusals(const struct refusal *list, size_t n, bool closes)
 		assert_error(c, list[i].status, list[i].code);
 		if (closes) {
 			assert_true(client_at_end(c));
+			wait_until(fixture_connections(f) == 0); /* though it is open here */
 			fresh_client();
 		}
 	}
