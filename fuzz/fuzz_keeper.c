@@ -138,6 +138,9 @@ static void end(void)
 			fd_close(k.jobs[i].gate_r);
 			fd_close(k.jobs[i].gate_w);
 		}
+	for (unsigned i = 0; i < KEPT_MAX; i++)
+		fd_close(k.kept[i] - 1);
+	tty_groups_done(&k.groups);
 	fd_close(k.engine.sock);
 	fd_close(k.spawner.sock);
 	close(engine);
