@@ -237,8 +237,8 @@ static const uint8_t *read_number(const uint8_t *p, const uint8_t *stop, uint16_
 {
 	uint32_t value = 0;
 
-	while (p < stop && (uint8_t)(*p - '0') <= 9)
-		value = MIN(value * 10U + (uint32_t)(*p++ - '0'), (uint32_t)UINT16_MAX);
+	for (; p < stop && (uint8_t)(*p - '0') <= 9; p++)
+		value = MIN(value * 10U + (uint32_t)(*p - '0'), (uint32_t)UINT16_MAX);
 	*ret = (uint16_t)value;
 	return p;
 }

@@ -185,7 +185,7 @@ int helper_ask(struct helper_client *h, struct helper_request *rq, int fd, int *
 {
 	uint64_t deadline =
 		clock_monotonic_ms() + (rq->type == HELPER_LOAD ? HELPER_LOAD_MS : HELPER_ASK_MS);
-	struct helper_reply own;
+	struct helper_reply own = { 0 };
 	int r;
 
 	if (h->sock < 0 || h->lost)
