@@ -97,7 +97,7 @@ int fan_mounts_mark(struct fan_mounts *m, int group, uint64_t mask)
 	if (r < 0)
 		return r;
 	for (line = text; *line != '\0'; line = next) {
-		char *path = line, *type, *rest;
+		char *path = line, *type;
 
 		next = line + strcspn(line, "\n");
 		if (*next != '\0')
@@ -111,8 +111,7 @@ int fan_mounts_mark(struct fan_mounts *m, int group, uint64_t mask)
 			continue;
 		type += 3;
 		type[strcspn(type, " ")] = '\0';
-		rest = strchr(path, ' ');
-		*rest = '\0';
+		path[strcspn(path, " ")] = '\0';
 		unescape(path);
 		if (is_passed_over(type))
 			continue;

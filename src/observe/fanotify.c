@@ -243,8 +243,10 @@ static int open_shared(struct host *h, struct watcher **ret, struct error *e)
 		return 0;
 	}
 	w = calloc(1, sizeof(*w));
-	if (!w)
-		return refuse(e, -ENOMEM);
+	if (!w) {
+		refuse(e, -ENOMEM);
+		return -ENOMEM;
+	}
 	w->host = h;
 	w->watch =
 		(struct watch){ fanotify_init(INIT_FLAGS, O_RDONLY | O_CLOEXEC), on_events, false };
@@ -255,7 +257,8 @@ static int open_shared(struct host *h, struct watcher **ret, struct error *e)
 		fd_close(w->watch.fd);
 		fan_mounts_done(&w->mounts);
 		free(w);
-		return refuse(e, r);
+		refuse(e, r);
+		return r;
 	}
 	*shared = *ret = w;
 	return 0;

@@ -173,7 +173,7 @@ static int receive(int sock, uint32_t number, uint64_t deadline, int *fds, size_
 		if (n == sizeof(*reply) && reply->number == number &&
 		    n_fds == (reply->result == 0 ? max : 0))
 			return 0;
-		for (size_t i = 0; i < n_fds; i++)
+		for (size_t i = 0; fds && i < n_fds; i++)
 			fd_close(fds[i]);
 		if (reply->number == number)
 			return -EPROTO;
