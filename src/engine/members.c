@@ -3,9 +3,11 @@
 #include "core/proc.h"
 #include "core/summary.h"
 #include <string.h>
+#include <time.h>
 
 #define CMDLINE_MAX 4096U
 #define SUMMARY_MAX 1024U
+#define LOOKS_MAX   8U /* 0.8 ms: for one that has emptied its arguments, too */
 #define ARGS_MAX    256U
 
 /* A session started from inside another is not part of it. */
@@ -33,17 +35,33 @@ int members_each(const struct session *s, tree_fn fn, void *userdata)
 	return tree_each(&t, 1, &filter, fn, userdata);
 }
 
+static char *summary_of(char *bytes, size_t n)
+{
+	char *argv[ARGS_MAX], *summary = NULL;
+	size_t argc = 0;
+
+	bytes[n] = 0;
+	for (size_t at = 0; at < n && argc < ARGS_MAX; at += strlen(bytes + at) + 1)
+		argv[argc++] = bytes + at;
+	return summary_make(argv, argc, SUMMARY_MAX, &summary) < 0 ? NULL : summary;
+}
+
 char *member_command(pid_t pid)
 {
-	char bytes[CMDLINE_MAX], *argv[ARGS_MAX], *summary = NULL;
+	const struct timespec pause = { .tv_nsec = 100000 };
+	char bytes[CMDLINE_MAX];
 	struct proc_stat st;
-	size_t n = 0, argc = 0;
+	size_t n = 0;
 
-	if (proc_cmdline(pid, bytes, sizeof(bytes) - 1, &n) >= 0 && n > 0) {
-		bytes[n] = 0;
-		for (size_t at = 0; at < n && argc < ARGS_MAX; at += strlen(bytes + at) + 1)
-			argv[argc++] = bytes + at;
-		return summary_make(argv, argc, SUMMARY_MAX, &summary) < 0 ? NULL : summary;
+	/* In the middle of an execve a process has a name, and no arguments yet. */
+	for (unsigned look = 0; look < LOOKS_MAX; look++) {
+		if (proc_cmdline(pid, bytes, sizeof(bytes) - 1, &n) >= 0 && n > 0)
+			return summary_of(bytes, n);
+		if (proc_stat_read(pid, &st) < 0)
+			return NULL;
+		if (proc_stat_dead(&st) || proc_stat_exiting(&st) || st.flags & PROC_KTHREAD)
+			break;
+		nanosleep(&pause, NULL);
 	}
-	return proc_stat_read(pid, &st) < 0 ? NULL : strdup(st.comm);
+	return strdup(st.comm);
 }
