@@ -28,10 +28,15 @@ enum stat_field {
 	FIELD_FLAGS = 9,
 	FIELD_THREADS = 20,
 	FIELD_START = 22,
+	FIELD_START_CODE = 26,
 	FIELD_PENDING = 31,
+	FIELD_ARG_END = 49,
 	FIELD_STATUS = 52,
 	N_FIELDS,
 };
+
+/* What the kernel shows for the first address of the code to one who may not know it. */
+#define START_CODE_HIDDEN 1U
 
 static int open_of(pid_t pid, const char *name)
 {
@@ -113,6 +118,8 @@ int proc_stat_read(pid_t pid, struct proc_stat *ret)
 	s.start = fields[FIELD_START];
 	s.pending = fields[FIELD_PENDING];
 	s.status = (int)fields[FIELD_STATUS];
+	s.no_arguments =
+		fields[FIELD_START_CODE] != START_CODE_HIDDEN && fields[FIELD_ARG_END] == 0;
 	*ret = s;
 	return 0;
 }
@@ -406,4 +413,9 @@ int proc_read_pids(int fd, proc_fn fn, void *userdata)
 		if (r != 0)
 			return r;
 	}
+}
+
+bool proc_stat_execing(const struct proc_stat *s)
+{
+	return s->no_arguments && !(s->flags & PROC_KTHREAD) && !proc_stat_exiting(s);
 }

@@ -28,6 +28,7 @@ struct proc_stat {
 		pending; /* signals of its first thread (field 31), a bit each, SIGHUP the lowest */
 	int status;      /* wait status (field 52); 0 unless dead or stopped, and see exitinfo.h */
 	char state;      /* R S D T t Z X I */
+	bool no_arguments; /* none are set up (field 49), and field 26 says that we may know */
 	char comm[PROC_COMM_MAX];
 };
 
@@ -43,6 +44,11 @@ bool proc_stat_dead(const struct proc_stat *s);
  * (complete_signal() in kernel/signal.c). So it does to the other threads of one that calls execve:
  * look again. */
 bool proc_stat_exiting(const struct proc_stat *s);
+
+/* Whether it is in the middle of an execve: it has its new name and not yet its arguments, and
+ * /proc/PID/cmdline is empty. They come last (create_elf_tables() in fs/binfmt_elf.c). False where
+ * we may not trace the process: nobody can tell. */
+bool proc_stat_execing(const struct proc_stat *s);
 
 /* The mark: the hard RLIMIT_LOCKS, 0 when unlimited. The hard limit can only be lowered without
  * CAP_SYS_RESOURCE; the soft one means nothing. One prlimit(2) where the caller has the target's

@@ -55,6 +55,37 @@ static void mark_is_the_hard_limit(_unused_ void **state)
 	end(pid);
 }
 
+static void role_exec_of_sleep(struct shared *s)
+{
+	report(s);
+	execl("/bin/sleep", "sleep", "1000", NULL);
+}
+
+/* Most of these catch it in between, if there are two processors. */
+static void without_arguments_under_its_new_name_it_is_execing(_unused_ void **state)
+{
+	char arguments[64];
+	size_t n = 0;
+
+	for (unsigned i = 0; i < 100; i++) {
+		struct shared *s = shared_new();
+		pid_t pid = start(new_mark(), role_exec_of_sleep, s);
+		struct proc_stat stat = { 0 };
+
+		wait_until(s->ready == 1);
+		do {
+			assert_int_equal(proc_stat_read(pid, &stat), 0);
+			assert_true(proc_cmdline(pid, arguments, sizeof(arguments), &n) >= 0);
+			if (strcmp(stat.comm, "sleep") == 0 && n == 0)
+				assert_true(proc_stat_execing(&stat));
+		} while (n == 0 || strcmp(arguments, "sleep") != 0);
+		assert_int_equal(proc_stat_read(pid, &stat), 0);
+		assert_false(proc_stat_execing(&stat));
+		end(pid);
+		munmap(s, sizeof(*s));
+	}
+}
+
 struct question {
 	pid_t pid;
 	uint64_t mark;
@@ -312,6 +343,7 @@ int main(void)
 		cmocka_unit_test(mark_of_a_process_without_one_is_0),
 		cmocka_unit_test(mark_survives_setsid_fork_and_exec_with_an_empty_environment),
 		cmocka_unit_test(mark_is_the_hard_limit),
+		cmocka_unit_test(without_arguments_under_its_new_name_it_is_execing),
 		cmocka_unit_test(mark_of_another_users_process_is_read_too),
 		cmocka_unit_test(a_pid_that_is_gone_is_esrch),
 		cmocka_unit_test(stat_reads_a_name_with_spaces_and_parentheses),
