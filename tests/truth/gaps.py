@@ -188,7 +188,8 @@ def of_any_run(fact):
     texts = (TEMPORARY.sub("X", part) if isinstance(part, str) else part for part in fact)
     if fact[0] == "bytes":
         kind, path, *counts = texts
-        if path.startswith(("/proc/", "/sys/")):  # the kernel writes them anew each time
+        if path.startswith(("/proc/", "/sys/")) or path.endswith(".pid"):
+            # The kernel writes them anew each time; a pid may have a digit more.
             counts = [min(count, 1) for count in counts]
         return (kind, path, *counts)
     category, _, *rest = texts
