@@ -3,8 +3,7 @@
  * it the daemon runs as well. A successor that got the descriptors back does not need it. */
 #include "base/fd.h"
 #include "observe/ebpf.h"
-#include "observe/observe.bpf.h"
-#include "observe/observe_plain.bpf.h"
+#include "observe/ebpf_object.h"
 #include "observe/surroundings.h"
 #include <bpf/libbpf.h>
 #include <dlfcn.h>
@@ -221,8 +220,8 @@ static int load_with(const struct library *l, const struct attempt *a, const str
 		     int fds[N_EBPF_FDS], struct error *e)
 {
 	struct bpf_object *object =
-		a->has.cast ? l->open(observe_bpf, sizeof(observe_bpf), NULL)
-			    : l->open(observe_plain_bpf, sizeof(observe_plain_bpf), NULL);
+		a->has.cast ? l->open(observe_bpf, observe_bpf_size, NULL)
+			    : l->open(observe_plain_bpf, observe_plain_bpf_size, NULL);
 	int r;
 
 	if (!object)
