@@ -10,6 +10,7 @@
 #include "cli/report.h"
 #include "cli/terminal.h"
 #include "cli/terminal_client.h"
+#include "cli/terminal_signals.h"
 #include "cli/until.h"
 #include "client/uri.h"
 #include <errno.h>
@@ -271,7 +272,7 @@ static int run_here(struct cli *cli, const struct run_values *v, json_t *request
 	if (put_attach(request, v, &o, &e) < 0)
 		return cli_fail(cli, &e);
 	if (terminal)
-		terminal_client_hold_signals(true);
+		terminal_signals_hold(true);
 	else
 		foreground_hold_signals(true);
 	r = spawn(cli, v, request, &id, &session, &e);

@@ -5,7 +5,9 @@
 #include "base/fd.h"
 #include "cli/foreground.h"
 #include "cli/terminal.h"
+#include "cli/terminal_in.h"
 #include "cli/terminal_out.h"
+#include "cli/terminal_signals.h"
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
@@ -28,6 +30,7 @@ struct terminal_client {
 	struct attach_options attach_options;
 	struct attach *attach;
 	struct terminal terminal;
+	struct terminal_in in;
 	struct terminal_out out;
 	struct terminal_keys keys;
 	struct buffer typed; /* waits for room in the attachment */
@@ -41,28 +44,6 @@ struct terminal_client {
 	enum leaving leaving;
 	int signal; /* of LEFT_BY_SIGNAL */
 };
-
-static void signals_of(bool owner, sigset_t *set)
-{
-	static const int all[] = { SIGHUP,  SIGINT,  SIGQUIT, SIGTERM, SIGWINCH,
-				   SIGCONT, SIGTSTP, SIGUSR1, SIGUSR2 };
-	size_t n = owner ? ARRAY_SIZE(all) : ARRAY_SIZE(all) - 2;
-	struct sigaction action;
-
-	sigemptyset(set);
-	for (size_t i = 0; i < n; i++)
-		if (sigaction(all[i], NULL, &action) == 0 && action.sa_handler != SIG_IGN)
-			sigaddset(set, all[i]);
-}
-
-void terminal_client_hold_signals(bool owner)
-{
-	sigset_t set;
-
-	signals_of(owner, &set);
-	sigprocmask(SIG_BLOCK, &set, NULL);
-	signal(SIGPIPE, SIG_IGN);
-}
 
 /* --- output ---------------------------------------------------------------------------------- */
 
@@ -204,11 +185,11 @@ static void pass_typed(struct terminal_client *c)
 static void read_typed(struct terminal_client *c)
 {
 	uint8_t typed[READ_SIZE], kept[READ_SIZE + TERMINAL_KEYS_MAX];
-	ssize_t n = read(STDIN_FILENO, typed, sizeof(typed));
+	ssize_t n = terminal_in_read(&c->in, typed, sizeof(typed));
 	bool detach = false;
 	size_t k;
 
-	if (n < 0 && (errno == EINTR || errno == EAGAIN))
+	if (n == -EINTR || n == -EAGAIN)
 		return;
 	if (n <= 0) {
 		c->leaving = LEFT_ALONE;
@@ -243,6 +224,7 @@ static int enter(struct terminal_client *c, struct error *e)
 
 	c->shown = true;
 	c->out.held = false;
+	terminal_in_renew(&c->in);
 	if (again) {
 		resize(c);
 		c->uncounted = true;
@@ -317,6 +299,11 @@ static int left_until(uint64_t time)
 	return time > now ? (int)(time - now) : 0;
 }
 
+static bool may_type(const struct terminal_client *c)
+{
+	return c->shown && c->typed.size + READ_SIZE < TYPED_MAX;
+}
+
 static int fill_poll(struct terminal_client *c, struct pollfd p[N_POLL])
 {
 	bool waiting = terminal_out_waiting(&c->out) > 0 && !c->out.held;
@@ -327,8 +314,7 @@ static int fill_poll(struct terminal_client *c, struct pollfd p[N_POLL])
 		timeout = shorter(timeout, left_until(c->tell_at));
 	p[P_ATTACH] = (struct pollfd){ attach_fd(c->attach), attach_events(c->attach), 0 };
 	p[P_SIGNALS] = (struct pollfd){ c->signal_fd, POLLIN, 0 };
-	p[P_STDIN] = (struct pollfd){ c->shown && c->typed.size + READ_SIZE < TYPED_MAX ? 0 : -1,
-				      POLLIN, 0 };
+	p[P_STDIN] = (struct pollfd){ may_type(c) ? c->in.fd : -1, POLLIN, 0 };
 	p[P_OUT] = (struct pollfd){ waiting ? c->out.fd : -1, POLLOUT, 0 };
 	if (c->typed.size > 0 && attach_input_room(c->attach, room) > 0)
 		return 0; /* there is room since the last turn */
@@ -353,6 +339,15 @@ static void greet(const struct terminal_client *c)
 			c->o->keys_text);
 }
 
+/* When nothing has come, nothing is read: whoever typed waits for the echo. */
+static int step(struct terminal_client *c, const struct pollfd *p, struct error *e)
+{
+	if (attach_state(c->attach) != ATTACH_UP || p->fd < 0 || p->revents != 0)
+		return attach_step(c->attach, e);
+	attach_send(c->attach);
+	return 0;
+}
+
 /* One round: what has happened, and what follows from it. */
 static int turn(struct terminal_client *c, const struct pollfd p[N_POLL], struct error *e)
 {
@@ -364,7 +359,7 @@ static int turn(struct terminal_client *c, const struct pollfd p[N_POLL], struct
 		pass_typed(c);
 		flush_output(c, p[P_OUT].revents != 0);
 		tell(c);
-		r = attach_step(c->attach, e);
+		r = step(c, &p[P_ATTACH], e);
 	}
 	/* It may be over as soon as it is there: what it wrote is shown all the same. */
 	if (r >= 0 && !c->shown && attach_state(c->attach) >= ATTACH_UP) {
@@ -424,16 +419,17 @@ static int leave(struct terminal_client *c)
 
 static int prepare(struct terminal_client *c, struct error *e)
 {
-	sigset_t set;
 	int r = terminal_open(&c->terminal, e);
 
 	if (r < 0)
 		return r;
-	terminal_client_hold_signals(c->o->owner);
-	signals_of(c->o->owner, &set);
-	c->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	r = terminal_in_open(&c->in, e);
+	if (r < 0)
+		return r;
+	terminal_signals_hold(c->o->owner);
+	c->signal_fd = terminal_signals_open(c->o->owner);
 	if (c->signal_fd < 0)
-		return error_set_errno(e, ERROR_EXHAUSTED, errno, "signalfd");
+		return error_set_errno(e, ERROR_EXHAUSTED, c->signal_fd, "signalfd");
 	terminal_out_open(&c->out, &c->terminal.shared->modes);
 	c->out.held = true;
 	c->keys = c->o->keys;
@@ -451,7 +447,9 @@ static int prepare(struct terminal_client *c, struct error *e)
 int terminal_client_run(struct cli *cli, const struct terminal_client_options *o,
 			struct http_client *http)
 {
-	struct terminal_client c = { .cli = cli, .o = o, .signal_fd = -1, .out = { .fd = -1 } };
+	struct terminal_client c = {
+		.cli = cli, .o = o, .signal_fd = -1, .out = { .fd = -1 }, .in = { .fd = -1 }
+	};
 	struct error e = { 0 };
 	int status, r;
 
@@ -477,6 +475,7 @@ int terminal_client_run(struct cli *cli, const struct terminal_client_options *o
 	attach_free(c.attach);
 	terminal_out_close(&c.out);
 	buffer_done(&c.typed);
+	terminal_in_close(&c.in);
 	fd_close(c.signal_fd);
 	return status;
 }

@@ -15,9 +15,6 @@ struct terminal_client_options {
 	bool until_ended;      /* stay until the stream's end; else until the command's exit */
 };
 
-/* Blocks the signals that matter, so that none is lost between the spawn and the loop. */
-void terminal_client_hold_signals(bool owner);
-
 /* Runs until it is left. `http` (stolen; NULL for none) is a connection to begin with. Returns the
  * exit status. */
 int terminal_client_run(struct cli *cli, const struct terminal_client_options *o,

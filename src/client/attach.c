@@ -255,6 +255,12 @@ static void send_what_waits(struct attach *a)
 	attach_flush(a);
 }
 
+void attach_send(struct attach *a)
+{
+	if (a->state == ATTACH_UP)
+		send_what_waits(a);
+}
+
 int attach_step(struct attach *a, struct error *e)
 {
 	struct pollfd p = { .fd = attach_fd(a), .events = POLLIN };

@@ -69,6 +69,9 @@ int attach_timeout(const struct attach *a);
  * attachment cannot go on: refused (the API's code in `e`), stolen, or no daemon for too long. */
 int attach_step(struct attach *a, struct error *e);
 
+/* The half of it that sends: for who knows that nothing has come. */
+void attach_send(struct attach *a);
+
 /* While set, no output is read: the reader's own outlets are full. */
 void attach_pause(struct attach *a, bool paused);
 

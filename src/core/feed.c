@@ -22,7 +22,8 @@ static ssize_t fill(struct feed *f, struct feed_target *t, uint64_t from, uint64
 	return w < 0 ? -errno : w;
 }
 
-/* Lets the child take from U what it will. Returns 0, or -EPIPE and the like. */
+/* Lets the child take from U what it will. Returns 1 when that was all, 0, or -EPIPE and the like.
+ */
 static int drain(struct feed *f, struct feed_target *t, uint64_t n)
 {
 	while (n > 0) {
@@ -37,13 +38,12 @@ static int drain(struct feed *f, struct feed_target *t, uint64_t n)
 			return 0;
 		n -= (uint64_t)w;
 	}
-	return 0;
+	return 1;
 }
 
-static void settle(struct feed *f, struct word *delivered, uint64_t upto)
+/* `left` is still in U. */
+static void settle(struct feed *f, struct word *delivered, uint64_t upto, uint64_t left)
 {
-	uint64_t left = pipe_fill(f->pipe_r);
-
 	word_store(delivered, upto - left);
 	word_store(&f->daemon->feed_phase, PHASE_IDLE);
 	if (left > 0)
@@ -72,7 +72,7 @@ ssize_t feed_step(struct feed *f, struct feed_target *t)
 	word_store(&d->feed_upto, from + (uint64_t)filled);
 	word_store(&d->feed_phase, PHASE_DRAINING);
 	r = drain(f, t, (uint64_t)filled);
-	settle(f, t->delivered, from + (uint64_t)filled);
+	settle(f, t->delivered, from + (uint64_t)filled, r > 0 ? 0 : pipe_fill(f->pipe_r));
 	if (word_load(t->delivered) > from)
 		return (ssize_t)(word_load(t->delivered) - from);
 	return r < 0 ? r : -EAGAIN;
@@ -89,7 +89,7 @@ void feed_recover(struct feed *f, struct word *delivered)
 	struct control_daemon *d = f->daemon;
 
 	if (word_load(&d->feed_phase) == PHASE_DRAINING && delivered) {
-		settle(f, delivered, word_load(&d->feed_upto));
+		settle(f, delivered, word_load(&d->feed_upto), pipe_fill(f->pipe_r));
 		return;
 	}
 	word_store(&d->feed_phase, PHASE_IDLE);
