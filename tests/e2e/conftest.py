@@ -13,7 +13,6 @@ import os
 import pathlib
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -21,7 +20,7 @@ from urllib.parse import quote, urlencode
 
 import openapi
 import pytest
-from frames import Attachment
+from frames import CLOSED, Attachment, connected
 
 BUILD = pathlib.Path(
     os.environ.get("REEVE_BUILD") or pathlib.Path(__file__).resolve().parents[2] / "build"
@@ -96,6 +95,15 @@ def command_line(pid):
     return ""
 
 
+def open_files(pid):
+    """What the descriptors of a process are open on. One may be closed meanwhile."""
+    found = []
+    for fd in os.listdir(f"/proc/{pid}/fd"):
+        with contextlib.suppress(FileNotFoundError):
+            found.append(os.readlink(f"/proc/{pid}/fd/{fd}"))
+    return found
+
+
 def with_environment(entry):
     """The pids whose environment at their start had `entry` (KEY=VALUE)."""
     found = []
@@ -116,9 +124,7 @@ class UnixConnection(http.client.HTTPConnection):
         self.path = path
 
     def connect(self):
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self.path)
+        self.sock = connected(self.path, self.timeout)
 
 
 class Answer:
@@ -158,7 +164,7 @@ class Api:
             body = json.dumps(body).encode()
             headers.setdefault("Content-Type", "application/json")
         with contextlib.closing(self.connect(timeout)) as connection:
-            with contextlib.suppress(BrokenPipeError):  # the answer came before all was sent
+            with contextlib.suppress(*CLOSED):  # the answer came before all was sent
                 connection.request(method, path, body, headers)
             answer = Answer(connection.getresponse())
         openapi.check_answer(method, path, answer.status, answer.headers, answer.body)
@@ -368,7 +374,7 @@ class Reeve:
         def survivors():
             return {m for m in before | self.members() if start_time(m[0]) == m[1]}
 
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + TIMEOUT
         while survivors() and time.monotonic() < deadline:
             time.sleep(0.01)
         for pid, _ in survivors():

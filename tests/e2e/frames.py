@@ -47,13 +47,30 @@ def u64(number):
     return struct.pack("<Q", number)
 
 
+# Of who sends on while the other side answers and closes.
+CLOSED = (BrokenPipeError, ConnectionResetError)
+
+
+def connected(path, timeout):
+    """A connection to a socket. Set beforehand, a timeout would have connect() fail at once while
+    there is no room in the backlog."""
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    seconds = struct.pack("@ll", int(timeout), 0)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, seconds)
+    try:
+        sock.connect(str(path))
+    except OSError:
+        sock.close()
+        raise
+    sock.settimeout(timeout)
+    return sock
+
+
 class Connection:
     """A socket that is read to the byte."""
 
     def __init__(self, path, timeout=TIMEOUT):
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(timeout)
-        self.sock.connect(str(path))
+        self.sock = connected(path, timeout)
         self.buffer = b""
 
     def more(self):
@@ -171,7 +188,7 @@ class Attachment(Connection):
         self.send(Type.INPUT, Stream.STDIN, u64(offset) + data)
 
     def ack(self, stream, offset):
-        with contextlib.suppress(BrokenPipeError):  # after ENDED the server reads no more
+        with contextlib.suppress(*CLOSED):  # after ENDED the server reads no more
             self.send(Type.ACK, stream, u64(offset))
 
     def signal(self, signal, number=None):

@@ -20,7 +20,8 @@ from collections import namedtuple
 import frames
 import openapi
 import pytest
-from conftest import Reeve, descendants, end_with, wait_for
+from conftest import Reeve, end_with, wait_for
+from test_keeper_gone import spawner_of
 
 Row = namedtuple("Row", "method path status code")
 
@@ -85,12 +86,7 @@ def spawn_inside_of_nothing(api):
 
 
 def spawn_too_many_at_a_time(api):
-    keeper = api.get("/v1/daemon").json["keeperPid"]
-    spawner = next(
-        pid
-        for pid in descendants(keeper)
-        if pathlib.Path(f"/proc/{pid}/comm").read_text() == "reeve-spawner\n"
-    )
+    spawner = spawner_of(api.get("/v1/daemon").json["keeperPid"])
     body = json.dumps({"command": ["true"], "cwd": "/"})
     request = f"POST /v1/sessions HTTP/1.1\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()
     with contextlib.ExitStack() as stack:

@@ -1,34 +1,36 @@
 # SPDX-License-Identifier: Apache-2.0
 """A keeper that is killed while it makes a child: nobody notices."""
 
+import contextlib
 import os
 import signal
 
 import frames
 import pytest
 from commands import signal_teller
-from conftest import alive, descendants, wait_for
+from conftest import alive, descendants, open_files, wait_for
 
 KINDS = pytest.mark.parametrize("kind", ["pipe", "pty"])
 
 
 def spawner_of(keeper):
-    """The spawner is a copy of the keeper, under a name of its own."""
-    for pid in descendants(keeper):
-        try:
-            with open(f"/proc/{pid}/comm") as file:
-                if file.read().strip() == "reeve-spawner":
+    """The spawner is a copy of the keeper, under a name that it gives itself."""
+
+    def find():
+        for pid in descendants(keeper):
+            with contextlib.suppress(OSError), open(f"/proc/{pid}/comm") as file:
+                if file.read() == "reeve-spawner\n":
                     return pid
-        except OSError:
-            pass
-    return None
+
+    return wait_for(find, what="a spawner")
 
 
 def start_counted(reeve, kind, *options):
     """`reeve run` of a command that counts its runs, up to the place where nobody makes it."""
+    api = reeve.api
     script = 'echo run >>"$1"; echo said; exit 7'
     client = reeve.popen("run", f"--{kind}", *options, "--", "sh", "-c", script, "sh", runs(reeve))
-    wait_for(lambda: [s["status"] for s in reeve.api.get("/v1/sessions").json["items"]])
+    wait_for(lambda: api.get("/v1/sessions").json["items"])
     return client
 
 
@@ -83,12 +85,12 @@ def test_a_command_survives_several_keepers_that_cannot_make_it(reeve):
 
 
 def test_a_command_that_was_stopped_before_it_was_made_does_not_run(reeve):
-    keeper = reeve.start()["keeperPid"]
+    keeper, api = reeve.start()["keeperPid"], reeve.api
     os.kill(spawner_of(keeper), signal.SIGSTOP)
     client = start_counted(reeve, "pipe")
-    (session,) = reeve.api.get("/v1/sessions").json["items"]
+    (session,) = api.get("/v1/sessions").json["items"]
     stopper = reeve.popen("stop", session["id"])
-    wait_for(lambda: reeve.api.show(session)["status"] == "stopping")
+    wait_for(lambda: api.show(session)["status"] == "stopping")
     os.kill(keeper, signal.SIGKILL)
     _, err = client.communicate(timeout=20)
     assert client.returncode == 1 and b"replaced" in err, err
@@ -108,15 +110,16 @@ def test_a_signal_that_the_keeper_had_not_heard_of_is_sent_all_the_same(reeve):
 
 
 def test_a_signal_to_a_command_that_is_still_being_made_reaches_it(reeve):
-    keeper = reeve.start()["keeperPid"]
-    os.kill(spawner_of(keeper), signal.SIGSTOP)
+    keeper, api = reeve.start()["keeperPid"], reeve.api
+    spawner = spawner_of(keeper)
+    os.kill(spawner, signal.SIGSTOP)
     client = reeve.popen("run", "--", "sleep", "600")
-    (session,) = wait_for(lambda: reeve.api.get("/v1/sessions").json["items"])
-    with reeve.api.attach(session, steal="true") as attached:
+    (session,) = wait_for(lambda: api.get("/v1/sessions").json["items"])
+    with api.attach(session, steal="true") as attached:
         attached.signal(signal.SIGKILL)
         attached.input(0, b"x")
         attached.until(frames.Type.ACCEPTED)  # and so it has read what came before
-        os.kill(spawner_of(keeper), signal.SIGCONT)
+        os.kill(spawner, signal.SIGCONT)
         assert frames.exit_of(attached.until(frames.Type.EXIT)[-1]).code == -9
     client.wait(20)
 
@@ -124,7 +127,7 @@ def test_a_signal_to_a_command_that_is_still_being_made_reaches_it(reeve):
 def test_the_keeper_holds_one_end_of_a_terminal_that_a_command_may_close_and_open_again(reeve):
     session = reeve.api.spawn("sleep", "600", kind="pty")
     keeper = reeve.status()["keeperPid"]
-    ends = [os.readlink(f"/proc/{keeper}/fd/{fd}") for fd in os.listdir(f"/proc/{keeper}/fd")]
+    ends = open_files(keeper)
     assert len([end for end in ends if end.startswith("/dev/pts/")]) == 1, ends
     assert len([end for end in ends if end.endswith("ptmx")]) == 1, ends
 

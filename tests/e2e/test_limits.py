@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from conftest import BUILD, Api, wait_for
-from frames import Connection
+from frames import CLOSED, Connection
 
 CONNECTIONS = 1000  # the limit of the daemon
 MANY = 5000
@@ -30,7 +30,7 @@ def many_descriptors():
 
 
 def ask(connection, path):
-    with contextlib.suppress(BrokenPipeError):
+    with contextlib.suppress(*CLOSED):
         connection.sock.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
 
 

@@ -4,7 +4,7 @@
 import os
 import signal
 
-from conftest import alive, wait_for
+from conftest import alive, open_files, wait_for
 from observers import capability, counted, events, exactly, kinds, seeing, status, subscribe
 
 
@@ -103,7 +103,7 @@ def test_who_observes_nothing_has_nothing_for_it(reeve):
     """No thread, no descriptor and no memory until somebody subscribes, and none after."""
 
     def held(pid):
-        names = [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")]
+        names = open_files(pid)
         return sorted(n for n in names if "bpf" in n or "perf" in n or "reeve-events" in n)
 
     def threads(pid):

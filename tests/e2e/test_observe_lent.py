@@ -11,7 +11,7 @@ import subprocess
 import sys
 
 import pytest
-from conftest import BUILD, alive, wait_for
+from conftest import BUILD, alive, open_files, wait_for
 from lent import BPF, HELPER, NET_ADMIN, PERFMON, Lent, cgroup2, grant, lent
 from ordinary import NOBODY
 
@@ -172,7 +172,7 @@ def test_nobody_gets_at_what_the_helper_holds(user):
     look = subprocess.run(["ls", f"/proc/{helper}/fd"], capture_output=True, **user.switch)
     assert look.returncode != 0 and b"Permission denied" in look.stderr
     for pid in (user.status()["keeperPid"], user.status()["enginePid"]):
-        held = [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")]
+        held = open_files(pid)
         assert not [name for name in held if "prog" in name or "link" in name]
         assert len([name for name in held if name == "anon_inode:bpf-map"]) == 4
     user.ok("stop", session)

@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 
-from conftest import alive, command_line, descendants, start_time, wait_for
+from conftest import alive, command_line, descendants, open_files, start_time, wait_for
 
 
 def probes(reeve):
@@ -55,7 +55,7 @@ def test_a_probe_leaves_nothing_behind(reeve):
     before = set(descendants(pids["keeperPid"]))
     Asking(reeve.api).result()
     for pid in (pids["enginePid"], pids["keeperPid"]):
-        held = [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")]
+        held = open_files(pid)
         assert not [name for name in held if "bpf" in name or "perf" in name or "seccomp" in name]
     wait_for(
         lambda: not [p for p in set(descendants(pids["keeperPid"])) - before if alive(p)],
