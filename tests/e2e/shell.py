@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Lines typed at a shell, with `reeve` in its path."""
 
+import contextlib
 import os
 import pty
+import random
 import select
 import socket
 import subprocess
@@ -40,10 +42,12 @@ def ok(reeve, line, **kw):
 
 
 def free_port():
-    """A port that nobody listens on now."""
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """A port that nobody uses, below those that the kernel gives away by itself."""
+    while True:
+        port = random.SystemRandom().randrange(20000, 32000)
+        with socket.socket() as free, contextlib.suppress(OSError):
+            free.bind(("127.0.0.1", port))
+            return port
 
 
 class Terminal:

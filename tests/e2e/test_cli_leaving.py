@@ -92,7 +92,8 @@ def test_a_closed_terminal_of_a_background_client_leaves_the_session(reeve):
     line += "echo $! > client; wait"
     with Terminal(reeve, line) as terminal:
         terminal.read_until(b"up")
-        client = int((reeve.home / "client").read_text())
+        written = reeve.home / "client"
+        client = int(wait_for(lambda: written.exists() and written.read_text()))
         terminal.hang_up()
         terminal.wait()
     wait_for(lambda: not alive(client), what="the end of the client")

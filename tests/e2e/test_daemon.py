@@ -276,11 +276,12 @@ def test_stop_ends_a_daemon_that_does_not_answer(reeve):
 
 def test_a_new_session_is_refused_while_the_daemon_stops(reeve):
     api = reeve.api
-    session = api.sh("trap '' TERM; echo up; while :; do sleep 0.02; done", grace="400ms")
+    session = api.sh("trap '' TERM; echo up; while :; do sleep 0.02; done", grace="1h")
     api.logs(session, stream="stdout", wait="20s")
     assert api.post("/v1/daemon/stop", {"sessions": "stop"}).status == 202
     answer = api.try_spawn("true")
     assert (answer.status, answer.code) == (503, "unavailable")
+    os.kill(session["pid"], signal.SIGKILL)
     wait_for(lambda: reeve.status() is None, what="the end of the daemon")
 
 

@@ -5,7 +5,6 @@ import json
 import os
 import signal
 import subprocess
-import time
 
 import pytest
 from conftest import alive, command_line, wait_for
@@ -32,10 +31,8 @@ def test_the_status_of_the_job_is_the_commands(reeve, code):
 
 
 def test_a_reader_that_has_enough_ends_the_command_at_once(reeve):
-    reeve.start()
-    begin = time.monotonic()
-    assert ok(reeve, "reeve run yes | head -1; echo ${PIPESTATUS[0]}") == "y\n141"
-    assert time.monotonic() - begin < 10
+    line = "reeve run --grace 1h yes | head -1; echo ${PIPESTATUS[0]}"
+    assert ok(reeve, line) == "y\n141", "nobody waits for the grace"
     wait_for(lambda: ok(reeve, "reeve ps -q") == "", what="the end of yes")
 
 
@@ -68,12 +65,17 @@ def test_a_command_that_takes_too_long_is_ended_with_124(reeve):
     assert shown(reeve, "slow")["exit"]["cause"] == "timeout"
 
 
+def whole_tree(reeve):
+    """Once each is what it is to be."""
+    tree = json.loads(ok(reeve, "reeve tree --json build"))["items"]
+    return sorted(item["comm"] for item in tree) == ["sh", "sleep", "sleep"] and tree
+
+
 @pytest.mark.parametrize("group", [False, True], ids=["the client", "the whole job"])
 def test_nothing_is_left_when_the_client_is_killed(reeve, group):
     runner = job(reeve, "reeve run --name build sh -c 'sleep 1000 & echo up; sleep 1000' & wait")
     assert runner.stdout.readline() == b"up\n"
-    tree = json.loads(ok(reeve, "reeve tree --json build"))["items"]
-    assert {item["comm"] for item in tree} >= {"sh", "sleep"}
+    tree = wait_for(lambda: whole_tree(reeve), what="a shell and two that sleep")
     if group:
         os.killpg(runner.pid, signal.SIGKILL)
     else:
@@ -151,5 +153,6 @@ def test_the_id_in_a_file_is_for_the_next_step(reeve):
 def test_a_retried_step_runs_once(reeve):
     line = "reeve run -d --key build-17 -c 'echo ran >> ran; exec sleep 1000'"
     assert ok(reeve, line) == ok(reeve, line)
-    wait_for(lambda: (reeve.home / "ran").exists(), what="the command")
-    assert (reeve.home / "ran").read_text() == "ran\n"
+    ran = reeve.home / "ran"
+    wait_for(lambda: ran.exists() and ran.read_text(), what="the command")
+    assert ran.read_text() == "ran\n"

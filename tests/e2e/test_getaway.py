@@ -6,7 +6,7 @@ import signal
 import subprocess
 
 import pytest
-from conftest import BUILD, alive, wait_for
+from conftest import BUILD, alive, command_line, wait_for
 
 # Forks twice and then sleeps, in a session of its own and with the environment that is said. Leaves
 # the cgroup for one above it where that is allowed.
@@ -36,8 +36,8 @@ if os.fork() == 0:
 os.wait()
 while not os.path.exists(path):
     time.sleep(0.001)
-# Until its execve is over it has the environment of its maker.
-while open("/proc/" + open(path).read() + "/comm").read() != "sleep\\n":
+# Until its execve is over it has the environment of its maker, or none: that comes after the name.
+while open("/proc/" + open(path).read() + "/cmdline").read() != "sleep\\0001000\\0":
     time.sleep(0.001)
 if then == "stays":
     os.execv("/bin/sleep", ["sleep", "1000"])
@@ -51,7 +51,7 @@ def get_away(reeve, environment, then):
     session = reeve.api.spawn(*map(str, command), leftovers="keep")
     wait_for(path.exists)
     pid = int(path.read_text())
-    wait_for(lambda: open(f"/proc/{pid}/comm").read() == "sleep\n")
+    wait_for(lambda: command_line(pid) == "sleep 1000 ")
     return session, pid
 
 

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """How sessions end, and what is said about it."""
 
+import contextlib
+import json
 import os
 import pathlib
 import re
@@ -68,6 +70,20 @@ def test_the_exit_record_has_time_and_usage(api):
 # --- stop ----------------------------------------------------------------------------------------
 
 
+def begin_stop(api, session, **body):
+    """A connection on which the daemon was asked, in the order of these calls, for a stop."""
+    connection = api.connect()
+    body = json.dumps(body).encode()
+    connection.request("POST", api.path_of(session, "/stop"), body)
+    api.show(session)  # this came later: the stop is under way when it is answered
+    return connection
+
+
+def answer_of(connection):
+    with contextlib.closing(connection):
+        return json.load(connection.getresponse())
+
+
 def test_stop_sends_term_and_tells_what_ended_it(api):
     session = api.stop(api.spawn("sleep", "1000"))
     assert end_of(session) == (-15, "SIGTERM", "soft", "stop", "stopped")
@@ -90,9 +106,12 @@ def test_stop_begins_with_the_signal_that_is_asked_for(api):
     script = (
         "trap 'echo int' INT; trap 'echo term; exit' TERM; echo ready; while :; do sleep 0.02; done"
     )
-    session = api.stop(ready(api, script), signal="INT", grace="300ms")
+    session = ready(api, script)
+    stopping = begin_stop(api, session, signal="INT", grace="1h")
+    wait_for(lambda: api.raw(session, stream="stdout") == b"ready\nint\n", what="the signal")
+    ended = api.stop(session, plan="KILL")
+    assert answer_of(stopping)["stopped"] is True and ended["exit"]["outcome"] == "hard"
     assert api.raw(session, stream="stdout") == b"ready\nint\n"
-    assert session["exit"]["outcome"] == "hard"
 
 
 def test_a_plan_is_gone_through_step_by_step(api):
@@ -144,11 +163,10 @@ def stop_in_thread(api, session, answers, **body):
 def test_stop_twice_at_once_is_one_stop(api):
     script = "trap 'echo term' TERM; echo ready; while :; do sleep 0.02; done"
     session = ready(api, script)
-    answers = []
-    threads = [stop_in_thread(api, session, answers, grace="300ms") for _ in range(4)]
-    for thread in threads:
-        thread.join(20)
-    assert [a.json["stopped"] for a in answers] == [True] * 4
+    stopping = [begin_stop(api, session, grace="1h") for _ in range(4)]
+    wait_for(lambda: api.raw(session, stream="stdout") == b"ready\nterm\n", what="the signal")
+    api.stop(session, plan="KILL")
+    assert [answer_of(one)["stopped"] for one in stopping] == [True] * 4
     assert api.raw(session, stream="stdout") == b"ready\nterm\n"
 
 

@@ -9,6 +9,7 @@ from conftest import BUILD, alive, command_line, descendants, stat_fields, wait_
 from emulator import Emulator, SlowTerminal, clients
 
 REEVE = BUILD / "reeve"
+READY_AND_WAIT = "echo ready-$((41 + 1)); while :; do sleep 0.02; done"
 
 
 @pytest.fixture
@@ -84,8 +85,8 @@ def test_the_terminal_is_raw_only_while_a_session_is_on_it(emulator):
 
 def test_control_characters_reach_the_session_through_its_own_line_discipline(emulator):
     pane = emulator.open()
-    pane.reeve("run", "--", "sh", "-c", "\"trap 'echo got-$((40 + 2))' INT; while :; do sleep 0.02; done\"")
-    pane.attached()
+    pane.reeve("run", "--", "sh", "-c", f"\"trap 'echo got-$((40 + 2))' INT; {READY_AND_WAIT}\"")
+    pane.shows("ready-42")
     pane.key("C-c")
     pane.shows("got-42")
     pane.key("C-\\")
@@ -113,8 +114,8 @@ def test_jobs_are_stopped_and_continued_by_a_shell_in_a_session(reeve, emulator)
 
 def test_the_session_follows_the_size_of_the_terminal(emulator):
     pane = emulator.open()
-    pane.reeve("run", "--", "sh", "-c", "\"trap 'stty size' WINCH; while :; do sleep 0.02; done\"")
-    pane.attached()
+    pane.reeve("run", "--", "sh", "-c", f"\"trap 'stty size' WINCH; {READY_AND_WAIT}\"")
+    pane.shows("ready-42")
     pane.resize(rows=20, cols=70)
     pane.shows("20 70")
     pane.resize(rows=41, cols=123)
@@ -157,9 +158,7 @@ def test_keys_that_detach_can_be_switched_off(reeve, emulator):
     pane.reeve("attach", "--detach-keys=none", session)
     pane.attached()
     pane.key("C-]", "Enter")
-    wait_for(
-        lambda: b"^]\r\n" in reeve.api.raw(session), 5, f"{reeve.api.raw(session)} {pane.text()}"
-    )
+    wait_for(lambda: b"^]\r\n" in reeve.api.raw(session), what="a key that detaches no more")
 
 
 def test_keys_that_make_no_sense_are_a_usage_error(emulator):
@@ -260,7 +259,7 @@ def test_the_terminal_is_left_clean(reeve, emulator, end):
     end(pane, reeve)
     sane(pane)
     as_before(pane, before)
-    wait_for(lambda: pane.title == title, 5, what=f"the title of before, {title}, not {pane.title}")
+    wait_for(lambda: pane.title == title, what=f"the title of before, {title}, not {pane.title}")
     pane.line("echo alive $((6 * 7))")
     pane.shows("alive 42")
 
