@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The screen of a session's terminal: shown without attaching, and restored to those who attach."""
 
+import os
+import pathlib
+import tempfile
+
 import frames
 import pytest
 from conftest import wait_for
@@ -8,13 +12,17 @@ from frames import Refused, Stream, Type
 
 pytestmark = pytest.mark.shared
 
-TURNS = 8  # of a ring
+TURNS = 3  # of a ring
 
 
 def screen(api, session):
     answer = api.get(api.path_of(session, "/screen"))
     assert answer.status == 200, answer.body
     return answer.json
+
+
+def written(api, session):
+    return api.show(session)["streams"]["pty"]["written"]
 
 
 def shows(api, session, text):
@@ -93,23 +101,34 @@ def test_the_command_prints_it(reeve):
 
 # --- long after it was drawn ---------------------------------------------------------------------
 
-# Drawn once; then a spinner turns at a speed that a reader of screens would bear.
+# Drawn once; then a spinner turns, a piece each time it is told to.
 SPIN = r"""
 import os, sys, time
+told = os.open(sys.argv[2], os.O_RDONLY)
 os.write(1, b"primary\033[?1049h\033[?2004h\033[1;1Hframe\033[9;1H\033[35mfoot\033[m\033[2;1H")
-turns, piece = int(sys.argv[1]), b"\r|\r/\r-\r\\" * 256
-for _ in range(turns // len(piece) + 1):
-    os.write(1, piece)
+for _ in range(int(sys.argv[1])):
+    os.write(1, b"\r|\r/\r-\r\\" * 256)
+    os.read(told, 1)
     time.sleep(0.01)
 os.write(1, b"\rdone")
 time.sleep(1000)
 """
-BACKLOG = 16384
+BACKLOG, PIECE = 65536, 2048
 
 
-def spinning(api, **fields):
-    command = ("/usr/bin/python3", "-c", SPIN, str(TURNS * BACKLOG))
-    session = api.spawn(*command, kind="pty", backlogBytes=BACKLOG, **fields)
+def spinning(api):
+    """At a speed that a reader of screens would bear, on a busy machine, too: a piece comes when a
+    screen was drawn since the one before, and the record may be sixteen pieces behind."""
+    fifo = pathlib.Path(tempfile.mkdtemp(dir=api.cwd)) / "fifo"
+    os.mkfifo(fifo)
+    pieces = TURNS * BACKLOG // PIECE
+    command = ("/usr/bin/python3", "-c", SPIN, str(pieces), str(fifo))
+    session = api.spawn(*command, kind="pty", backlogBytes=BACKLOG)
+    with open(fifo, "wb", buffering=0) as told:
+        for n in range(1, pieces + 1):
+            wait_for(lambda n=n: written(api, session) > n * PIECE, what="a piece")
+            screen(api, session)
+            told.write(b".")
     return session, shows(api, session, "done")
 
 
