@@ -402,7 +402,7 @@ class Daemon:
         data = (self.dir / "roster").read_bytes()
         return [n // 512 for n in range(512, len(data), 512) if data[n]]
 
-    def settle(self, expected, names=("processes", "keeper", "engine", "cgroups"), timeout=10):
+    def settle(self, expected, names=("processes", "keeper", "engine", "cgroups"), timeout=TIMEOUT):
         """Waits until nothing is more than expected; a leak never goes away."""
         deadline = time.monotonic() + timeout
         while any((now := self.census())[name] > expected[name] for name in names):

@@ -101,7 +101,8 @@ static void *change_the_claim(void *userdata)
 {
 	struct claim *c = userdata;
 
-	pause_ms(WAIT_MS / 4);
+	while (state_of(getpid()) != 'S') /* the first thread, which connects */
+		pause_ms(1);
 	*(volatile uint16_t *)&c->to.sin_port = htons(1);
 	return NULL;
 }
