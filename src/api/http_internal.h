@@ -50,6 +50,9 @@ queue_fn queue_function(void);
 struct connection;
 /* The same on a connection that libmicrohttpd is about to close. */
 void connection_refuse(struct connection *c, int status, const struct error *e, const char *header);
+/* libmicrohttpd closes the connection: answers where it does so over a first line that it cannot
+ * make a request of. */
+void connection_refuse_line(struct connection *c);
 
 /* --- the server ----------------------------------------------------------------------------- */
 
@@ -64,6 +67,7 @@ struct connection {
 	bool late;    /* came above the limit: only routes with keep_place, and one request only */
 	bool watched; /* its fd is in `watch_fd` */
 	bool gone;    /* the client has closed its socket */
+	bool used;    /* there was a request line, or an answer */
 };
 
 struct http_server {
@@ -101,6 +105,9 @@ void server_schedule(struct http_server *s);
 
 void server_accept_ready(uv_poll_t *poll, int status, int events);
 void server_accept_resume(uv_timer_t *timer);
+
+/* How long libmicrohttpd waits for the next byte of a head. */
+unsigned connection_idle_ms(const struct connection *c);
 
 /* From now on the connection has its time to bring the whole head of a request. */
 void connection_await_head(struct connection *c);

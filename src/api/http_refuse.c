@@ -108,8 +108,27 @@ void connection_refuse(struct connection *c, int status, const struct error *e, 
 {
 	int fd = fcntl(c->fd, F_DUPFD_CLOEXEC, 3);
 
+	c->used = true;
 	if (fd >= 0)
 		refuser_take(&c->server->refuser, fd, status, e, header);
+}
+
+/* It says nothing, to the client or to us. It closes so, too, when the client has gone, which the
+ * socket tells, and when the time is over: not in the first half of it. */
+void connection_refuse_line(struct connection *c)
+{
+	uint64_t age = uv_now(c->server->loop) - c->since;
+	struct error e;
+	ssize_t n;
+	char byte;
+
+	if (c->used || age > connection_idle_ms(c) / 2)
+		return;
+	n = recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+	if (n == 0 || (n < 0 && errno != EAGAIN))
+		return;
+	error_set(&e, ERROR_INVALID_ARGUMENT, "malformed request line");
+	connection_refuse(c, error_code_http_status(e.code), &e, "");
 }
 
 /* --- what libmicrohttpd cannot read ---------------------------------------------------------- */

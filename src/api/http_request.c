@@ -18,6 +18,7 @@ void *request_on_uri(void *server _unused_, const char *uri, struct MHD_Connecti
 	size_t size = strlen(uri);
 	struct request *rq = calloc(1, sizeof(*rq) + size + 1);
 
+	c->used = true;
 	if (!rq)
 		return NULL;
 	c->server->called = true;

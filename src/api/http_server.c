@@ -109,14 +109,16 @@ void connection_watch(struct connection *c)
 		c->watched = true;
 }
 
+unsigned connection_idle_ms(const struct connection *c)
+{
+	return (c->late ? LATE_IDLE_SECONDS : c->server->limits.idle_seconds) * 1000U;
+}
+
 /* libmicrohttpd's idle limit begins anew with every byte. Without a limit for the whole head a
  * client that sends one now and then would keep its place for good. */
 static uint64_t head_due(const struct connection *c)
 {
-	const struct http_limits *limits = &c->server->limits;
-	unsigned idle = c->late ? LATE_IDLE_SECONDS : limits->idle_seconds;
-
-	return c->since + (idle + limits->head_seconds) * 1000ULL;
+	return c->since + connection_idle_ms(c) + c->server->limits.head_seconds * 1000ULL;
 }
 
 static void on_heads(uv_timer_t *timer)
@@ -183,6 +185,8 @@ static void connection_opened(struct http_server *s, struct MHD_Connection *mhd,
 static void connection_closed(struct http_server *s, struct connection *c)
 {
 	c->request = request_unref(c->request);
+	if (!s->closing)
+		connection_refuse_line(c);
 	if (c->watched)
 		epoll_ctl(s->watch_fd, EPOLL_CTL_DEL, c->fd, NULL);
 	if (c->next)
