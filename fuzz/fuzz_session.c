@@ -213,7 +213,8 @@ static void work(struct session *s, struct input *in)
 	session_stop(s, &plan, CAUSE_STOP);
 	input_close(s);
 	turn(3);
-	read_streams(s, from / 2);
+	if (e.slots[LOADED])
+		read_streams(s, from / 2);
 }
 
 static void load(struct input *in, int fds[N_SLOT_FDS])
