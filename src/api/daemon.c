@@ -51,11 +51,8 @@ int daemon_stop(struct request *rq, void *context, struct error *err)
 {
 	struct stop_body body = { .sessions = QUIT_STOP };
 	struct engine *e = context;
-	json_t *json;
-	int r = request_json(rq, &json, err);
+	int r = request_fields(rq, daemon_stop_fields, &body, err);
 
-	if (r >= 0)
-		r = json_read(json, daemon_stop_fields, &body, err);
 	if (r < 0)
 		return r;
 	r = request_reply_json(rq, 202,

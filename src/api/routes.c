@@ -84,6 +84,15 @@ int request_session(struct request *rq, struct engine *e, struct session **ret, 
 	return session_find(e, request_param(rq, "id"), ret, err);
 }
 
+int request_fields(struct request *rq, const struct json_field *fields, void *ret,
+		   struct error *err)
+{
+	json_t *json;
+	int r = request_json(rq, &json, err);
+
+	return r < 0 ? r : json_read(json, fields, ret, err);
+}
+
 int request_query_u64(const struct request *rq, const char *name, uint64_t max, uint64_t *ret,
 		      struct error *err)
 {

@@ -11,6 +11,10 @@ void routes_done(struct engine *e);
 /* The session that the path's {id} names. */
 int request_session(struct request *rq, struct engine *e, struct session **ret, struct error *err);
 
+/* The request's body, read by `fields` into `ret`, see json_read. */
+int request_fields(struct request *rq, const struct json_field *fields, void *ret,
+		   struct error *err);
+
 /* A query parameter as a number; `*ret` is left alone when absent. */
 int request_query_u64(const struct request *rq, const char *name, uint64_t max, uint64_t *ret,
 		      struct error *err);

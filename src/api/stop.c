@@ -162,13 +162,10 @@ int session_stop_route(struct request *rq, void *context, struct error *err)
 	struct stop_body body = { 0 };
 	struct stop_plan plan;
 	struct session *s;
-	json_t *json;
 	int r = request_session(rq, context, &s, err);
 
 	if (r >= 0)
-		r = request_json(rq, &json, err);
-	if (r >= 0)
-		r = json_read(json, stop_fields, &body, err);
+		r = request_fields(rq, stop_fields, &body, err);
 	if (r >= 0)
 		r = make_plan(s, &body, &plan, err);
 	if (r >= 0 && body.reason)
@@ -194,13 +191,10 @@ int session_kill_route(struct request *rq, void *context, struct error *err)
 	struct kill_body body = { 0 };
 	int signal = SIGKILL;
 	struct session *s;
-	json_t *json;
 	int r = request_session(rq, context, &s, err);
 
 	if (r >= 0)
-		r = request_json(rq, &json, err);
-	if (r >= 0)
-		r = json_read(json, kill_fields, &body, err);
+		r = request_fields(rq, kill_fields, &body, err);
 	if (r >= 0 && body.signal)
 		r = read_signal(body.signal, &signal, err);
 	json_read_done(kill_fields, &body);

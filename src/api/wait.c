@@ -103,13 +103,10 @@ int session_wait(struct request *rq, void *context, struct error *err)
 	struct body body = { 0 };
 	struct waiting *w;
 	struct session *s;
-	json_t *json;
 	int r = request_session(rq, context, &s, err);
 
 	if (r >= 0)
-		r = request_json(rq, &json, err);
-	if (r >= 0)
-		r = json_read(json, wait_fields, &body, err);
+		r = request_fields(rq, wait_fields, &body, err);
 	if (r < 0)
 		return r;
 	w = calloc(1, sizeof(*w));
