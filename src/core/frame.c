@@ -181,6 +181,16 @@ static int fail(struct frame_decoder *d)
 	return -EPROTO;
 }
 
+/* Of the frame whose header is held; NULL where it may not come from that side. */
+static const struct rule *held_rule(const struct frame_decoder *d)
+{
+	bool of_client = d->held[0] >= FRAME_INPUT;
+
+	if (of_client != (d->from == FRAME_FROM_CLIENT) || d->held[2] != 0 || d->held[3] != 0)
+		return NULL;
+	return rule_of(d->held[0], d->held[1]);
+}
+
 /* Reads one header and what stands fixed behind it. Returns 1 for a whole small frame in `*ret`, 0
  * when `*data` ran out, and 2 when bytes of OUTPUT or INPUT, or the next frame, are to follow. */
 static int decode_start(struct frame_decoder *d, const uint8_t **data, size_t *size,
@@ -192,9 +202,8 @@ static int decode_start(struct frame_decoder *d, const uint8_t **data, size_t *s
 
 	if (!hold(d, FRAME_HEADER, data, size))
 		return 0;
-	rule = rule_of(d->held[0], d->held[1]);
-	if (!rule || (d->held[0] >= FRAME_INPUT) != (d->from == FRAME_FROM_CLIENT) ||
-	    d->held[2] != 0 || d->held[3] != 0)
+	rule = held_rule(d);
+	if (!rule)
 		return fail(d);
 	length = header_length(d->held);
 	fixed = parts_size(rule, d->held[1]);

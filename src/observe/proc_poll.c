@@ -149,6 +149,16 @@ static void tell_gone(struct poller *p, const struct member *m)
 	run_event(p->run, &e, NULL);
 }
 
+/* Below 0: `old` has gone. Above: `new` has come. 0: they are one process. One may be NULL. */
+static int order(const struct member *old, const struct member *new)
+{
+	if (!old || !new)
+		return old ? -1 : 1;
+	if (old->pid != new->pid)
+		return old->pid < new->pid ? -1 : 1;
+	return old->start == new->start ? 0 : -1; /* the pid was used again */
+}
+
 /* Returns whether something was told. */
 static bool compare(struct poller *p, const struct members *before, const struct members *now)
 {
@@ -158,26 +168,20 @@ static bool compare(struct poller *p, const struct members *before, const struct
 	while (i < before->n || j < now->n) {
 		const struct member *old = i < before->n ? &before->items[i] : NULL;
 		const struct member *new = j < now->n ? &now->items[j] : NULL;
-		bool same = old && new && old->pid == new->pid && old->start == new->start;
+		int which = order(old, new);
 
-		if (same && old->program == new->program) {
-			i++, j++;
-			continue;
-		}
-		news = true;
-		if (!same && old && (!new || old->pid <= new->pid)) {
+		if (which < 0)
 			tell_gone(p, old);
-			i++;
-			continue;
-		}
-		if (!new)
-			break; /* cannot be: one of the two is there */
-		if (!same)
+		else if (which > 0)
 			tell_born(p, new);
-		if (new->program != 0)
-			tell_program(p, new);
-		i += same ? 1 : 0;
-		j++;
+		if (which > 0 || (which == 0 && new->program != old->program)) {
+			if (new->program != 0)
+				tell_program(p, new);
+			news = true;
+		}
+		news |= which < 0;
+		i += which <= 0;
+		j += which >= 0;
 	}
 	return news;
 }

@@ -94,31 +94,30 @@ static void follow(struct tracer *t, const struct task *task, const struct reeve
 		lose(t, e->category);
 }
 
-/* Bytes through an open file, by this task. */
-static void count(struct tracer *t, const struct task *task, struct open_file *file, uint64_t n,
-		  bool write)
+static void add_bytes(struct reeve_event *e, uint64_t n, bool write)
 {
-	struct reeve_event *e = file ? file->event : NULL;
-	struct reeve_event one;
+	if (write) {
+		e->bytes_written += n;
+		e->writes++;
+	} else {
+		e->bytes_read += n;
+		e->reads++;
+	}
+}
 
-	if (!e)
-		return;
-	e->bytes_read += write ? 0 : n;
-	e->bytes_written += write ? n : 0;
-	e->reads += write ? 0 : 1;
-	e->writes += write ? 1 : 0;
-	set_ticking(t, true);
-	if (atomic_load(&t->ring.shared->each) == 0)
-		return;
-	one = *e;
+/* This one call on what `e` tells of. */
+static void tell_bytes(struct tracer *t, const struct task *task, const struct reeve_event *e,
+		       uint64_t n, bool write)
+{
+	struct reeve_event one = *e;
+
 	if (e->category == REEVE_NETWORK)
 		one.kind = write ? REEVE_SENT : REEVE_RECEIVED;
 	else
 		one.kind = write ? REEVE_WRITTEN : REEVE_READ;
-	one.bytes_read = write ? 0 : n;
-	one.bytes_written = write ? n : 0;
-	one.reads = write ? 0 : 1;
-	one.writes = write ? 1 : 0;
+	one.bytes_read = one.bytes_written = 0;
+	one.reads = one.writes = 0;
+	add_bytes(&one, n, write);
 	one.timestamp_ms = clock_realtime_ms();
 	one.tid = task->tid;
 	if (one.pid != task->process->pid) { /* another than has opened it */
@@ -128,6 +127,18 @@ static void count(struct tracer *t, const struct task *task, struct open_file *f
 		one.ppid = 0;
 	}
 	tracer_tell(t, &one);
+}
+
+/* Bytes through an open file, by this task. */
+static void count(struct tracer *t, const struct task *task, struct open_file *file, uint64_t n,
+		  bool write)
+{
+	if (!file || !file->event)
+		return;
+	add_bytes(file->event, n, write);
+	set_ticking(t, true);
+	if (atomic_load(&t->ring.shared->each) != 0)
+		tell_bytes(t, task, file->event, n, write);
 }
 
 /* Has descriptors that no other task has. */

@@ -46,32 +46,34 @@ static void role_speak(struct moves *w, bool packets)
 	_exit(0);
 }
 
+/* One step of one stream. Returns what to wait for: its descriptor, or -1. */
+static int capture_one(struct moves *w, unsigned i, bool *open)
+{
+	struct capture_stream *s = &w->streams[i];
+	uint64_t room = s->ring.size - (ring_head(&s->ring) - w->memory->checked[i]);
+	ssize_t n;
+
+	if (!*open || room == 0)
+		return -1;
+	n = capture_step(&w->capture, s, room, 1);
+	*open = n > 0 || n == -EAGAIN;
+	w->memory->steps += n > 0;
+	if (n < 0 && n != -EAGAIN && !(n == -EIO && s->pieces > 0))
+		_exit(2);
+	return n == -EAGAIN ? s->fd : -1;
+}
+
 /* An engine with two block cursors: takes no more than what the test has checked leaves room for.
  */
 static void role_capture(struct moves *w)
 {
-	struct pollfd p[STREAMS_MAX];
+	struct pollfd p[STREAMS_MAX] = { { .events = POLLIN }, { .events = POLLIN } };
 	bool open[STREAMS_MAX] = { true, true };
 
 	w->memory->lost += recover_capture(w, 1);
 	while (open[0] || open[1]) {
-		for (unsigned i = 0; i < STREAMS_MAX; i++) {
-			struct capture_stream *s = &w->streams[i];
-			uint64_t room =
-				s->ring.size - (ring_head(&s->ring) - w->memory->checked[i]);
-			ssize_t n;
-
-			p[i] = (struct pollfd){ .fd = open[i] && room > 0 ? s->fd : -1,
-						.events = POLLIN };
-			if (!open[i] || room == 0)
-				continue;
-			n = capture_step(&w->capture, s, room, 1);
-			open[i] = n > 0 || n == -EAGAIN;
-			w->memory->steps += n > 0;
-			p[i].fd = n == -EAGAIN ? s->fd : -1;
-			if (n < 0 && n != -EAGAIN && !(n == -EIO && s->pieces > 0))
-				_exit(2);
-		}
+		for (unsigned i = 0; i < STREAMS_MAX; i++)
+			p[i].fd = capture_one(w, i, &open[i]);
 		poll(p, STREAMS_MAX, p[0].fd >= 0 && p[1].fd >= 0 ? 1 : 0);
 	}
 }

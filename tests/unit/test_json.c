@@ -217,69 +217,68 @@ static void absent_and_null_fields_keep_their_defaults(void **state)
 	json_read_done(fields, &body);
 }
 
+static const struct {
+	const char *text, *message;
+} errors[] = {
+	{ "{\"foo\":1}", "unknown field \"foo\"" },
+	{ "[]", "a JSON object was expected" },
+	{ "{\"name\":5}", "field \"name\" must be a string" },
+	{ "{\"name\":{\"base64\":\"eA==\"}}", "field \"name\" must be a string" },
+	{ "{\"name\":\"\"}", "field \"name\" must be from 1 to 8 bytes long" },
+	{ "{\"name\":\"123456789\"}", "field \"name\" must be from 1 to 8 bytes long" },
+	{ "{\"name\":\"a\\u0000b\"}", "field \"name\" must be without NUL characters" },
+	{ "{\"cwd\":[]}", "field \"cwd\" must be a string or {\"base64\":\"...\"}" },
+	{ "{\"cwd\":{\"base64\":\"x\"}}",
+	  "field \"cwd\" must be a string or {\"base64\":\"...\"}" },
+	{ "{\"cwd\":{\"base64\":\"eA==\",\"x\":1}}",
+	  "field \"cwd\" must be a string or {\"base64\":\"...\"}" },
+	{ "{\"cwd\":{\"base64\":\"AA==\"}}", "field \"cwd\" must be without NUL characters" },
+	{ "{\"command\":\"ls\"}", "field \"command\" must be a list of strings" },
+	{ "{\"command\":[]}", "field \"command\" must be from 1 to 4 items long" },
+	{ "{\"command\":[\"a\",\"b\",\"c\",\"d\",\"e\"]}",
+	  "field \"command\" must be from 1 to 4 items long" },
+	{ "{\"command\":[\"a\",7]}",
+	  "field \"command\", item 2: must be a string or {\"base64\":\"...\"}" },
+	{ "{\"words\":5}", "field \"words\" must be a string or a list of strings" },
+	{ "{\"words\":{\"base64\":\"eA==\"}}",
+	  "field \"words\" must be a string or a list of strings" },
+	{ "{\"words\":[\"a\",{\"base64\":\"eA==\"}]}",
+	  "field \"words\", item 2: must be a string" },
+	{ "{\"words\":[]}", "field \"words\" must be from 1 to 2 items long" },
+	{ "{\"words\":\"a\\u0000b\"}", "must be without NUL characters" },
+	{ "{\"env\":[]}", "field \"env\" must be an object of strings" },
+	{ "{\"env\":{\"A\":\"1\",\"B\":2}}",
+	  "field \"env\", \"B\": must be a string or {\"base64\":\"...\"}" },
+	{ "{\"env\":{\"A\":\"1\",\"B\":\"2\",\"C\":\"3\"}}",
+	  "field \"env\" must be from 0 to 2 items long" },
+	{ "{\"merge\":1}", "field \"merge\" must be true or false" },
+	{ "{\"rows\":\"24\"}", "field \"rows\" must be an integer that is not negative" },
+	{ "{\"rows\":2.5}", "field \"rows\" must be an integer that is not negative" },
+	{ "{\"rows\":-1}", "field \"rows\" must be an integer that is not negative" },
+	{ "{\"rows\":0}", "field \"rows\" must be from 1 to 1000" },
+	{ "{\"rows\":1001}", "field \"rows\" must be from 1 to 1000" },
+	{ "{\"grace\":5}", "field \"grace\" must be a duration such as \"5s\"" },
+	{ "{\"grace\":\"5\"}", "field \"grace\" must be a duration such as" },
+	{ "{\"grace\":\"5s\\u0000\"}", "field \"grace\" must be a duration such as" },
+	{ "{\"grace\":\"61s\"}", "field \"grace\" must be from 0s to 1m" },
+	{ "{\"grace\":\"99999d\"}", "field \"grace\" must be from 0s to 1m" },
+	{ "{\"code\":-65}", "field \"code\" must be from -64 to 255" },
+	{ "{\"code\":true}", "field \"code\" must be an integer" },
+	{ "{\"colour\":\"green\"}", "field \"colour\" must be one of \"red\", \"blue\"" },
+	{ "{\"colour\":3}", "field \"colour\" must be one of \"red\", \"blue\"" },
+};
+
 static void an_error_names_the_field_and_what_was_expected(void **state)
 {
-	static const struct {
-		const char *text, *message;
-	} samples[] = {
-		{ "{\"foo\":1}", "unknown field \"foo\"" },
-		{ "[]", "a JSON object was expected" },
-		{ "{\"name\":5}", "field \"name\" must be a string" },
-		{ "{\"name\":{\"base64\":\"eA==\"}}", "field \"name\" must be a string" },
-		{ "{\"name\":\"\"}", "field \"name\" must be from 1 to 8 bytes long" },
-		{ "{\"name\":\"123456789\"}", "field \"name\" must be from 1 to 8 bytes long" },
-		{ "{\"name\":\"a\\u0000b\"}", "field \"name\" must be without NUL characters" },
-		{ "{\"cwd\":[]}", "field \"cwd\" must be a string or {\"base64\":\"...\"}" },
-		{ "{\"cwd\":{\"base64\":\"x\"}}",
-		  "field \"cwd\" must be a string or {\"base64\":\"...\"}" },
-		{ "{\"cwd\":{\"base64\":\"eA==\",\"x\":1}}",
-		  "field \"cwd\" must be a string or {\"base64\":\"...\"}" },
-		{ "{\"cwd\":{\"base64\":\"AA==\"}}",
-		  "field \"cwd\" must be without NUL characters" },
-		{ "{\"command\":\"ls\"}", "field \"command\" must be a list of strings" },
-		{ "{\"command\":[]}", "field \"command\" must be from 1 to 4 items long" },
-		{ "{\"command\":[\"a\",\"b\",\"c\",\"d\",\"e\"]}",
-		  "field \"command\" must be from 1 to 4 items long" },
-		{ "{\"command\":[\"a\",7]}",
-		  "field \"command\", item 2: must be a string or {\"base64\":\"...\"}" },
-		{ "{\"words\":5}", "field \"words\" must be a string or a list of strings" },
-		{ "{\"words\":{\"base64\":\"eA==\"}}",
-		  "field \"words\" must be a string or a list of strings" },
-		{ "{\"words\":[\"a\",{\"base64\":\"eA==\"}]}",
-		  "field \"words\", item 2: must be a string" },
-		{ "{\"words\":[]}", "field \"words\" must be from 1 to 2 items long" },
-		{ "{\"words\":\"a\\u0000b\"}", "must be without NUL characters" },
-		{ "{\"env\":[]}", "field \"env\" must be an object of strings" },
-		{ "{\"env\":{\"A\":\"1\",\"B\":2}}",
-		  "field \"env\", \"B\": must be a string or {\"base64\":\"...\"}" },
-		{ "{\"env\":{\"A\":\"1\",\"B\":\"2\",\"C\":\"3\"}}",
-		  "field \"env\" must be from 0 to 2 items long" },
-		{ "{\"merge\":1}", "field \"merge\" must be true or false" },
-		{ "{\"rows\":\"24\"}", "field \"rows\" must be an integer that is not negative" },
-		{ "{\"rows\":2.5}", "field \"rows\" must be an integer that is not negative" },
-		{ "{\"rows\":-1}", "field \"rows\" must be an integer that is not negative" },
-		{ "{\"rows\":0}", "field \"rows\" must be from 1 to 1000" },
-		{ "{\"rows\":1001}", "field \"rows\" must be from 1 to 1000" },
-		{ "{\"grace\":5}", "field \"grace\" must be a duration such as \"5s\"" },
-		{ "{\"grace\":\"5\"}", "field \"grace\" must be a duration such as" },
-		{ "{\"grace\":\"5s\\u0000\"}", "field \"grace\" must be a duration such as" },
-		{ "{\"grace\":\"61s\"}", "field \"grace\" must be from 0s to 1m" },
-		{ "{\"grace\":\"99999d\"}", "field \"grace\" must be from 0s to 1m" },
-		{ "{\"code\":-65}", "field \"code\" must be from -64 to 255" },
-		{ "{\"code\":true}", "field \"code\" must be an integer" },
-		{ "{\"colour\":\"green\"}", "field \"colour\" must be one of \"red\", \"blue\"" },
-		{ "{\"colour\":3}", "field \"colour\" must be one of \"red\", \"blue\"" },
-	};
-
 	(void)state;
-	for (size_t i = 0; i < ARRAY_SIZE(samples); i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(errors); i++) {
 		_cleanup_(jsonp) json_t *object = NULL;
 		struct body body = { 0 };
 		struct error e;
 
-		if (read_text(samples[i].text, &body, &object, &e) != -EINVAL ||
-		    !strstr(e.message, samples[i].message))
-			fail_msg("%s: %s", samples[i].text, e.message);
+		if (read_text(errors[i].text, &body, &object, &e) != -EINVAL ||
+		    !strstr(e.message, errors[i].message))
+			fail_msg("%s: %s", errors[i].text, e.message);
 		assert_int_equal(e.code, ERROR_INVALID_ARGUMENT);
 		json_read_done(fields, &body);
 	}
