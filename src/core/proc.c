@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <time.h>
 
 #define STAT_MAX    2048U /* 52 numbers of up to 20 digits and a name */
 #define LIMITS_MAX  4096U
@@ -34,6 +35,10 @@ enum stat_field {
 	FIELD_STATUS = 52,
 	N_FIELDS,
 };
+
+/* After the first look at an execve under way; twice as long after each further one. */
+#define LOOK_AGAIN_NS 100000
+#define LOOKS_MAX     10U
 
 /* What the kernel shows for the first address of the code to one who may not know it. */
 #define START_CODE_HIDDEN 1U
@@ -196,6 +201,29 @@ int proc_cmdline(pid_t pid, char *buffer, size_t size, size_t *ret_length)
 		more = fd_read_full(fd, &next, 1);
 	*ret_length = (size_t)n;
 	return more > 0;
+}
+
+int proc_arguments(pid_t pid, char *buffer, size_t size, size_t *ret_length)
+{
+	struct timespec pause = { .tv_nsec = LOOK_AGAIN_NS };
+	struct proc_stat st;
+	size_t n = 0;
+	int r;
+
+	for (unsigned look = 0; look < LOOKS_MAX; look++, pause.tv_nsec *= 2) {
+		r = proc_cmdline(pid, buffer, size, &n);
+		if (r >= 0 && n == 0 && proc_stat_read(pid, &st) < 0)
+			r = -ESRCH;
+		if (r < 0)
+			return r;
+		if (n > 0 || !proc_stat_execing(&st))
+			break;
+		nanosleep(&pause, NULL);
+	}
+	if (n == 0) /* the execve may have come to its end between the two looks */
+		return proc_cmdline(pid, buffer, size, ret_length);
+	*ret_length = n;
+	return r;
 }
 
 struct entry_search {

@@ -60,6 +60,10 @@ int proc_mark(pid_t pid, uint64_t *ret);
  * not. `*ret_length` is 0 for zombies and threads of the kernel. -ESRCH, -EACCES. */
 int proc_cmdline(pid_t pid, char *buffer, size_t size, size_t *ret_length);
 
+/* The same of a process that may be in the middle of an execve, when it has none: looks again until
+ * they are there, for at most 0.1 s. */
+int proc_arguments(pid_t pid, char *buffer, size_t size, size_t *ret_length);
+
 /* Copies the value of a variable in the environment that the process was started with, unless it
  * has overwritten that. -ENOENT when it is not there, or longer than fits; -ESRCH, -EACCES. Reads
  * at most PROC_ENVIRON_MAX bytes; waits while another thread changes the target's mappings. */

@@ -3,11 +3,9 @@
 #include "core/proc.h"
 #include "core/summary.h"
 #include <string.h>
-#include <time.h>
 
 #define CMDLINE_MAX 4096U
 #define SUMMARY_MAX 1024U
-#define LOOKS_MAX   10U /* 0.1 ms and twice as much each time: 0.1 s in all */
 #define ARGS_MAX    256U
 
 /* A session started from inside another is not part of it. */
@@ -46,27 +44,13 @@ static char *summary_of(char *bytes, size_t n)
 	return summary_make(argv, argc, SUMMARY_MAX, &summary) < 0 ? NULL : summary;
 }
 
-static bool has_arguments(pid_t pid, char bytes[CMDLINE_MAX], size_t *ret_n)
-{
-	return proc_cmdline(pid, bytes, CMDLINE_MAX - 1, ret_n) >= 0 && *ret_n > 0;
-}
-
 char *member_command(pid_t pid)
 {
-	struct timespec pause = { .tv_nsec = 100000 };
 	char bytes[CMDLINE_MAX];
 	struct proc_stat st;
 	size_t n = 0;
 
-	for (unsigned look = 0; look < LOOKS_MAX; look++, pause.tv_nsec *= 2) {
-		if (has_arguments(pid, bytes, &n))
-			return summary_of(bytes, n);
-		if (proc_stat_read(pid, &st) < 0)
-			return NULL;
-		if (!proc_stat_execing(&st))
-			break;
-		nanosleep(&pause, NULL);
-	}
-	/* The execve may have come to its end between the two looks. */
-	return has_arguments(pid, bytes, &n) ? summary_of(bytes, n) : strdup(st.comm);
+	if (proc_arguments(pid, bytes, sizeof(bytes) - 1, &n) >= 0 && n > 0)
+		return summary_of(bytes, n);
+	return proc_stat_read(pid, &st) < 0 ? NULL : strdup(st.comm);
 }

@@ -64,7 +64,7 @@ void details_of_process(struct details *d, pid_t pid, struct reeve_event *e)
 		e->cwd = d->cwd;
 		e->fields |= REEVE_HAS_CWD;
 	}
-	if (proc_cmdline(pid, raw, sizeof(raw), &n) >= 0 && n > 0) {
+	if (proc_arguments(pid, raw, sizeof(raw), &n) >= 0 && n > 0) {
 		e->argv_size = (uint32_t)details_redact(raw, n, d->argv, sizeof(d->argv));
 		e->argv = d->argv;
 		e->fields |= REEVE_HAS_ARGV;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* details.h - what /proc tells about a process that a backend knows only the pid of: read after
- * the fact, so another program may run there by then, or none. */
+ * the fact, so another program may run there by then, or none. Of one in the middle of an execve it
+ * is that which begins. */
 #pragma once
 #include "observe/event.h"
 #include <limits.h>

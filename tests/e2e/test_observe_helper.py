@@ -46,7 +46,7 @@ class Helper:
             self.sock, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         else:
             self.sock, theirs = pair_of(self.user)
-        self.sock.settimeout(30)
+        self.sock.settimeout(90)  # the kernel checks all programs once more
         self.process = subprocess.Popen(
             [program, "--socket", str(theirs.fileno())], pass_fds=[theirs.fileno()], **self.switch
         )

@@ -258,7 +258,8 @@ def test_without_cap_net_admin_it_does_without_hooks_of_cgroups():
     if os.geteuid() != 0:
         return
     with lent(BPF, PERFMON) as user:
-        assert user.reasons()["network"][:2] == ("supported", "ebpf")
+        support, backend, reason = user.reasons()["network"]
+        assert (support, backend) == ("supported", "ebpf"), reason
 
 
 def test_without_cap_perfmon_it_loads_nothing():

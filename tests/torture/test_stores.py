@@ -66,7 +66,8 @@ def strike_everywhere(daemon, operation, role, census):
         if misses == 5:
             break
     daemon.settle(before)
-    assert hits >= size(fewest, 8) // 2
+    # Some have hardly more passages than a few, and now and then one less.
+    assert hits >= size(fewest, min(fewest, 8)) // 2
     return hits
 
 

@@ -86,6 +86,26 @@ static void without_arguments_under_its_new_name_it_is_execing(_unused_ void **s
 	}
 }
 
+static void the_arguments_are_never_those_of_an_execve_half_done(_unused_ void **state)
+{
+	char arguments[4096];
+	size_t n = 0;
+
+	for (unsigned i = 0; i < 200; i++) {
+		struct shared *s = shared_new();
+		pid_t pid = start(new_mark(), role_exec_of_sleep, s);
+
+		wait_until(s->ready == 1);
+		do {
+			assert_true(proc_arguments(pid, arguments, sizeof(arguments), &n) >= 0);
+			assert_true(n > 0);
+		} while (n < 6 || memcmp(arguments, "sleep", 6) != 0);
+		assert_int_equal(n, sizeof("sleep") + sizeof("1000"));
+		end(pid);
+		munmap(s, sizeof(*s));
+	}
+}
+
 struct question {
 	pid_t pid;
 	uint64_t mark;
@@ -344,6 +364,7 @@ int main(void)
 		cmocka_unit_test(mark_survives_setsid_fork_and_exec_with_an_empty_environment),
 		cmocka_unit_test(mark_is_the_hard_limit),
 		cmocka_unit_test(without_arguments_under_its_new_name_it_is_execing),
+		cmocka_unit_test(the_arguments_are_never_those_of_an_execve_half_done),
 		cmocka_unit_test(mark_of_another_users_process_is_read_too),
 		cmocka_unit_test(a_pid_that_is_gone_is_esrch),
 		cmocka_unit_test(stat_reads_a_name_with_spaces_and_parentheses),
