@@ -26,9 +26,11 @@ class Flood:
         self.command = [str(HELPERS / "torture-stream"), str(self.seed), str(total)]
         with subprocess.Popen(self.command, stdout=subprocess.PIPE) as direct:
             self.first = direct.stdout.read(WINDOW)
-            self.last = self.first
+            last = bytearray(self.first)
             while piece := direct.stdout.read1(MIB):
-                self.last = (self.last + piece)[-WINDOW:]
+                last += piece
+                del last[: -2 * WINDOW]  # which costs nothing at the beginning of a bytearray
+            self.last = bytes(last[-WINDOW:])
 
     def prepare(self, name):
         self.name = name
