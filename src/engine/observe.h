@@ -16,8 +16,8 @@ struct observed {
 	struct observe_reader *readers;
 	uint64_t counted; /* bytes of events in the daemon's budget, budget.h */
 	bool paused;      /* processes are made to wait for a subscriber that blocks */
-	bool news;        /* since the readers were told */
-	bool refused;     /* its calls would wait for an observer that could not be started */
+	struct observed *news_next, **news_back; /* readers are to be told; NULL: they are not */
+	bool refused; /* its calls would wait for an observer that could not be started */
 };
 
 /* Somebody who reads a subscription's events: one at a time, a new one ends the one before. */

@@ -9,6 +9,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#define TOLD_A_TURN 4U /* sessions whose readers are told in one turn of the loop */
+
 struct observatory *observatory_of(struct engine *e)
 {
 	struct observatory *ob = e->observatory;
@@ -21,6 +23,7 @@ struct observatory *observatory_of(struct engine *e)
 	ob->engine = e;
 	uv_idle_init(&e->loop, &ob->tell);
 	ob->tell.data = ob;
+	ob->news_end = &ob->news;
 	e->observatory = ob;
 	return ob;
 }
@@ -103,34 +106,50 @@ int observe_kept(const struct engine *e, uint64_t place)
 
 /* --- the host -------------------------------------------------------------------------------- */
 
+void observe_no_news(struct observed *o)
+{
+	if (!o->news_back)
+		return;
+	*o->news_back = o->news_next;
+	if (o->news_next)
+		o->news_next->news_back = o->news_back;
+	else
+		o->session->engine->observatory->news_end = o->news_back;
+	o->news_back = NULL;
+}
+
 static void tell_readers(struct observed *o)
 {
 	struct observe_reader *next;
 
-	o->news = false;
+	observe_no_news(o);
 	for (struct observe_reader *r = o->readers; r; r = next) {
 		next = r->next;
 		r->news(r);
 	}
 }
 
+/* What they are told is written for them in the same turn of the loop; others wait meanwhile. */
 static void on_tell(uv_idle_t *idle)
 {
 	struct observatory *ob = idle->data;
 
-	uv_idle_stop(idle);
-	for (struct observed *o = ob->sessions; o; o = o->next)
-		if (o->news)
-			tell_readers(o);
+	for (unsigned i = 0; i < TOLD_A_TURN && ob->news; i++)
+		tell_readers(ob->news);
+	if (!ob->news)
+		uv_idle_stop(idle);
 }
 
 void observe_news(struct observed *o)
 {
 	struct observatory *ob = o->session->engine->observatory;
 
-	if (!o->readers || o->news)
+	if (!o->readers || o->news_back)
 		return;
-	o->news = true;
+	o->news_next = NULL;
+	o->news_back = ob->news_end;
+	*ob->news_end = o;
+	ob->news_end = &o->news_next;
 	if (!uv_is_active((uv_handle_t *)&ob->tell))
 		uv_idle_start(&ob->tell, on_tell);
 }

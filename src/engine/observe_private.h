@@ -15,6 +15,7 @@ struct observatory {
 	uv_poll_t poll;          /* of the host, while there is one */
 	struct direct *direct;   /* what it watches without the host's detour */
 	uv_idle_t tell;          /* while readers are to be told */
+	struct observed *news, **news_end; /* sessions whose readers are to be told, in turn */
 	struct observed *sessions;
 	struct kept_entry *names; /* the table in place 0, mapped; NULL: nothing is kept */
 	int kept[KEPT_MAX];       /* lent to us, but for place 0; each + 1; 0: none */
@@ -22,3 +23,6 @@ struct observatory {
 
 /* NULL without memory. */
 struct observatory *observatory_of(struct engine *e);
+
+/* Its readers need not be told any more. */
+void observe_no_news(struct observed *o);

@@ -330,6 +330,7 @@ void observe_discard(struct session *s)
 		r->ended(r);
 	}
 	end_observation(o);
+	observe_no_news(o);
 	s->engine->retained -= o->counted;
 	if (s->fds[SLOT_FD_LISTENER] >= 0 && s->engine->observatory->host)
 		seccomp_notify_let_go(s->engine->observatory->host, o->memory.header->pending);

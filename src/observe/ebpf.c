@@ -16,7 +16,7 @@
 #define TICK_MS        4U
 #define QUIET_TICKS    8U  /* without an event: asleep */
 #define SWEEP_SOON_MS  50U /* when some may have been closed unseen */
-#define RECORDS_A_TURN 4096U
+#define RECORDS_A_TURN 64U /* of each ring: who shares the loop waits meanwhile */
 
 /* --- records -----------------------------------------------------------------------------------
  */
@@ -66,15 +66,21 @@ static void tell_missed(struct ebpf *b, struct ebpf_run *run)
 	}
 }
 
-/* Reads up to `max` records of each ring. Returns how many there were. */
-static unsigned read_rings(struct ebpf *b, unsigned max)
+/* Reads up to RECORDS_A_TURN of each ring. Returns how many there were; `*ret_more`: a ring may
+ * have others. */
+static unsigned read_rings(struct ebpf *b, bool *ret_more)
 {
 	struct reading reading = { .b = b, .offset_ns = clock_offset() };
 	unsigned n = 0;
 
+	*ret_more = false;
 	for (unsigned i = 0; i < RINGS; i++) {
+		unsigned read;
+
 		reading.ring = i;
-		n += ebpf_ring_read(&b->rings[i], max, take_record, &reading);
+		read = ebpf_ring_read(&b->rings[i], RECORDS_A_TURN, take_record, &reading);
+		*ret_more |= read == RECORDS_A_TURN;
+		n += read;
 	}
 	for (struct ebpf_run *run = b->first; run; run = run->next)
 		tell_missed(b, run);
@@ -132,35 +138,38 @@ static void sweep(struct ebpf *b)
 void ebpf_on_ring(struct watch *w)
 {
 	struct ebpf *b = container_of(w, struct ebpf, watches[0]);
+	bool more; /* then we are called again */
 
-	(void)read_rings(b, RECORDS_A_TURN);
+	(void)read_rings(b, &more);
 	wake_up(b);
 }
 
 void ebpf_on_other_ring(struct watch *w)
 {
 	struct ebpf *b = container_of(w, struct ebpf, watches[1]);
+	bool more; /* then we are called again */
 
-	(void)read_rings(b, RECORDS_A_TURN);
+	(void)read_rings(b, &more);
 	wake_up(b);
 }
 
 void ebpf_on_tick(struct watch *w)
 {
 	struct ebpf *b = container_of(w, struct ebpf, tick);
-	bool is_used = b->first != NULL;
+	bool is_used = b->first != NULL, more;
 	uint64_t times;
 
-	(void)!read(w->fd, &times, sizeof(times));
 	if (b->n_calls > 0 && b->reader->gone != b->gone &&
 	    clock_monotonic_ms() - b->swept >= SWEEP_SOON_MS)
 		sweep(b);
 	if (!ebpf_look_after_helper(b) && !is_used)
 		return; /* it is gone with it */
-	if (read_rings(b, RECORDS_A_TURN) > 0)
+	if (read_rings(b, &more) > 0)
 		b->quiet = 0;
 	else if (++b->quiet >= QUIET_TICKS)
 		fall_asleep(b);
+	if (!more) /* else we are called again, by what is not read */
+		(void)!read(w->fd, &times, sizeof(times));
 }
 
 void ebpf_on_sweep(struct watch *w)
@@ -196,10 +205,11 @@ static void note(struct backend_run *run, const struct backend_note *n)
 static void flush(struct backend_run *run)
 {
 	struct ebpf *b = ((struct ebpf_run *)run->state)->b;
+	bool more;
 
 	if (b->n_calls > 0)
 		sweep(b);
-	while (read_rings(b, RECORDS_A_TURN) > 0)
+	while (read_rings(b, &more) > 0)
 		continue;
 }
 

@@ -3,8 +3,10 @@
  * happened. REEVE_TORTURE=full for five million events. */
 #include "ebpf_observed.h"
 
-#define RING_BYTES "16384"
-#define CHILDREN   100
+#define SMALL    "16384"
+#define LARGE    "4194304"
+#define CHILDREN 100
+#define WAITING  1500 /* opens and closes, of which none was read */
 
 /* Unlike struct observed, it keeps nothing. */
 struct counted {
@@ -53,7 +55,8 @@ static void flood(void *userdata _unused_)
 	}
 }
 
-static void start_counting(struct observed *o, struct counted *c, void (*role)(void *))
+static void start_counting(struct observed *o, struct counted *c, const char *ring_bytes,
+			   void (*role)(void *))
 {
 	struct observation_config config = {
 		.sink = { count_event, count_missed, c },
@@ -67,7 +70,7 @@ static void start_counting(struct observed *o, struct counted *c, void (*role)(v
 	observed_fork(o, role, NULL);
 	config.host = o->host;
 	config.target.leader = o->pid;
-	assert_int_equal(setenv("REEVE_EBPF_RING_BYTES", RING_BYTES, 1), 0);
+	assert_int_equal(setenv("REEVE_EBPF_RING_BYTES", ring_bytes, 1), 0);
 	if (observation_start(&o->observation, &config, &e) < 0)
 		fail_msg("%s", e.message);
 	assert_int_equal(unsetenv("REEVE_EBPF_RING_BYTES"), 0);
@@ -79,7 +82,7 @@ static void what_does_not_fit_is_counted_and_processes_are_not_displaced(void **
 	struct observed o;
 
 	need_backend();
-	start_counting(&o, &c, flood);
+	start_counting(&o, &c, SMALL, flood);
 	observed_finish(&o);
 	assert_int_equal(o.status, 0);
 	assert_true(c.missed[REEVE_FILE] > 0);
@@ -91,6 +94,31 @@ static void what_does_not_fit_is_counted_and_processes_are_not_displaced(void **
 	assert_int_equal(c.delivered[REEVE_NETWORK] + c.missed[REEVE_NETWORK], 0);
 	print_message("%lu events: %lu delivered, %lu missed\n", 2 * opens(),
 		      (unsigned long)c.delivered[REEVE_FILE], (unsigned long)c.missed[REEVE_FILE]);
+	observed_done(&o);
+}
+
+static void open_some(void *userdata _unused_)
+{
+	for (unsigned i = 0; i < WAITING; i++)
+		must(close(open("/dev/null", O_RDONLY | O_CLOEXEC)) == 0);
+}
+
+static void who_shares_the_loop_need_not_wait_until_all_is_read(void **state _unused_)
+{
+	struct counted c = { 0 };
+	struct observed o;
+	siginfo_t ended;
+
+	need_backend();
+	start_counting(&o, &c, LARGE, open_some);
+	observed_go(&o);
+	assert_int_equal(waitid(P_PID, (id_t)o.pid, &ended, WEXITED | WNOWAIT), 0);
+	host_dispatch(o.host);
+	assert_true(c.delivered[REEVE_FILE] < WAITING);
+	while (c.delivered[REEVE_FILE] + c.missed[REEVE_FILE] < (uint64_t)2 * WAITING)
+		observed_look(&o);
+	observed_finish(&o);
+	assert_int_equal(c.delivered[REEVE_FILE], 2 * WAITING);
 	observed_done(&o);
 }
 
@@ -118,7 +146,7 @@ static void the_end_of_a_file_that_found_no_room_is_counted(void **state _unused
 	struct observed o;
 
 	need_backend();
-	start_counting(&o, &c, open_many);
+	start_counting(&o, &c, SMALL, open_many);
 	observed_finish(&o);
 	assert_true(WIFEXITED(o.status));
 	if (WEXITSTATUS(o.status) != 77) {
@@ -132,6 +160,7 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		TEST(what_does_not_fit_is_counted_and_processes_are_not_displaced),
+		TEST(who_shares_the_loop_need_not_wait_until_all_is_read),
 		TEST(the_end_of_a_file_that_found_no_room_is_counted),
 	};
 
