@@ -40,7 +40,8 @@ struct backend_target {
 	uint64_t mark;        /* RLIMIT_LOCKS of the tree, core/tree.h; 0 for none */
 	unsigned categories;  /* set of category_bit() */
 	enum backend_detail detail;
-	bool forks_only; /* of processes: another backend tells what they execute */
+	bool forks_only; /* of processes: another backend tells what they execute. What a process is
+			  * called from then on (comm) may still be told, and nothing more of it */
 	bool resume;     /* a predecessor observed it: what was kept is taken up again */
 	uint64_t after[BACKEND_RINGS]; /* resume: what lies before was delivered by the predecessor
 					*/

@@ -275,6 +275,11 @@ int32_t call_process(int32_t tid)
 	return at ? (int32_t)strtol(at + 6, NULL, 10) : tid;
 }
 
+static struct call_thread *place_of(struct call_threads *threads, int32_t tid)
+{
+	return &threads->known[(uint32_t)tid % CALL_KNOWN];
+}
+
 static void ask_stat(struct call_thread *k)
 {
 	struct proc_stat stat;
@@ -287,21 +292,49 @@ static void ask_stat(struct call_thread *k)
 	k->ppid = stat.ppid;
 }
 
-/* Adds pid, ppid and comm. `fresh`: its program is about to change. */
-static void whose(struct call_threads *threads, int32_t tid, bool fresh, struct call_texts *t,
-		  struct reeve_event *e)
+/* Its parent's name would be its own, if that had not executed anything by now. */
+void call_forked(struct call_threads *threads, int32_t parent, int32_t child)
 {
-	struct call_thread *k = &threads->known[(uint32_t)tid % CALL_KNOWN];
+	*place_of(threads, child) =
+		(struct call_thread){ child, child, parent, clock_monotonic_ms() + KNOWN_MS, "" };
+}
+
+void call_renamed(struct call_threads *threads, int32_t pid, const char *comm)
+{
+	struct call_thread *k = place_of(threads, pid);
+
+	if (k->tid == pid && k->pid == pid)
+		(void)snprintf(k->comm, sizeof(k->comm), "%s", comm);
+}
+
+static bool is_known(const struct call_thread *k, int32_t tid, uint64_t now)
+{
+	return k->tid == tid && now < k->until;
+}
+
+/* What there is to know of a thread. */
+static struct call_thread *know(struct call_threads *threads, int32_t tid)
+{
+	struct call_thread *k = place_of(threads, tid);
 	uint64_t now = clock_monotonic_ms();
 
-	if (fresh || k->tid != tid || now >= k->until) {
-		k->tid = tid;
-		k->pid = call_process(tid);
-		k->until = now + KNOWN_MS;
+	if (is_known(k, tid, now) && k->comm[0] != '\0')
+		return k;
+	if (threads->ask)
+		threads->ask(threads->userdata);
+	if (!is_known(k, tid, now))
+		*k = (struct call_thread){ tid, call_process(tid), 0, now + KNOWN_MS, "" };
+	if (k->comm[0] == '\0')
 		ask_stat(k);
-	}
-	if (fresh)
-		k->until = 0; /* it has another name as soon as it goes on */
+	return k;
+}
+
+/* Adds pid, ppid and comm. `executes`: its program is about to change. */
+static void whose(struct call_threads *threads, int32_t tid, bool executes, struct call_texts *t,
+		  struct reeve_event *e)
+{
+	struct call_thread *k = know(threads, tid);
+
 	e->pid = k->pid;
 	if (k->comm[0] == '\0')
 		return;
@@ -309,6 +342,8 @@ static void whose(struct call_threads *threads, int32_t tid, bool fresh, struct 
 	e->comm = t->comm;
 	e->ppid = k->ppid;
 	e->fields |= REEVE_HAS_COMM | REEVE_HAS_PPID;
+	if (executes)
+		k->comm[0] = '\0'; /* it has another as soon as it goes on */
 }
 
 void call_event(const struct call *c, enum reeve_category category, enum reeve_kind kind,

@@ -17,16 +17,26 @@ struct call_texts {
 	char comm[16];
 };
 
-/* Of a few threads that made calls in the last moments: what /proc says of them. */
+/* Of a few threads that made calls in the last moments: what /proc says of them, or who hears of
+ * forks and new programs. */
 #define CALL_KNOWN 256U
 
 struct call_threads {
 	struct call_thread {
 		int32_t tid, pid, ppid;
 		uint64_t until; /* monotonic ms */
-		char comm[16];
+		char comm[16];  /* "": not known */
 	} known[CALL_KNOWN];
+	void (*ask)(void *userdata); /* NULL, or says by call_forked() and call_renamed() what is
+				      * not known yet, before /proc is asked */
+	void *userdata;
 };
+
+/* A process was made. */
+void call_forked(struct call_threads *threads, int32_t parent, int32_t child);
+
+/* A process has another name: it executed something. */
+void call_renamed(struct call_threads *threads, int32_t pid, const char *comm);
 
 /* Fills `ret`. False when the call is none of interest: it sends to no address, or is
  * of another category. The texts are in `t`. */

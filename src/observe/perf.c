@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/sysinfo.h>
@@ -25,6 +26,8 @@
 #define PAGES       16U /* of records a CPU, a power of two */
 #define RECORDS_MIN 64U
 #define RECORDS_MAX 4096U
+#define COMM_MAX    16U
+#define WAKES       16
 #define DELAY_NS    2000000L
 #define PATIENCE_NS 100000000ULL /* for an execve to be over */
 #define PARANOID    "/proc/sys/kernel/perf_event_paranoid"
@@ -34,6 +37,7 @@ struct record {
 	uint64_t time; /* CLOCK_MONOTONIC ns */
 	uint32_t type;
 	uint32_t pid, ppid, tid, ptid;
+	char comm[COMM_MAX];
 };
 
 /* PERF_RECORD_FORK and _EXIT. */
@@ -48,7 +52,8 @@ struct lost_record {
 	uint64_t id, lost;
 };
 
-/* PERF_RECORD_COMM up to its name, and what stands at the end of each record. */
+/* PERF_RECORD_COMM up to its name, whose room is rounded up to a multiple of 8, and what stands at
+ * the end of each record. */
 struct comm_record {
 	struct perf_event_header header;
 	uint32_t pid, tid;
@@ -60,17 +65,17 @@ struct trailer {
 };
 
 struct cpu {
-	struct watch watch;
-	struct follower *follower;
+	int fd;
 	struct perf_event_mmap_page *page;
 	const char *data;
 };
 
 struct follower {
 	struct backend_run *run;
-	struct watch timer;
+	struct watch timer, rings; /* an epoll of all CPUs' */
 	struct hook hook;
-	bool ticking;
+	bool ticking; /* what comes is found when the timer ends; else `rings` is watched */
+	bool found;   /* since the last time it did */
 	size_t page, n;
 	struct cpu *cpus;
 	struct record *records;
@@ -123,7 +128,7 @@ static void take_task(struct follower *f, const struct cpu *c, uint64_t at, uint
 	copy_out(f, c, at, &t, sizeof(t));
 	if (t.pid != t.tid)
 		return; /* a thread */
-	keep(f, &(struct record){ t.time, type, t.pid, t.ppid, t.tid, t.ptid });
+	keep(f, &(struct record){ t.time, type, t.pid, t.ppid, t.tid, t.ptid, "" });
 }
 
 static void take_comm(struct follower *f, const struct cpu *c, uint64_t at,
@@ -131,12 +136,18 @@ static void take_comm(struct follower *f, const struct cpu *c, uint64_t at,
 {
 	struct comm_record comm;
 	struct trailer end;
+	struct record r = { .type = PERF_RECORD_COMM };
 
 	if ((h->misc & PERF_RECORD_MISC_COMM_EXEC) == 0 || h->size < sizeof(comm) + sizeof(end))
 		return;
 	copy_out(f, c, at, &comm, sizeof(comm));
 	copy_out(f, c, at + h->size - sizeof(end), &end, sizeof(end));
-	keep(f, &(struct record){ end.time, PERF_RECORD_COMM, comm.pid, 0, comm.tid, 0 });
+	r.time = end.time;
+	r.pid = comm.pid;
+	r.tid = comm.tid;
+	copy_out(f, c, at + sizeof(comm), r.comm,
+		 MIN(sizeof(r.comm) - 1, h->size - sizeof(comm) - sizeof(end)));
+	keep(f, &r);
 }
 
 static void read_cpu(struct follower *f, struct cpu *c)
@@ -144,6 +155,7 @@ static void read_cpu(struct follower *f, struct cpu *c)
 	uint64_t head = __atomic_load_n(&c->page->data_head, __ATOMIC_ACQUIRE);
 	uint64_t tail = c->page->data_tail;
 
+	f->found |= tail != head;
 	while (tail < head) {
 		struct perf_event_header h;
 		struct lost_record lost;
@@ -199,7 +211,10 @@ static bool tell(struct follower *f, const struct record *r, uint64_t now, uint6
 
 	if (r->type == PERF_RECORD_COMM) {
 		event_init(&e, REEVE_PROCESS, REEVE_EXECUTED, (int32_t)r->pid);
-		if (!describe(&d, r, now, patience, &e))
+		if (f->run->target.forks_only) {
+			e.comm = r->comm;
+			e.fields |= REEVE_HAS_COMM;
+		} else if (!describe(&d, r, now, patience, &e))
 			return false;
 	} else if (r->type == PERF_RECORD_FORK) {
 		event_init(&e, REEVE_PROCESS, REEVE_FORKED, (int32_t)r->ppid);
@@ -245,20 +260,25 @@ static void start_timer(struct follower *f)
 {
 	struct itimerspec t = { .it_value.tv_nsec = DELAY_NS };
 
+	(void)timerfd_settime(f->timer.fd, 0, &t, NULL);
 	if (!f->ticking)
-		f->ticking = timerfd_settime(f->timer.fd, 0, &t, NULL) >= 0;
+		host_unwatch(f->run->host, &f->rings);
+	f->ticking = true;
 }
 
 /* Whether there is something is seen in memory, on_look(); the descriptor only wakes. */
-static void on_records(struct watch *w _unused_)
+static void on_records(struct watch *w)
 {
+	struct epoll_event events[WAKES];
+
+	(void)epoll_wait(w->fd, events, WAKES, 0);
 }
 
 static void on_look(struct hook *k)
 {
 	struct follower *f = container_of(k, struct follower, hook);
 
-	for (size_t i = 0; i < f->n; i++) {
+	for (size_t i = 0; !f->ticking && i < f->n; i++) {
 		if (__atomic_load_n(&f->cpus[i].page->data_head, __ATOMIC_ACQUIRE) !=
 		    f->cpus[i].page->data_tail)
 			start_timer(f);
@@ -271,10 +291,12 @@ static void on_timer(struct watch *w)
 	uint64_t times;
 
 	(void)!read(w->fd, &times, sizeof(times));
-	f->ticking = false;
 	tell_all(f, PATIENCE_NS);
-	if (f->n_records > 0)
+	if (f->found || f->n_records > 0 || host_watch(f->run->host, &f->rings) < 0)
 		start_timer(f);
+	else
+		f->ticking = false;
+	f->found = false;
 }
 
 /* --- runs ------------------------------------------------------------------------------------ */
@@ -282,9 +304,8 @@ static void on_timer(struct watch *w)
 static void detach(struct follower *f)
 {
 	for (size_t i = 0; i < f->n; i++) {
-		host_unwatch(f->run->host, &f->cpus[i].watch);
 		(void)munmap(f->cpus[i].page, (PAGES + 1) * f->page);
-		fd_close(f->cpus[i].watch.fd);
+		fd_close(f->cpus[i].fd);
 	}
 	f->n = 0;
 }
@@ -300,8 +321,8 @@ static int attach_cpu(struct follower *f, int number)
 		.exclude_kernel = 1,
 		.exclude_hv = 1,
 		.task = 1,
-		.comm = !f->run->target.forks_only,
-		.comm_exec = !f->run->target.forks_only,
+		.comm = 1,
+		.comm_exec = 1,
 		.sample_id_all = 1,
 		.watermark = 1,
 		.wakeup_watermark = 1,
@@ -309,24 +330,22 @@ static int attach_cpu(struct follower *f, int number)
 		.clockid = CLOCK_MONOTONIC,
 	};
 	pid_t pid = f->run->target.everything ? -1 : f->run->target.leader;
+	/* Edges: once its first process has ended, the event hangs up for ever. */
+	struct epoll_event event = { .events = EPOLLIN | EPOLLET };
 	struct cpu *c = &f->cpus[f->n];
 	void *map;
-	int r;
+	int r = 0;
 
-	c->watch = (struct watch){
-		(int)syscall(SYS_perf_event_open, &attr, pid, number, -1, PERF_FLAG_FD_CLOEXEC),
-		on_records,
-		true, /* once its first process has ended, the event hangs up for ever */
-	};
-	if (c->watch.fd < 0)
+	c->fd = (int)syscall(SYS_perf_event_open, &attr, pid, number, -1, PERF_FLAG_FD_CLOEXEC);
+	if (c->fd < 0)
 		return errno == ENODEV ? 0 : -errno; /* a CPU that is off */
-	c->follower = f;
-	map = mmap(NULL, (PAGES + 1) * f->page, PROT_READ | PROT_WRITE, MAP_SHARED, c->watch.fd, 0);
-	r = map == MAP_FAILED ? -errno : host_watch(f->run->host, &c->watch);
+	map = mmap(NULL, (PAGES + 1) * f->page, PROT_READ | PROT_WRITE, MAP_SHARED, c->fd, 0);
+	if (map == MAP_FAILED || epoll_ctl(f->rings.fd, EPOLL_CTL_ADD, c->fd, &event) < 0)
+		r = -errno;
 	if (r < 0) {
 		if (map != MAP_FAILED)
 			(void)munmap(map, (PAGES + 1) * f->page);
-		fd_close(c->watch.fd);
+		fd_close(c->fd);
 		return r;
 	}
 	c->page = map;
@@ -361,7 +380,10 @@ static void stop(struct backend_run *run)
 	host_unhook(&f->hook);
 	if (f->timer.fd >= 0)
 		host_unwatch(run->host, &f->timer);
+	if (f->rings.fd >= 0 && !f->ticking)
+		host_unwatch(run->host, &f->rings);
 	fd_close(f->timer.fd);
+	fd_close(f->rings.fd);
 	free(f->cpus);
 	free(f->records);
 	free(f);
@@ -403,9 +425,14 @@ static int start(struct backend_run *run, struct error *e)
 	f->page = (size_t)sysconf(_SC_PAGESIZE);
 	f->timer = (struct watch){ timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK),
 				   on_timer, false };
-	if (f->timer.fd < 0 || (r = host_watch(run->host, &f->timer)) < 0)
+	f->rings = (struct watch){ epoll_create1(EPOLL_CLOEXEC), on_records, false };
+	if (f->timer.fd < 0 || f->rings.fd < 0)
 		r = -errno;
-	else if (run->target.everything || run->target.leader != 0)
+	if (r == 0)
+		r = host_watch(run->host, &f->timer);
+	if (r == 0)
+		r = host_watch(run->host, &f->rings);
+	if (r == 0 && (run->target.everything || run->target.leader != 0))
 		r = attach(f);
 	if (r < 0) {
 		stop(run);

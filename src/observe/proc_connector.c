@@ -132,7 +132,7 @@ static void take_exec(struct tracker *t, const struct proc_event *p)
 	struct reeve_event e;
 	struct details d;
 
-	if (!covers(t, p->event_data.exec.process_tgid))
+	if (t->run->target.forks_only || !covers(t, p->event_data.exec.process_tgid))
 		return;
 	event_init(&e, REEVE_PROCESS, REEVE_EXECUTED, p->event_data.exec.process_tgid);
 	details_of_process(&d, e.pid, &e);

@@ -82,8 +82,18 @@ static bool is_repeated(struct listener *l, const struct call *c, const struct r
 	return false;
 }
 
+/* Who tells of forks may have something that it keeps for a moment. */
+static void ask_forks(void *userdata)
+{
+	struct listener *l = userdata;
+
+	if (l->forks.backend && l->forks.backend->flush)
+		l->forks.backend->flush(&l->forks);
+}
+
 static void tell(struct listener *l, const struct seccomp_notif *n)
 {
+	struct call_threads *threads = &l->notifier->threads;
 	struct backend_origin origin = { 0, n->id };
 	struct call c = { .nr = n->data.nr, .tid = (int32_t)n->pid };
 	struct reeve_event e;
@@ -93,8 +103,9 @@ static void tell(struct listener *l, const struct seccomp_notif *n)
 		return;
 	for (size_t i = 0; i < ARRAY_SIZE(c.args); i++)
 		c.args[i] = n->data.args[i];
-	if (!call_decode(&c, l->run->target.categories, &l->notifier->threads, &l->notifier->texts,
-			 &e))
+	threads->ask = ask_forks;
+	threads->userdata = l;
+	if (!call_decode(&c, l->run->target.categories, threads, &l->notifier->texts, &e))
 		return;
 	/* Whoever had that number when its memory was read may have been another. */
 	if (ioctl(l->watch.fd, SECCOMP_IOCTL_NOTIF_ID_VALID, &id) < 0)
@@ -302,10 +313,17 @@ void seccomp_notify_let_go(struct host *h, const void *pending)
 static void on_fork_or_exit(void *userdata, struct reeve_event *e,
 			    const struct backend_origin *origin _unused_)
 {
+	struct call_threads *threads = &((struct listener *)userdata)->notifier->threads;
 	struct listener *l = userdata;
 
-	if (e->kind != REEVE_EXECUTED)
-		run_event(l->run, e, NULL);
+	if (e->kind == REEVE_EXECUTED) {
+		if (e->comm)
+			call_renamed(threads, e->pid, e->comm);
+		return;
+	}
+	if (e->kind == REEVE_FORKED)
+		call_forked(threads, e->pid, e->child_pid);
+	run_event(l->run, e, NULL);
 }
 
 static void on_forks_missed(void *userdata, enum reeve_category category, uint64_t n)
@@ -371,8 +389,7 @@ static void flush(struct backend_run *run)
 
 	if (l->watch.fd >= 0)
 		take_calls(l, CALLS_A_FLUSH);
-	if (l->forks.backend && l->forks.backend->flush)
-		l->forks.backend->flush(&l->forks);
+	ask_forks(l);
 }
 
 static void pause_calls(struct backend_run *run, bool paused)

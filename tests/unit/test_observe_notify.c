@@ -16,6 +16,7 @@
 
 #define FILES    (1U << REEVE_FILE)
 #define NETWORKS (1U << REEVE_NETWORK)
+#define ALL      (FILES | NETWORKS | 1U << REEVE_PROCESS)
 
 static const struct backend *const backend = &backend_seccomp_user_notify;
 static char dir[64];
@@ -387,6 +388,45 @@ static void nothing_is_left_open(void **state _unused_)
 	assert_int_equal(count_fds(), before);
 }
 
+/* --- who ------------------------------------------------------------------------------------- */
+
+static void run_under_other_names(void *userdata _unused_)
+{
+	pid_t pid;
+
+	need(prctl(PR_SET_NAME, "parent") == 0 && open(in_dir("1"), O_RDONLY) < 0);
+	pid = fork();
+	if (pid == 0) {
+		need(open(in_dir("2"), O_RDONLY) < 0 && prctl(PR_SET_NAME, "child") == 0);
+		need(execl(in_dir("none"), "none", NULL) < 0 && open(in_dir("3"), O_RDONLY) < 0);
+		execl("/bin/cat", "cat", in_dir("4"), NULL);
+		_exit(1);
+	}
+	need(pid > 0 && waitpid(pid, NULL, 0) == pid);
+}
+
+static void each_is_called_by_the_name_that_it_has_by_then(void **state _unused_)
+{
+	static const char *const names[] = { "parent", "parent", "child", "cat" };
+	struct observed o;
+	pid_t child;
+
+	observe(&o, ALL, run_under_other_names, NULL);
+	child = observed_find(&o, REEVE_EXECUTED, 0)->pid;
+	assert_int_not_equal(child, o.pid);
+	for (unsigned i = 0; i < ARRAY_SIZE(names); i++) {
+		const char name[] = { (char)('1' + i), '\0' };
+		const struct reeve_event *e = observed_path(&o, REEVE_OPENED, in_dir(name));
+
+		assert_non_null(e);
+		assert_int_equal(e->pid, i == 0 ? o.pid : child);
+		assert_int_equal(e->ppid, i == 0 ? getpid() : o.pid);
+		assert_string_equal(e->comm, names[i]);
+	}
+	assert_int_equal(observed_find(&o, REEVE_EXECUTED, child)->ppid, o.pid);
+	observed_done(&o);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -404,6 +444,7 @@ int main(void)
 		TEST(where_memory_cannot_be_read_it_does_not_say_yes),
 		TEST(the_reason_says_what_it_costs_and_what_is_not_seen),
 		TEST(what_was_started_before_cannot_be_observed),
+		TEST(each_is_called_by_the_name_that_it_has_by_then),
 		TEST(nothing_is_left_open),
 	};
 
