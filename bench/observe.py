@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What observing costs: the time of a load in a session, as a ratio to the same load bare.
 
+What holding up calls costs by itself stands beside: the load under a program that does nothing but
+answer each (bench-notify), in the way that is best for a single caller.
+
 `exec` is 2,000 times fork and execve, `open` 200,000 times open, read and close, `make` a parallel
 build of 20 small C files. A bystander does `open` outside of the session that is observed.
 """
@@ -25,6 +28,7 @@ TARGETS = {
     "ebpf": (1.08, 1.6, 1.04),
     "seccomp-user-notify": (1.15, 4, 1.7),
 }
+FILTERS = {"seccomp-user-notify"}
 # What ptrace adds to a build, to what strace adds that stops only where this does, for the same
 # categories. strace is not asked for reads and writes, of which ptrace tells the totals.
 TRACED = 0.5
@@ -38,7 +42,8 @@ def ordinary(backend):
     --realtime they come before all that are ordinary, but are so themselves."""
     if backend != "seccomp-user-notify" or os.sched_getscheduler(0) == os.SCHED_OTHER:
         return []
-    return ["chrt", "--other", "0", "nice", "-n", "-20"]
+    own = 'echo -20 2>/dev/null >/proc/self/autogroup; exec "$@"'  # else niceness is nothing there
+    return ["chrt", "--other", "0", "nice", "-n", "-20", "/bin/sh", "-c", own, "sh"]
 
 
 def seconds_of(words):
@@ -115,10 +120,16 @@ def under(backend, targets, rounds, bench, directory):
         for (what, words), target in zip(loads(bench, directory).items(), targets):
             of = backend if backend == NOBODY else f"{backend}, all categories"
             one = bench.Figure(f"{of}: {what}", target, at_least=False, unit=" x")
+            least = bench.Figure(f"calls that are answered, no more: {what}", unit=" x")
             for _ in range(rounds):
                 ceiling = seconds_of([*first, *words])
                 one.add(seconds_in(daemon, [*first, *words], backend) / ceiling)
+                if backend in FILTERS:
+                    answered = [*first, bench.program("notify"), *words]
+                    least.add(seconds_of(answered) / ceiling)
             yield one
+            if least.values:
+                yield least
 
 
 def traced(rounds, bench, directory):
