@@ -29,7 +29,8 @@ bool term_is_valid(const struct term *t)
 {
 	return t->state < N_TERM_STATES && t->n_params <= TERM_PARAMS_MAX &&
 	       t->osc_size <= TERM_TITLE_MAX && t->title_size <= TERM_TITLE_MAX &&
-	       t->charsets.gl < 4 && t->saved_charsets.gl < 4 && t->n_keys <= TERM_KEYS_MAX;
+	       t->charsets.gl < 4 && t->saved_charsets.gl < 4 && t->other_charsets.gl < 4 &&
+	       t->n_keys <= TERM_KEYS_MAX;
 }
 
 bool term_is_within(const struct term *t)

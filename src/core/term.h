@@ -42,6 +42,7 @@ enum term_mode {
 	TERM_NEWLINE,
 	TERM_APP_KEYPAD,
 	TERM_ALT_SCREEN,
+	TERM_MARGINS, /* left and right ones may be set */
 	N_TERM_MODES,
 };
 
@@ -87,7 +88,15 @@ struct term {
 	uint8_t keys_stack[TERM_KEYS_MAX];
 	char osc[TERM_TITLE_MAX];
 	char title[TERM_TITLE_MAX];
-	uint8_t tabs_used; /* tab stops were spoken of; which there are only the contents say */
+	uint8_t tabs_used;    /* tab stops were spoken of; which there are only the contents say */
+	uint16_t left, right; /* margins, from 1; 0 0: none */
+	/* What is saved on the alternate screen; on the primary: above. All zero: nothing is. */
+	struct term_pen other_pen;
+	struct term_charsets other_charsets;
+};
+
+struct term_window {
+	unsigned rows, cols;
 };
 
 /* A terminal that has just been switched on. */
@@ -123,16 +132,16 @@ void term_cut(struct term *t);
  * hidden and does not wrap, for what is to be drawn. -ENOMEM, -EFBIG as all that follow. */
 int term_write_begin(const struct term *t, struct buffer *b);
 /* From there to the cleared alternate screen. */
-int term_write_alternate(struct buffer *b);
-/* The cursor (from 0) and the rendition that are saved. Moves the cursor; character sets and
- * rendition are the defaults again. */
+int term_write_alternate(const struct term *t, struct buffer *b);
+/* The cursor (from 0) and the rendition that are saved on the screen that is shown. Moves the
+ * cursor; character sets and rendition are the defaults again. */
 int term_write_saved(const struct term *t, unsigned row, unsigned col, struct buffer *b);
 /* SGR from the default to this. */
 int term_write_pen(const struct term_pen *pen, struct buffer *b);
 /* Everything that stands but pen, insert mode and whether the cursor is seen. Moves the cursor. */
-int term_write_modes(const struct term *t, unsigned rows, struct buffer *b);
+int term_write_modes(const struct term *t, struct term_window w, struct buffer *b);
 /* The cursor, from 0, and how it moves from there. */
-int term_write_cursor(const struct term *t, unsigned rows, unsigned row, unsigned col,
+int term_write_cursor(const struct term *t, struct term_window w, unsigned row, unsigned col,
 		      struct buffer *b);
 /* The rest; then, where a long string has not ended, the beginning of one that terminals pass over.
  */

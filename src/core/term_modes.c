@@ -1,21 +1,33 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* term_modes.c - what complete sequences do to modes, rendition, character sets and title. */
+/* term_modes.c - what complete sequences do to modes, character sets and title. */
 #include "base/text.h"
 #include "core/term_private.h"
 #include <string.h>
 
 const struct term_mode_number term_mode_numbers[] = {
-	{ 1, '?', TERM_APP_CURSOR },      { 5, '?', TERM_REVERSE_VIDEO },
-	{ 6, '?', TERM_ORIGIN },          { 7, '?', TERM_AUTOWRAP },
-	{ 9, '?', TERM_MOUSE_PRESS },     { 12, '?', TERM_CURSOR_BLINK },
-	{ 25, '?', TERM_CURSOR_VISIBLE }, { 66, '?', TERM_APP_KEYPAD },
-	{ 1000, '?', TERM_MOUSE_CLICK },  { 1002, '?', TERM_MOUSE_DRAG },
-	{ 1003, '?', TERM_MOUSE_MOVE },   { 1004, '?', TERM_FOCUS },
-	{ 1005, '?', TERM_MOUSE_UTF8 },   { 1006, '?', TERM_MOUSE_SGR },
-	{ 1007, '?', TERM_ALT_SCROLL },   { 1015, '?', TERM_MOUSE_URXVT },
-	{ 1016, '?', TERM_MOUSE_PIXELS }, { 2004, '?', TERM_PASTE },
-	{ 1049, '?', TERM_ALT_SCREEN },   { 1047, '?', TERM_ALT_SCREEN },
-	{ 47, '?', TERM_ALT_SCREEN },     { 4, 0, TERM_INSERT },
+	{ 1, '?', TERM_APP_CURSOR },
+	{ 5, '?', TERM_REVERSE_VIDEO },
+	{ 6, '?', TERM_ORIGIN },
+	{ 7, '?', TERM_AUTOWRAP },
+	{ 9, '?', TERM_MOUSE_PRESS },
+	{ 12, '?', TERM_CURSOR_BLINK },
+	{ 25, '?', TERM_CURSOR_VISIBLE },
+	{ 66, '?', TERM_APP_KEYPAD },
+	{ 1000, '?', TERM_MOUSE_CLICK },
+	{ 1002, '?', TERM_MOUSE_DRAG },
+	{ 1003, '?', TERM_MOUSE_MOVE },
+	{ 1004, '?', TERM_FOCUS },
+	{ 1005, '?', TERM_MOUSE_UTF8 },
+	{ 1006, '?', TERM_MOUSE_SGR },
+	{ 1007, '?', TERM_ALT_SCROLL },
+	{ 1015, '?', TERM_MOUSE_URXVT },
+	{ 1016, '?', TERM_MOUSE_PIXELS },
+	{ 2004, '?', TERM_PASTE },
+	{ 1049, '?', TERM_ALT_SCREEN },
+	{ 1047, '?', TERM_ALT_SCREEN },
+	{ 47, '?', TERM_ALT_SCREEN },
+	{ 69, '?', TERM_MARGINS },
+	{ 4, 0, TERM_INSERT },
 	{ 20, 0, TERM_NEWLINE },
 };
 const unsigned term_n_mode_numbers = ARRAY_SIZE(term_mode_numbers);
@@ -28,16 +40,32 @@ static uint16_t param(const struct term *t, unsigned i, uint16_t missing)
 /* --- modes -------------------------------------------------------------------------------------
  */
 
+/* Each screen has a place of its own, as in xterm. */
 static void save_cursor(struct term *t)
 {
-	t->saved_pen = t->pen;
-	t->saved_charsets = t->charsets;
+	bool other = term_has(t, TERM_ALT_SCREEN);
+
+	*(other ? &t->other_pen : &t->saved_pen) = t->pen;
+	*(other ? &t->other_charsets : &t->saved_charsets) = t->charsets;
 }
 
 static void restore_cursor(struct term *t)
 {
-	t->pen = t->saved_pen;
-	t->charsets = t->saved_charsets;
+	struct term_saved saved = term_saved(t);
+
+	t->pen = saved.pen;
+	t->charsets = saved.charsets;
+}
+
+struct term_saved term_saved(const struct term *t)
+{
+	struct term_saved other = { t->other_pen, t->other_charsets };
+
+	if (!term_has(t, TERM_ALT_SCREEN))
+		return (struct term_saved){ t->saved_pen, t->saved_charsets };
+	if (other.charsets.g[0] == 0)
+		other.charsets = (struct term_charsets){ .g = { 'B', 'B', 'B', 'B' } };
+	return other;
 }
 
 /* The set of modes that the sequence names. */
@@ -64,14 +92,28 @@ static bool names_cursor(const struct term *t)
 
 static void on_set(struct term *t)
 {
+	bool other = term_has(t, TERM_ALT_SCREEN);
+
 	if (names_cursor(t))
 		save_cursor(t);
 	t->modes |= modes_named(t);
+	if (!other && term_has(t, TERM_ALT_SCREEN)) { /* a new one */
+		t->other_pen = (struct term_pen){ 0 };
+		t->other_charsets = (struct term_charsets){ 0 };
+	}
+}
+
+/* Without the mode there are none. */
+static void keep_margins(struct term *t)
+{
+	if (!term_has(t, TERM_MARGINS))
+		t->left = t->right = 0;
 }
 
 static void on_reset(struct term *t)
 {
 	t->modes &= ~modes_named(t);
+	keep_margins(t);
 	if (names_cursor(t))
 		restore_cursor(t);
 }
@@ -88,19 +130,21 @@ static void on_modes_restore(struct term *t)
 	uint32_t set = modes_named(t);
 
 	t->modes = (t->modes & ~set) | (t->saved_modes & set);
+	keep_margins(t);
 }
 
 static void on_soft_reset(struct term *t)
 {
 	static const uint32_t reset = 1U << TERM_ORIGIN | 1U << TERM_INSERT |
-				      1U << TERM_APP_KEYPAD | 1U << TERM_APP_CURSOR;
+				      1U << TERM_APP_KEYPAD | 1U << TERM_APP_CURSOR |
+				      1U << TERM_MARGINS;
 	struct term fresh;
 
 	term_init(&fresh);
 	t->modes = (t->modes & ~reset) | TERM_MODES_DEFAULT;
-	t->pen = t->saved_pen = fresh.pen;
-	t->charsets = t->saved_charsets = fresh.charsets;
-	t->top = t->bottom = 0;
+	t->pen = t->saved_pen = t->other_pen = fresh.pen;
+	t->charsets = t->saved_charsets = t->other_charsets = fresh.charsets;
+	t->top = t->bottom = t->left = t->right = 0;
 }
 
 /* A title stays, as in xterm; that keyboard or tab stops were spoken of has to be said again. */
@@ -117,186 +161,6 @@ static void full_reset(struct term *t)
 	*t = fresh;
 }
 
-/* --- rendition ----------------------------------------------------------------------------------
- */
-
-/* 38, 48 and 58: `;5;N`, `;2;R;G;B`, `:5:N`, `:2:R:G:B` and `:2:SPACE:R:G:B`. Returns the index of
- * the last parameter that was used. */
-static unsigned extended_colour(const struct term *t, unsigned i, struct term_colour *ret)
-{
-	unsigned end = i + 1, kind, at = i + 2;
-	bool colon = i + 1 < t->n_params && t->colons & 1U << (i + 1);
-
-	while (end < t->n_params && t->colons & 1U << end)
-		end++;
-	if (!colon)
-		end = t->n_params;
-	kind = i + 1 < end ? t->params[i + 1] : 0;
-	if (kind == 5 && at < end)
-		*ret = (struct term_colour){ 1, { (uint8_t)t->params[at] } };
-	if (kind == 2 && colon && end - at >= 4)
-		at++;
-	if (kind == 2 && at + 2 < end)
-		*ret = (struct term_colour){ 2,
-					     { (uint8_t)t->params[at], (uint8_t)t->params[at + 1],
-					       (uint8_t)t->params[at + 2] } };
-	if (colon)
-		return end - 1;
-	return kind == 5 ? i + 2 : kind == 2 ? i + 4 : i + 1;
-}
-
-static void set_underline(struct term_pen *pen, uint8_t kind)
-{
-	pen->underline = kind <= 5 ? kind : 1;
-}
-
-enum rendition {
-	NOTHING,
-	RESET,
-	ON, /* attributes */
-	OFF,
-	UNDERLINE,
-	OVERLINE,
-	COLOUR, /* of the palette, */
-	DEFAULT,
-	EXTENDED, /* or told by the parameters that follow */
-};
-
-/* What a parameter does: to attributes (a set), with a value, or to a colour (its place). */
-#define FG     offsetof(struct term_pen, fg)
-#define BG     offsetof(struct term_pen, bg)
-#define LINE   offsetof(struct term_pen, line)
-#define BIT(n) (1U << (n))
-
-static const struct {
-	uint8_t what;
-	uint8_t value; /* of UNDERLINE, OVERLINE, COLOUR */
-	uint16_t on;   /* of ON, OFF: attributes; of colours: where it is in the pen */
-} renditions[108] = {
-	[0] = { RESET, 0, 0 },
-	[1] = { ON, 0, BIT(1) },
-	[2] = { ON, 0, BIT(2) },
-	[3] = { ON, 0, BIT(3) },
-	[4] = { UNDERLINE, 1, 0 },
-	[5] = { ON, 0, BIT(5) },
-	[6] = { ON, 0, BIT(6) },
-	[7] = { ON, 0, BIT(7) },
-	[8] = { ON, 0, BIT(8) },
-	[9] = { ON, 0, BIT(9) },
-	[21] = { UNDERLINE, 2, 0 },
-	[22] = { OFF, 0, BIT(1) | BIT(2) },
-	[23] = { OFF, 0, BIT(3) },
-	[24] = { UNDERLINE, 0, 0 },
-	[25] = { OFF, 0, BIT(5) | BIT(6) },
-	[27] = { OFF, 0, BIT(7) },
-	[28] = { OFF, 0, BIT(8) },
-	[29] = { OFF, 0, BIT(9) },
-	[30] = { COLOUR, 0, FG },
-	[31] = { COLOUR, 1, FG },
-	[32] = { COLOUR, 2, FG },
-	[33] = { COLOUR, 3, FG },
-	[34] = { COLOUR, 4, FG },
-	[35] = { COLOUR, 5, FG },
-	[36] = { COLOUR, 6, FG },
-	[37] = { COLOUR, 7, FG },
-	[38] = { EXTENDED, 0, FG },
-	[39] = { DEFAULT, 0, FG },
-	[40] = { COLOUR, 0, BG },
-	[41] = { COLOUR, 1, BG },
-	[42] = { COLOUR, 2, BG },
-	[43] = { COLOUR, 3, BG },
-	[44] = { COLOUR, 4, BG },
-	[45] = { COLOUR, 5, BG },
-	[46] = { COLOUR, 6, BG },
-	[47] = { COLOUR, 7, BG },
-	[48] = { EXTENDED, 0, BG },
-	[49] = { DEFAULT, 0, BG },
-	[53] = { OVERLINE, 1, 0 },
-	[55] = { OVERLINE, 0, 0 },
-	[58] = { EXTENDED, 0, LINE },
-	[59] = { DEFAULT, 0, LINE },
-	[90] = { COLOUR, 8, FG },
-	[91] = { COLOUR, 9, FG },
-	[92] = { COLOUR, 10, FG },
-	[93] = { COLOUR, 11, FG },
-	[94] = { COLOUR, 12, FG },
-	[95] = { COLOUR, 13, FG },
-	[96] = { COLOUR, 14, FG },
-	[97] = { COLOUR, 15, FG },
-	[100] = { COLOUR, 8, BG },
-	[101] = { COLOUR, 9, BG },
-	[102] = { COLOUR, 10, BG },
-	[103] = { COLOUR, 11, BG },
-	[104] = { COLOUR, 12, BG },
-	[105] = { COLOUR, 13, BG },
-	[106] = { COLOUR, 14, BG },
-	[107] = { COLOUR, 15, BG },
-};
-
-static struct term_colour *colour_at(struct term_pen *pen, size_t place)
-{
-	return (struct term_colour *)((char *)pen + place);
-}
-
-/* A parameter that needs no other. */
-static void plain_rendition(struct term_pen *pen, unsigned n)
-{
-	switch (renditions[n].what) {
-	case RESET:
-		*pen = (struct term_pen){ 0 };
-		break;
-	case ON:
-		pen->attributes |= renditions[n].on;
-		break;
-	case OFF:
-		pen->attributes &= (uint16_t)~renditions[n].on;
-		break;
-	case UNDERLINE:
-		set_underline(pen, renditions[n].value);
-		break;
-	case OVERLINE:
-		pen->overline = renditions[n].value;
-		break;
-	case COLOUR:
-		*colour_at(pen, renditions[n].on) =
-			(struct term_colour){ 1, { renditions[n].value } };
-		break;
-	case DEFAULT:
-		*colour_at(pen, renditions[n].on) = (struct term_colour){ 0, { 0 } };
-		break;
-	default:
-		break;
-	}
-}
-
-static unsigned one_rendition(struct term *t, unsigned i)
-{
-	struct term_pen *pen = &t->pen;
-	unsigned n = t->params[i];
-
-	if (n < ARRAY_SIZE(renditions) && renditions[n].what == EXTENDED)
-		return extended_colour(t, i, colour_at(pen, renditions[n].on));
-	if (n < ARRAY_SIZE(renditions))
-		plain_rendition(pen, n);
-	if (t->colons == 0)
-		return i;
-	if (i + 1 < t->n_params && t->colons & 1U << (i + 1)) {
-		if (n == 4)
-			set_underline(pen, (uint8_t)MIN(t->params[i + 1], (uint16_t)6));
-		while (i + 1 < t->n_params && t->colons & 1U << (i + 1))
-			i++;
-	}
-	return i;
-}
-
-static void on_rendition(struct term *t)
-{
-	if (t->n_params == 0)
-		t->pen = (struct term_pen){ 0 };
-	for (unsigned i = 0; i < t->n_params; i++)
-		i = one_rendition(t, i);
-}
-
 /* --- the rest -----------------------------------------------------------------------------------
  */
 
@@ -306,6 +170,19 @@ static void on_region(struct term *t)
 	t->bottom = param(t, 1, 0);
 	if (t->top == 1 && t->bottom == 0)
 		t->top = 0;
+}
+
+/* CSI s: the margins (DECSLRM) where there may be some, else the cursor (SCOSC). */
+static void on_margins(struct term *t)
+{
+	if (!term_has(t, TERM_MARGINS)) {
+		save_cursor(t);
+		return;
+	}
+	t->left = param(t, 0, 1);
+	t->right = param(t, 1, 0);
+	if (t->left == 1 && t->right == 0)
+		t->left = 0;
 }
 
 static void on_tabs(struct term *t)
@@ -360,7 +237,7 @@ static const struct {
 	{ 0, 0, 'l', on_reset },
 	{ 0, 0, 'g', on_tabs },
 	{ 0, 0, 'r', on_region },
-	{ 0, 0, 's', save_cursor },
+	{ 0, 0, 's', on_margins },
 	{ 0, 0, 'u', restore_cursor },
 	{ '?', 0, 's', on_modes_save },
 	{ '?', 0, 'r', on_modes_restore },
@@ -375,7 +252,7 @@ static const struct {
 void term_on_csi(struct term *t, uint8_t final)
 {
 	if (final == 'm' && !t->marker && !t->intermediate) { /* by far the most frequent */
-		on_rendition(t);
+		term_on_rendition(t);
 		return;
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(sequences); i++)

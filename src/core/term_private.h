@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* term_private.h - shared by term.c, term_modes.c and term_restore.c. */
+/* term_private.h - shared by term.c and term_*.c. */
 #pragma once
 #include "core/term.h"
 
@@ -26,7 +26,15 @@ struct term_mode_number {
 extern const struct term_mode_number term_mode_numbers[];
 extern const unsigned term_n_mode_numbers;
 
+/* What is saved on the screen that is shown. */
+struct term_saved {
+	struct term_pen pen;
+	struct term_charsets charsets;
+};
+struct term_saved term_saved(const struct term *t);
+
 /* What a complete sequence does. */
 void term_on_csi(struct term *t, uint8_t final);
+void term_on_rendition(struct term *t);
 void term_on_escape(struct term *t, uint8_t final);
 void term_on_osc(struct term *t);

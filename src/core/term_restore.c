@@ -7,6 +7,9 @@
 	(1U << TERM_ALT_SCREEN | 1U << TERM_CURSOR_VISIBLE | 1U << TERM_ORIGIN |                   \
 	 1U << TERM_INSERT | 1U << TERM_AUTOWRAP | 1U << TERM_APP_KEYPAD)
 
+/* The usual rendition and character sets. */
+#define PLAIN "\x1b[m\x1b(B\x1b)B\x0f"
+
 /* The user's own settings: changed when the program asks for it, not put back to a default. */
 #define TASTE (1U << TERM_CURSOR_BLINK | 1U << TERM_ALT_SCROLL)
 
@@ -38,11 +41,6 @@ int term_write_begin(const struct term *t, struct buffer *b)
 	if (r >= 0 && t->keys_used)
 		r = buffer_append_text(b, "\x1b[=0u");
 	return r;
-}
-
-int term_write_alternate(struct buffer *b)
-{
-	return buffer_append_text(b, "\x1b[m\x1b[?1049h\x1b[H\x1b[2J");
 }
 
 /* One of the 16 that have a parameter of their own: stands with the attributes. */
@@ -116,59 +114,100 @@ static int write_charsets(const struct term_charsets *c, struct buffer *b)
 	return r < 0 || c->gl == 0 ? r : buffer_append_text(b, shifts[c->gl & 3]);
 }
 
+static int write_rendition(const struct term_pen *pen, const struct term_charsets *charsets,
+			   struct buffer *b)
+{
+	int r = term_write_pen(pen, b);
+
+	return r < 0 ? r : write_charsets(charsets, b);
+}
+
+/* To the primary screen belongs what is saved on the way. */
+int term_write_alternate(const struct term *t, struct buffer *b)
+{
+	int r = write_rendition(&t->saved_pen, &t->saved_charsets, b);
+
+	return r < 0 ? r : buffer_append_text(b, "\x1b[?1049h" PLAIN "\x1b[H\x1b[2J");
+}
+
 int term_write_saved(const struct term *t, unsigned row, unsigned col, struct buffer *b)
 {
+	struct term_saved saved = term_saved(t);
 	int r = buffer_printf(b, "\x1b[%u;%uH", row + 1, col + 1);
 
 	if (r >= 0)
-		r = term_write_pen(&t->saved_pen, b);
-	if (r >= 0)
-		r = write_charsets(&t->saved_charsets, b);
+		r = write_rendition(&saved.pen, &saved.charsets, b);
 	return r < 0 ? r
 		     : buffer_append_text(b, "\x1b"
-					     "7\x1b[m\x1b(B\x1b)B\x0f");
+					     "7" PLAIN);
 }
 
-/* A region that does not fit the window any more is none. */
-static bool has_region(const struct term *t, unsigned rows)
+/* Of `n` rows or columns; 0 stands for the last. One that does not fit the window any more is none.
+ */
+static bool is_region(unsigned first, unsigned last, unsigned n)
 {
-	unsigned bottom = t->bottom ? t->bottom : rows;
-
-	return t->top != 0 && t->top < bottom && bottom <= rows;
+	last = last ? last : n;
+	return first != 0 && first < last && last <= n;
 }
 
-int term_write_modes(const struct term *t, unsigned rows, struct buffer *b)
+static int write_title(const struct term *t, struct buffer *b)
 {
-	uint32_t changed = (t->modes ^ TERM_MODES_DEFAULT) & ~(uint32_t)APART;
-	int r = write_numbered(t->modes, changed, b);
+	int r;
 
-	if (r >= 0 && t->title_size > 0) {
-		r = buffer_append_text(b, "\x1b]2;");
-		if (r >= 0)
-			r = buffer_append(b, t->title, t->title_size);
-		if (r >= 0)
-			r = buffer_append_text(b, "\x1b\\");
-	}
-	if (r >= 0 && term_has(t, TERM_APP_KEYPAD))
+	if (t->title_size == 0)
+		return 0;
+	r = buffer_append_text(b, "\x1b]2;");
+	if (r >= 0)
+		r = buffer_append(b, t->title, t->title_size);
+	return r < 0 ? r : buffer_append_text(b, "\x1b\\");
+}
+
+static int write_keyboard(const struct term *t, struct buffer *b)
+{
+	int r = 0;
+
+	if (term_has(t, TERM_APP_KEYPAD))
 		r = buffer_append_text(b, "\x1b=");
-	if (r >= 0 && t->cursor_shape > 0)
-		r = buffer_printf(b, "\x1b[%u q", (unsigned)t->cursor_shape);
 	if (r >= 0 && t->modify_keys > 1)
 		r = buffer_printf(b, "\x1b[>4;%um", (unsigned)t->modify_keys - 1);
 	if (r >= 0 && t->keys > 0)
 		r = buffer_printf(b, "\x1b[=%uu", (unsigned)t->keys);
-	if (r >= 0 && has_region(t, rows))
-		r = buffer_printf(b, "\x1b[%u;%ur", (unsigned)t->top,
-				  t->bottom ? (unsigned)t->bottom : rows);
 	return r;
 }
 
-/* Where rows are counted from the top of the region. */
-static unsigned row_in_region(const struct term *t, unsigned rows, unsigned row)
+static int write_region(const struct term *t, struct term_window w, struct buffer *b)
 {
-	unsigned top = has_region(t, rows) ? t->top - 1U : 0;
+	int r = 0;
 
-	return row > top ? row - top : 0;
+	if (is_region(t->top, t->bottom, w.rows))
+		r = buffer_printf(b, "\x1b[%u;%ur", (unsigned)t->top,
+				  t->bottom ? (unsigned)t->bottom : w.rows);
+	if (r >= 0 && is_region(t->left, t->right, w.cols))
+		r = buffer_printf(b, "\x1b[%u;%us", (unsigned)t->left,
+				  t->right ? (unsigned)t->right : w.cols);
+	return r;
+}
+
+int term_write_modes(const struct term *t, struct term_window w, struct buffer *b)
+{
+	uint32_t changed = (t->modes ^ TERM_MODES_DEFAULT) & ~(uint32_t)APART;
+	int r = write_numbered(t->modes, changed, b);
+
+	if (r >= 0)
+		r = write_title(t, b);
+	if (r >= 0)
+		r = write_keyboard(t, b);
+	if (r >= 0 && t->cursor_shape > 0)
+		r = buffer_printf(b, "\x1b[%u q", (unsigned)t->cursor_shape);
+	return r < 0 ? r : write_region(t, w, b);
+}
+
+/* Counted from the beginning of the region. */
+static unsigned within(unsigned first, unsigned last, unsigned n, unsigned at)
+{
+	unsigned begin = is_region(first, last, n) ? first - 1 : 0;
+
+	return at > begin ? at - begin : 0;
 }
 
 /* The rest of a string whose beginning is gone is taken by one that has no meaning. */
@@ -183,13 +222,14 @@ static int write_string(const struct term *t, struct buffer *b)
 	return beginnings[t->state] ? buffer_append_text(b, beginnings[t->state]) : 0;
 }
 
-int term_write_cursor(const struct term *t, unsigned rows, unsigned row, unsigned col,
+int term_write_cursor(const struct term *t, struct term_window w, unsigned row, unsigned col,
 		      struct buffer *b)
 {
 	int r = 0;
 
 	if (term_has(t, TERM_ORIGIN)) {
-		row = row_in_region(t, rows, row);
+		row = within(t->top, t->bottom, w.rows, row);
+		col = within(t->left, t->right, w.cols, col);
 		r = buffer_append_text(b, "\x1b[?6h");
 	}
 	if (r >= 0)

@@ -2,7 +2,8 @@
 /* feed.c - gives libvterm (0.1.4) what it can bear. Strings draw nothing, and it has read
  * beyond some; controls of two bytes (U+0080..9f) count backwards; a repetition (REP) of a wide
  * character leaves the row, one of nothing never ends: it is written out here; the 17th parameter
- * of a sequence lands behind its memory. */
+ * of a sequence lands behind its memory. CSI s means margins to it, set or not, and the cursor that
+ * it saves is one for both screens: on the alternate one, saving and restoring are done here. */
 #include "draw/paint.h"
 #include <string.h>
 
@@ -33,7 +34,8 @@ static size_t scrolled_off(const struct screen_feeder *f, const uint8_t *p, size
 
 	vterm_get_size(f->vt, &rows, &cols);
 	needed = 2 * (size_t)rows;
-	if (f->has_margins || f->term.top > 1 || (f->term.bottom > 0 && f->term.bottom < rows))
+	if (term_has(&f->term, TERM_MARGINS) || f->term.top > 1 ||
+	    (f->term.bottom > 0 && f->term.bottom < rows))
 		return 0;
 	for (; at > 1; at--)
 		if (p[at - 1] == '\n' && lines++ >= needed && p[at - 2] == '\r')
@@ -123,58 +125,150 @@ static size_t clean(struct screen_feeder *f, const uint8_t *p, size_t n, uint8_t
 	return size;
 }
 
+/* --- the saved cursor --------------------------------------------------------------------------
+ */
+
+static bool is(const uint8_t *p, size_t n, const char *sequence)
+{
+	return n == strlen(sequence) && memcmp(p, sequence, n) == 0;
+}
+
+static bool saves(const struct screen_feeder *f, const uint8_t *p, size_t n)
+{
+	return is(p, n, "\0337") || is(p, n, "\x1b[?1048h") ||
+	       (is(p, n, "\x1b[s") && !term_has(&f->term, TERM_MARGINS)) ||
+	       (is(p, n, "\x1b[?1049h") && f->alternate);
+}
+
+static bool restores(const uint8_t *p, size_t n)
+{
+	return is(p, n, "\0338") || is(p, n, "\x1b[?1048l") || is(p, n, "\x1b[u");
+}
+
+static void save(struct screen_feeder *f)
+{
+	if (!f->alternate) {
+		give(f->vt, (const uint8_t *)"\0337", 2);
+		return;
+	}
+	f->saved = true;
+	vterm_state_get_cursorpos(vterm_obtain_state(f->vt), &f->saved_at);
+}
+
+/* The rendition and the character sets are those that `term` has already. */
+static void restore(struct screen_feeder *f)
+{
+	_cleanup_(buffer_done) struct buffer b;
+	VTermPos at = f->saved ? f->saved_at : (VTermPos){ 0, 0 };
+	int rows, cols;
+
+	buffer_init(&b, PEN_MAX);
+	if (!f->alternate) {
+		give(f->vt, (const uint8_t *)"\0338", 2);
+		return;
+	}
+	vterm_get_size(f->vt, &rows, &cols);
+	if (buffer_append_text(&b, "\x1b(B\x1b)B\x1b*B\x1b+B\x0f") >= 0 &&
+	    term_write_cursor(&f->term, (struct term_window){ (unsigned)rows, (unsigned)cols },
+			      (unsigned)MIN(at.row, rows - 1), (unsigned)MIN(at.col, cols - 1),
+			      &b) >= 0 &&
+	    term_write_end(&f->term, &b) >= 0)
+		give(f->vt, (const uint8_t *)b.data, b.size);
+}
+
+/* --- sequences ---------------------------------------------------------------------------------
+ */
+
+static void give_clean(struct screen_feeder *f, const uint8_t *p, size_t n)
+{
+	if (saves(f, p, n)) {
+		save(f);
+	} else if (restores(p, n)) {
+		restore(f);
+	} else if (is_repetition(p, n)) {
+		repeat(f, p, n);
+		return;
+	} else if (has_too_many(p, n)) {
+		give_pen(f);
+	} else {
+		give(f->vt, p, n);
+	}
+	f->n_last = 0;
+	f->saved &= !is(p, n, "\033c") && !is(p, n, "\x1b[!p");
+}
+
 static void give_sequence(struct screen_feeder *f, const uint8_t *bytes, size_t size)
 {
 	uint8_t p[SEQUENCE_MAX];
 	size_t n = clean(f, bytes, size, p);
 
-	if (n == 0)
-		return;
-	if (is_repetition(p, n)) {
-		repeat(f, p, n);
-		return;
+	if (n > 0)
+		give_clean(f, p, n);
+	f->saved &= f->alternate;
+	f->alternate = term_has(&f->term, TERM_ALT_SCREEN);
+}
+
+/* --- the parser --------------------------------------------------------------------------------
+ */
+
+/* What is being read. */
+struct piece {
+	size_t begin;
+	bool string; /* there is a string in it: it is not given */
+};
+
+/* All up to the next sequence. Returns where that begins. */
+static size_t feed_text(struct screen_feeder *f, const uint8_t *p, size_t from, size_t n)
+{
+	const uint8_t *stop = memchr(p + from, ESC, n - from);
+	size_t end = stop ? (size_t)(stop - p) : n;
+
+	if (end > from) {
+		give_text(f, p + from, end - from);
+		term_feed(&f->term, p + from, end - from);
 	}
-	f->n_last = 0;
-	f->has_margins |= memmem(p, n, "69", 2) != NULL; /* DECLRMM: lines scroll in part */
-	if (has_too_many(p, n))
-		give_pen(f);
-	else
-		give(f->vt, p, n);
+	return end;
+}
+
+/* Another sequence may break off the one that is being read. `i`: the byte that was fed last. */
+static bool begins_anew(const struct screen_feeder *f, const uint8_t *p, size_t i, bool in_string,
+			size_t *ret_begin)
+{
+	if (in_string) {
+		*ret_begin = i - 1;
+		return !term_in_string(&f->term) && i > 0 && p[i - 1] == ESC && p[i] != '\\';
+	}
+	*ret_begin = i;
+	return term_is_within(&f->term) && p[i] == ESC;
+}
+
+static void feed_byte(struct screen_feeder *f, const uint8_t *p, size_t i, struct piece *piece)
+{
+	bool in_string = term_in_string(&f->term);
+	size_t begin;
+
+	term_feed(&f->term, p + i, 1);
+	if (begins_anew(f, p, i, in_string, &begin))
+		*piece = (struct piece){ begin, false };
+	piece->string |= term_in_string(&f->term);
+	if (!term_is_within(&f->term) && !piece->string)
+		give_sequence(f, p + piece->begin, i + 1 - piece->begin);
 }
 
 void screen_feed(struct screen_feeder *f, const void *bytes, size_t n)
 {
+	struct piece piece = { 0, term_in_string(&f->term) };
 	const uint8_t *p = bytes;
-	bool string = term_in_string(&f->term);
-	size_t begin = 0, i = 0;
+	size_t i = 0;
 
+	f->alternate = term_has(&f->term, TERM_ALT_SCREEN);
 	while (i < n) {
-		bool before = term_in_string(&f->term);
-
 		if (!term_is_within(&f->term)) {
-			const uint8_t *stop = memchr(p + i, ESC, n - i);
-			size_t end = stop ? (size_t)(stop - p) : n;
-
-			if (end > i) {
-				give_text(f, p + i, end - i);
-				term_feed(&f->term, p + i, end - i);
-			}
-			begin = i = end;
-			string = false;
+			i = feed_text(f, p, i, n);
+			piece = (struct piece){ i, false };
 			if (i == n)
 				return;
 		}
-		term_feed(&f->term, p + i++, 1);
-		if (before && !term_in_string(&f->term) && i > 1 && p[i - 2] == ESC &&
-		    p[i - 1] != '\\') {
-			begin = i - 2; /* another sequence has broken the string off */
-			string = false;
-		} else if (!before && term_is_within(&f->term) && p[i - 1] == ESC) {
-			begin = i - 1;
-			string = false;
-		}
-		string |= term_in_string(&f->term);
-		if (!term_is_within(&f->term) && !string)
-			give_sequence(f, p + begin, i - begin);
+		feed_byte(f, p, i++, &piece);
 	}
 }

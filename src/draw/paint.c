@@ -8,6 +8,7 @@ struct drawing {
 	VTermScreen *screen;
 	VTermState *state;
 	int rows, cols;
+	struct screen_feeder feeder;
 };
 
 static VTermPos cursor_of(const struct drawing *d)
@@ -25,12 +26,15 @@ static void feed_text(struct drawing *d, const char *text)
 	vterm_input_write(d->vt, text, strlen(text));
 }
 
+static struct term_window window_of(const struct drawing *d)
+{
+	return (struct term_window){ (unsigned)d->rows, (unsigned)d->cols };
+}
+
 static void feed_restore(struct drawing *d, const char *bytes, size_t n)
 {
-	struct screen_feeder f = { .vt = d->vt };
-
-	term_init(&f.term);
-	screen_feed(&f, bytes, n);
+	term_init(&d->feeder.term);
+	screen_feed(&d->feeder, bytes, n);
 }
 
 /* --- from the record -------------------------------------------------------------------------- */
@@ -42,7 +46,7 @@ static int seed_modes(struct drawing *d, const struct term *t)
 	int r;
 
 	buffer_init(&b, SCREEN_PART_MAX);
-	r = screen_write_modes(t, (unsigned)d->rows, &b);
+	r = screen_write_modes(t, window_of(d), &b);
 	if (r >= 0)
 		feed_restore(d, b.data, b.size);
 	return r;
@@ -59,6 +63,7 @@ static int drawing_open(struct drawing *d, const struct screen_input *in)
 	if (!d->vt)
 		return -ENOMEM;
 	vterm_set_utf8(d->vt, 1);
+	d->feeder.vt = d->vt;
 	d->screen = vterm_obtain_screen(d->vt);
 	d->state = vterm_obtain_state(d->vt);
 	vterm_screen_enable_altscreen(d->screen, 1);
@@ -103,7 +108,8 @@ static bool wrap_is_due(struct drawing *d, const struct term *t, VTermPos at, in
 }
 
 /* The primary screen, which lies below the alternate one. */
-static int write_primary(struct drawing *d, const struct screen_style *style, struct buffer *b)
+static int write_primary(struct drawing *d, const struct term *t, const struct screen_style *style,
+			 struct buffer *b)
 {
 	VTermPos at;
 	int r;
@@ -113,7 +119,12 @@ static int write_primary(struct drawing *d, const struct screen_style *style, st
 	at = cursor_of(d);
 	if (r >= 0)
 		r = buffer_printf(b, "\x1b[%d;%dH", at.row + 1, at.col + 1);
-	return r < 0 ? r : term_write_alternate(b);
+	if (r >= 0)
+		r = term_write_alternate(t, b);
+	if (r < 0 || !d->feeder.saved)
+		return r;
+	at = d->feeder.saved_at;
+	return term_write_saved(t, (unsigned)at.row, (unsigned)at.col, b);
 }
 
 /* The cursor that a program has saved on the primary screen. */
@@ -164,14 +175,14 @@ static int write_restore(struct drawing *d, const struct term *t, struct buffer 
 	if (r >= 0)
 		r = write_tabs(d, t, b);
 	if (r >= 0)
-		r = term_has(t, TERM_ALT_SCREEN) ? write_primary(d, &style, b)
+		r = term_has(t, TERM_ALT_SCREEN) ? write_primary(d, t, &style, b)
 						 : write_saved(d, t, b);
 	if (r >= 0)
 		r = buffer_append(b, contents.data, contents.size);
 	if (r >= 0)
-		r = term_write_modes(t, (unsigned)d->rows, b);
+		r = term_write_modes(t, window_of(d), b);
 	if (r >= 0)
-		r = term_write_cursor(t, (unsigned)d->rows, (unsigned)at.row, (unsigned)at.col, b);
+		r = term_write_cursor(t, window_of(d), (unsigned)at.row, (unsigned)at.col, b);
 	if (r >= 0 && wrap)
 		r = screen_render_cell(&last, &style, b);
 	return r < 0 ? r : term_write_end(t, b);
@@ -196,15 +207,13 @@ static int write_parts(struct drawing *d, unsigned parts, struct screen_shot *sh
 int screen_draw(const struct screen_input *in, unsigned parts, struct screen_shot *shot)
 {
 	struct drawing d = { 0 };
-	struct screen_feeder f = { 0 };
 	size_t partial = screen_begin(in, shot);
 	int r;
 
 	r = drawing_open(&d, in);
 	if (r >= 0) {
-		f.vt = d.vt;
-		f.term = in->record.term;
-		screen_feed(&f, in->bytes, in->n - partial);
+		d.feeder.term = in->record.term;
+		screen_feed(&d.feeder, in->bytes, in->n - partial);
 		vterm_screen_flush_damage(d.screen);
 		r = write_parts(&d, parts, shot);
 	}

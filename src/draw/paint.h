@@ -15,8 +15,11 @@ int screen_draw(const struct screen_input *in, unsigned parts, struct screen_sho
 struct screen_feeder {
 	VTerm *vt;
 	struct term term;        /* behind what was fed */
-	bool has_margins;        /* or may have: left and right ones */
 	uint8_t last[4], n_last; /* the character that a repetition would repeat */
+	bool alternate;          /* the screen, after the last sequence */
+	/* The cursor that is saved on the alternate screen: libvterm has one place for both. */
+	bool saved;
+	VTermPos saved_at;
 };
 
 /* What is not complete at the end does not come back: end where a sequence does. */

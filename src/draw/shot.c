@@ -31,21 +31,22 @@ void screen_shot_done(struct screen_shot *shot)
 	buffer_done(&shot->ansi);
 }
 
-int screen_write_modes(const struct term *t, unsigned rows, struct buffer *b)
+int screen_write_modes(const struct term *t, struct term_window w, struct buffer *b)
 {
 	int r = term_write_begin(t, b);
 
 	if (r >= 0 && term_has(t, TERM_ALT_SCREEN))
-		r = term_write_alternate(b);
+		r = term_write_alternate(t, b);
 	if (r >= 0)
-		r = term_write_modes(t, rows, b);
+		r = term_write_modes(t, w, b);
 	if (r >= 0)
-		r = term_write_cursor(t, rows, 0, 0, b);
+		r = term_write_cursor(t, w, 0, 0, b);
 	return r < 0 ? r : term_write_end(t, b);
 }
 
 int screen_without_drawing(const struct screen_input *in, struct screen_shot *shot)
 {
+	struct term_window w = { in->rows, in->cols };
 	int r;
 
 	screen_shot_done(shot);
@@ -53,6 +54,6 @@ int screen_without_drawing(const struct screen_input *in, struct screen_shot *sh
 	if (in->record.size > 0)
 		r = buffer_append(&shot->restore, in->contents, in->record.size);
 	else
-		r = screen_write_modes(&in->record.term, in->rows, &shot->restore);
+		r = screen_write_modes(&in->record.term, w, &shot->restore);
 	return r < 0 ? r : buffer_append(&shot->restore, in->bytes, in->n);
 }

@@ -52,7 +52,7 @@ size_t screen_begin(const struct screen_input *in, struct screen_shot *ret);
 void screen_shot_done(struct screen_shot *shot);
 
 /* The modes alone, on a blank screen. */
-int screen_write_modes(const struct term *t, unsigned rows, struct buffer *b);
+int screen_write_modes(const struct term *t, struct term_window w, struct buffer *b);
 /* `restore` for a screen that cannot be drawn: the record's contents, or its modes, and all the
  * bytes behind them as they are. Not whole; the cursor is not known. */
 int screen_without_drawing(const struct screen_input *in, struct screen_shot *ret);

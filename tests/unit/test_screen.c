@@ -84,6 +84,14 @@ static void the_alternate_screen_covers_the_primary(void **state _unused_)
 	assert_screen("below\x1b[?1049h\x1b[Habove\x1b[?1049l", "below\n\n\n\n\n\n", 0, 5);
 }
 
+static void each_screen_has_a_saved_cursor_of_its_own(void **state _unused_)
+{
+	assert_screen("a\x1b[sbc\x1b[uX", "aXc\n\n\n\n\n\n", 0, 2);
+	assert_screen("one\x1b[?1049h\x1b[3;3H\x1b\x37\x1b[?1049l.", "one.\n\n\n\n\n\n", 0, 4);
+	assert_screen("\x1b[?1049h\x1b[3;3H\x1b\x37\x1b[Hx\x1b\x38y", "x\n\n  y\n\n\n\n", 2, 3);
+	assert_screen("one\x1b[?1049h\x1b[3;3H\x1b\x38x", "x\n\n\n\n\n\n", 0, 1);
+}
+
 static void colours_are_written_once(void **state _unused_)
 {
 	const char *bytes = "\x1b[1;31mred\x1b[m plain\r\n\x1b[44m  \x1b[m";
@@ -112,11 +120,19 @@ static const char *const programs[] = {
 	"\x1b[3g\x1b[4G\x1bH\x1b[7G\x1bH\r1\t2",
 	"\x1b[9G\x1b[g\x1b[3G\x1bHtabs\x1b[?1049h",
 	"\x1b[3G\x1bH\x1b[3g\x1b\x63x",
+	"ab\x1b[sc\x1b[5;3Hd\x1b[ue",
+	"\x1b[32mone\x1b[?1049h\x1b[3;3H\x1b[31m\x1b)0\x0e\x1b\x37\x0f\x1b[m\x1b[5;1Hx",
+	"one\x1b[?1049h\x1b[4;2H\x1b[s\x1b[H\x1b[?1049l\x1b[?1049htwo",
+	"one\x1b[?1049h\x1b[4;2H\x1b[?1049h\x1b[Htwo\x1b[?1048l-",
+	"\x1b[?69h\x1b[3;8s\x1b[?6h\x1b[2;3Hy",
+	"1\r\n2\r\n3\r\n4\x1b[?69h\x1b[3;8s\x1b[2;4r\x1b[4;3Habcd\n",
+	"\x1b[?69h\x1b[3;8sx\x1b[?69ly\x1b[2;2H\x1b[sz",
 };
 
 /* What comes behind shows what the eye does not see. */
 static const char *const sequels[] = {
-	"y", "\r\nz", "\r\tT\tU", "\x1b[Hq\x1bMr", "qqqq\x0fqq", "\x1b[?1049l.", "\x1b[6;1H\nw",
+	"y",          "\r\nz",        "\r\tT\tU",     "\x1b[Hq\x1bMr",
+	"qqqq\x0fqq", "\x1b[?1049l.", "\x1b[6;1H\nw", "\x1b\x38S",
 };
 
 static void draw_all(const struct screen_input *in, struct screen_shot *shot)
@@ -250,8 +266,7 @@ static void another_window_shows_what_fits(void **state _unused_)
 		}
 }
 
-/* Lines that were scrolled away are not drawn at all; with margins, which a sequence may have set,
- * they are. */
+/* Lines that were scrolled away are not drawn at all; where there may be margins, they are. */
 static void a_flood_is_drawn_as_its_last_lines_are(void **state)
 {
 	static const char *const begins[] = { "\x1b[41mtop\r\n\x1b[m", "\x1b[2;4r",
@@ -268,7 +283,7 @@ static void a_flood_is_drawn_as_its_last_lines_are(void **state)
 
 			buffer_init(&b, SCREEN_PART_MAX);
 			term_init(&in.record.term);
-			assert_int_equal(buffer_printf(&b, "\x1b[?%sl%s", all ? "69" : "12",
+			assert_int_equal(buffer_printf(&b, "\x1b[?69%c%s", all ? 'h' : 'l',
 						       begins[i % ARRAY_SIZE(begins)]),
 					 0);
 			for (int line = 0; line < 100; line++)
@@ -278,6 +293,7 @@ static void a_flood_is_drawn_as_its_last_lines_are(void **state)
 								 : "",
 						      line),
 					0);
+			assert_int_equal(buffer_append_text(&b, "\x1b[?69l"), 0);
 			in.bytes = (uint8_t *)b.data;
 			in.n = b.size;
 			draw_all(&in, &shots[all]);
@@ -296,6 +312,7 @@ int main(void)
 		cmocka_unit_test(what_libvterm_cannot_bear_is_kept_from_it),
 		cmocka_unit_test(a_sequence_of_many_parameters_takes_effect),
 		cmocka_unit_test(the_alternate_screen_covers_the_primary),
+		cmocka_unit_test(each_screen_has_a_saved_cursor_of_its_own),
 		cmocka_unit_test(colours_are_written_once),
 		cmocka_unit_test(a_restored_terminal_goes_on_as_the_first_would),
 		cmocka_unit_test(a_record_goes_on_as_the_first_would),

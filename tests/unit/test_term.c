@@ -181,6 +181,8 @@ static const char used[] = "\x1b[?2004h\x1b[4;31m\x1b[?1003h\x1b[4h\x1b(0\x1b[2;
 /* A terminal that is told the state, and then what was not complete, is where the first one is. */
 static void the_state_can_be_written_and_read_again(void **state _unused_)
 {
+	static const struct term_window window = { 24, 80 };
+
 	for (size_t cut = 0; cut < sizeof(program); cut++) {
 		_cleanup_(buffer_done) struct buffer b;
 		struct term first, second;
@@ -194,9 +196,9 @@ static void the_state_can_be_written_and_read_again(void **state _unused_)
 		buffer_init(&b, 65536);
 		assert_int_equal(term_write_begin(&first, &b), 0);
 		if (term_has(&first, TERM_ALT_SCREEN))
-			assert_int_equal(term_write_alternate(&b), 0);
-		assert_int_equal(term_write_modes(&first, 24, &b), 0);
-		assert_int_equal(term_write_cursor(&first, 24, 3, 4, &b), 0);
+			assert_int_equal(term_write_alternate(&first, &b), 0);
+		assert_int_equal(term_write_modes(&first, window, &b), 0);
+		assert_int_equal(term_write_cursor(&first, window, 3, 4, &b), 0);
 		term_cut(&first);
 		assert_int_equal(term_write_end(&first, &b), 0);
 		term_feed(&second, used, strlen(used));
