@@ -16,7 +16,7 @@
 
 /* The title is kept by the terminal itself, on a stack of its own (XTerm, "Window manipulation").
  */
-#define KEEP_TITLE "\033[22;0t"
+#define KEEP       "\033[22;0t" TERMINAL_MODES_KEEP
 #define GIVE_TITLE "\033[23;0t"
 
 bool terminal_is_here(void)
@@ -164,7 +164,7 @@ int terminal_enter(struct terminal *t, struct error *e)
 		s->entered = false;
 		return cannot(e, errno, "terminal: tcsetattr");
 	}
-	write_patiently(KEEP_TITLE, strlen(KEEP_TITLE));
+	write_patiently(KEEP, strlen(KEEP));
 	return 0;
 }
 

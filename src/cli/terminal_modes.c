@@ -7,6 +7,8 @@
 
 enum { GROUND, ESCAPE, ESCAPE_MORE, CSI, STRING };
 
+#define OSC_NONE UINT16_MAX
+
 #define ESC 0x1b
 #define CAN 0x18
 #define SUB 0x1a
@@ -48,7 +50,19 @@ enum {
 	OTHER_NEWLINE = 1 << 7,
 	OTHER_TABS = 1 << 8,
 	OTHER_FLAGS = 1 << 9, /* of the kitty keyboard protocol, set without being pushed */
+	OTHER_BLINK = 1 << 10,
+	OTHER_SCROLL = 1 << 11, /* the wheel as keys on the alternate screen */
+	OTHER_LINK = 1 << 12,
+	OTHER_PALETTE = 1 << 13,
+	OTHER_TEXT = 1 << 14, /* colours, as the three that follow */
+	OTHER_GROUND = 1 << 15,
+	OTHER_CURSOR = 1 << 16,
 };
+
+/* What DECSTR resets. */
+#define RESET_SOFTLY                                                                               \
+	(OTHER_KEYPAD | OTHER_SHAPE | OTHER_REGION | OTHER_COLOURS | OTHER_CHARSET |               \
+	 OTHER_INSERT | OTHER_NEWLINE)
 
 /* Tab stops in every eighth column of a window of up to 256. */
 #define STOP       "\033[8C\033H"
@@ -70,6 +84,13 @@ static const struct {
 	{ OTHER_NEWLINE, "\033[20l" },
 	{ OTHER_KEYS, "\033[>4;0m" },
 	{ OTHER_TABS, USUAL_TABS },
+	{ OTHER_BLINK, "\033[?12l\033[?12r" }, /* as it was kept, or off where nothing is kept */
+	{ OTHER_SCROLL, "\033[?1007r" },
+	{ OTHER_LINK, "\033]8;;\033\\" },
+	{ OTHER_PALETTE, "\033]104\033\\" },
+	{ OTHER_TEXT, "\033]110\033\\" },
+	{ OTHER_GROUND, "\033]111\033\\" },
+	{ OTHER_CURSOR, "\033]112\033\\" },
 };
 
 static void set_other(struct terminal_modes *m, uint32_t bit, bool on)
@@ -89,6 +110,15 @@ static void set_private(struct terminal_modes *m, uint16_t number, bool on)
 	}
 }
 
+/* Modes of which only the terminal knows how its user wants them. */
+static void note_private(struct terminal_modes *m, uint16_t number)
+{
+	if (number == 12)
+		set_other(m, OTHER_BLINK, true);
+	else if (number == 1007)
+		set_other(m, OTHER_SCROLL, true);
+}
+
 static uint16_t param(const struct terminal_modes *m, unsigned i)
 {
 	return i <= m->n_params && i < TERMINAL_PARAMS_MAX ? m->params[i] : 0;
@@ -99,12 +129,14 @@ static uint16_t param(const struct terminal_modes *m, unsigned i)
 static void on_mode(struct terminal_modes *m, bool on)
 {
 	for (unsigned i = 0; i <= m->n_params && i < TERMINAL_PARAMS_MAX; i++) {
-		if (m->prefix == '?')
+		if (m->prefix == '?') {
 			set_private(m, m->params[i], on);
-		else if (m->prefix == 0 && m->params[i] == 4)
+			note_private(m, m->params[i]);
+		} else if (m->prefix == 0 && m->params[i] == 4) {
 			set_other(m, OTHER_INSERT, on);
-		else if (m->prefix == 0 && m->params[i] == 20)
+		} else if (m->prefix == 0 && m->params[i] == 20) {
 			set_other(m, OTHER_NEWLINE, on);
+		}
 	}
 }
 
@@ -132,7 +164,7 @@ static void on_keyboard(struct terminal_modes *m)
 
 static void on_soft_reset(struct terminal_modes *m)
 {
-	m->others &= OTHER_KEYS | OTHER_TABS | OTHER_FLAGS;
+	m->others &= ~(uint32_t)RESET_SOFTLY;
 	set_private(m, 1, false);
 	set_private(m, 6, false);
 	set_private(m, 25, true);
@@ -159,6 +191,58 @@ static void on_csi(struct terminal_modes *m, uint8_t final)
 		set_other(m, OTHER_TABS, true);
 }
 
+/* --- commands to the operating system -------------------------------------------------------- */
+
+/* Those that change something: where their value stands, and what takes it back. */
+static const struct {
+	uint16_t number;
+	uint8_t separators;
+	uint32_t sets, resets;
+} commands[] = {
+	{ 8, 2, OTHER_LINK, 0 },    { 4, 2, OTHER_PALETTE, 0 },  { 10, 1, OTHER_TEXT, 0 },
+	{ 11, 1, OTHER_GROUND, 0 }, { 12, 1, OTHER_CURSOR, 0 },  { 104, 0, 0, OTHER_PALETTE },
+	{ 110, 0, 0, OTHER_TEXT },  { 111, 0, 0, OTHER_GROUND }, { 112, 0, 0, OTHER_CURSOR },
+};
+
+static void begin_string(struct terminal_modes *m, bool command)
+{
+	m->state = STRING;
+	m->osc = command ? 0 : OSC_NONE;
+	m->separators = 0;
+	m->asks = m->says = false;
+}
+
+static uint8_t value_at(uint16_t osc)
+{
+	for (unsigned i = 0; i < ARRAY_SIZE(commands); i++)
+		if (commands[i].number == osc)
+			return commands[i].separators;
+	return UINT8_MAX;
+}
+
+static void in_command(struct terminal_modes *m, uint8_t c)
+{
+	if (m->separators == 0 && c >= '0' && c <= '9') {
+		m->osc = (uint16_t)MIN(m->osc * 10U + (c - '0'), (unsigned)OSC_NONE - 1);
+	} else if (m->separators > 0 && m->separators == value_at(m->osc) && !m->says && !m->asks) {
+		m->asks = c == '?';
+		m->says = c != '?';
+	} else if (c == ';' && m->separators < UINT8_MAX) {
+		m->separators++;
+	}
+}
+
+static void end_command(struct terminal_modes *m)
+{
+	for (unsigned i = 0; i < ARRAY_SIZE(commands); i++) {
+		if (commands[i].number != m->osc)
+			continue;
+		if (m->osc == 8 || m->says)
+			set_other(m, commands[i].sets, m->says);
+		m->others &= ~commands[i].resets;
+	}
+}
+
 /* --- the parser ------------------------------------------------------------------------------ */
 
 static void in_ground(struct terminal_modes *m, uint8_t c)
@@ -179,11 +263,13 @@ static void in_escape(struct terminal_modes *m, uint8_t c)
 		memset(m->params, 0, sizeof(m->params));
 		break;
 	case ']':
+		begin_string(m, true);
+		break;
 	case 'P':
 	case 'X':
 	case '^':
 	case '_':
-		m->state = STRING;
+		begin_string(m, false);
 		break;
 	case '=':
 	case '>':
@@ -234,8 +320,12 @@ static void in_csi(struct terminal_modes *m, uint8_t c)
 
 static void in_string(struct terminal_modes *m, uint8_t c)
 {
-	if (c == BEL)
+	if (c == BEL) {
+		end_command(m);
 		m->state = GROUND;
+	} else if (m->osc != OSC_NONE) {
+		in_command(m, c);
+	}
 }
 
 static void (*const states[])(struct terminal_modes *m, uint8_t c) = {
@@ -250,12 +340,15 @@ void terminal_modes_feed(struct terminal_modes *m, const uint8_t *bytes, size_t 
 
 		if (m->state == GROUND && c >= 0x20)
 			continue;
-		if (c == ESC)
+		if (c == ESC) {
+			if (m->state == STRING)
+				end_command(m);
 			m->state = ESCAPE;
-		else if (c == CAN || c == SUB)
+		} else if (c == CAN || c == SUB) {
 			m->state = GROUND;
-		else
+		} else {
 			states[m->state](m, c);
+		}
 	}
 	if (n > 0)
 		m->last = bytes[n - 1];
@@ -267,6 +360,11 @@ bool terminal_modes_in_line(const struct terminal_modes *m)
 		if (m->privates & 1U << i && is_other_screen(privates[i].number))
 			return false;
 	return m->last != '\0' && m->last != '\n';
+}
+
+bool terminal_modes_in_link(const struct terminal_modes *m)
+{
+	return m->others & OTHER_LINK;
 }
 
 /* --- undoing --------------------------------------------------------------------------------- */

@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define TERMINAL_UNDO_MAX    768U /* bytes that terminal_modes_undo writes at most */
+#define TERMINAL_UNDO_MAX    1024U /* bytes that terminal_modes_undo writes at most */
 #define TERMINAL_PARAMS_MAX  16U
 #define TERMINAL_KITTY_STEPS 16U
 
@@ -24,7 +24,14 @@ struct terminal_modes {
 	uint8_t intermediate; /* the last byte of 0x20..0x2f */
 	uint8_t n_params;
 	uint16_t params[TERMINAL_PARAMS_MAX];
+	uint16_t osc;       /* the number of the command; OSC_NONE: another string */
+	uint8_t separators; /* of it, so far */
+	bool asks, says;    /* its value is `?`, or another */
 };
+
+/* Lets the terminal keep for itself what it alone knows: modes in which users differ. Written
+ * before anything that is fed; terminal_modes_undo gives back what was changed. */
+#define TERMINAL_MODES_KEEP "\033[?12;1007s"
 
 /* All zero at the start. */
 void terminal_modes_feed(struct terminal_modes *m, const uint8_t *bytes, size_t n);
@@ -32,6 +39,9 @@ void terminal_modes_feed(struct terminal_modes *m, const uint8_t *bytes, size_t 
 /* Something was written to the normal screen, and the cursor is not known to be at the beginning of
  * a line. */
 bool terminal_modes_in_line(const struct terminal_modes *m);
+
+/* A hyperlink has begun: what is written is part of it. */
+bool terminal_modes_in_link(const struct terminal_modes *m);
 
 /* Writes the sequences that put the terminal right, whatever it was in the middle of; returns how
  * many bytes. */

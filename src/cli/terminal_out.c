@@ -121,12 +121,14 @@ bool terminal_out_lags(const struct terminal_out *o)
 
 size_t terminal_out_drop(struct terminal_out *o)
 {
-	static const uint8_t cancel[] = "\030\033\\";
+	static const uint8_t cancel[] = "\030\033\\", no_link[] = "\033]8;;\033\\";
 	size_t n = terminal_out_waiting(o);
 
 	o->start = o->end = 0;
 	o->mark = o->written = o->added;
 	if (o->modes->state != 0)
 		terminal_out_add(o, cancel, sizeof(cancel) - 1);
+	if (terminal_modes_in_link(o->modes))
+		terminal_out_add(o, no_link, sizeof(no_link) - 1);
 	return n;
 }

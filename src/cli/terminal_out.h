@@ -37,8 +37,8 @@ void terminal_out_flush(struct terminal_out *o);
 /* What is now on its way arrives too late to be of use. */
 bool terminal_out_lags(const struct terminal_out *o);
 
-/* Throws away what waits, and makes the terminal forget a sequence that is cut off by that.
- * Returns how many bytes. */
+/* Throws away what waits, and makes the terminal forget a sequence that is cut off by that,
+ * and a hyperlink. Returns how many bytes. */
 size_t terminal_out_drop(struct terminal_out *o);
 
 static inline size_t terminal_out_waiting(const struct terminal_out *o)

@@ -264,6 +264,36 @@ def test_the_terminal_is_left_clean(reeve, emulator, end):
     pane.shows("alive 42")
 
 
+def test_a_client_that_is_terminated_leaves_the_terminal_clean(reeve, emulator):
+    session = reeve.ok("run", "-d", "--pty", "--", "sh", "-c", f"{MODES}; exec sleep 1000")
+    pane = emulator.open()
+    before, title = pane.stty(), pane.title
+    pane.reeve("attach", session)
+    pane.shows("modes-42")
+    pane.attached()
+    wait_for(lambda: pane.flags()["alternate_on"] and pane.title == "new-title")
+    kill(pane, signal.SIGTERM)
+    sane(pane)
+    as_before(pane, before)
+    wait_for(lambda: pane.title == title, what=f"the title of before, {title}, not {pane.title}")
+    pane.says_status(128 + signal.SIGTERM)
+    assert reeve.api.show(session)["status"] == "running"
+
+
+def test_what_only_the_terminal_knows_it_keeps_for_itself(reeve):
+    reeve.start()
+    words = [REEVE, "run", "--", "sh", "-c", r"printf '\033[?12h\033[?1007h'"]
+    terminal = SlowTerminal(words, reeve.env, rate=None)
+    try:
+        assert terminal.process.wait(30) == 0
+        wait_for(lambda: b"\033[?1007r" in terminal.taken, what="the end of what was written")
+    finally:
+        terminal.end()
+    order = [b"\033[?12;1007s", b"\033[?12h", b"\033[?1007h", b"\033[?12r", b"\033[?1007r"]
+    places = [terminal.taken.find(sequence) for sequence in order]
+    assert -1 not in places and places == sorted(places), terminal.taken
+
+
 def test_tab_stops_belong_to_the_session(reeve, emulator):
     pane = emulator.open()
     pane.reeve("run", "--name", "job", "--", "bash", "--norc")

@@ -133,6 +133,7 @@ static void assert_undo(const char *written, const char *expected)
 static void plain_text_leaves_nothing_to_undo(void **state)
 {
 	(void)state;
+	assert_undo("\033]11;?\a\033]4;1;?\a\033]0;4;1;x\a\033]52;c;8;;\a\033P8;;x\033\\", "");
 	assert_undo("hello\r\n\xe4\xb8\xad \033[2J\033[10;10H\033[K", "");
 }
 
@@ -152,6 +153,17 @@ static void what_is_switched_on_is_undone(void **state)
 	assert_undo("\033[>4;2m", "\033[>4;0m");
 	assert_undo("\033[?1049h\033[=5u", "\033[=0u\033[?1049l");
 	assert_undo("\033[=1;2u\033[=0;2u", "\033[=0u");
+	assert_undo("\033]8;id=1;http://here\033\\", "\033]8;;\033\\");
+	assert_undo("\033]4;1;rgb:1/2/3\a\033]10;red\a", "\033]104\033\\\033]110\033\\");
+	assert_undo("\033]11;#000\033\\\033]12;red\a", "\033]111\033\\\033]112\033\\");
+}
+
+static void what_only_the_terminal_knows_is_given_back_by_it(void **state)
+{
+	(void)state;
+	assert_undo("\033[?12;25h", "\033[?12l\033[?12r");
+	assert_undo("\033[?12l", "\033[?12l\033[?12r");
+	assert_undo("\033[?1007l", "\033[?1007r");
 }
 
 static void tab_stops_stand_in_every_eighth_column_again(void **state)
@@ -175,6 +187,7 @@ static void what_the_program_undoes_is_not_undone_again(void **state)
 	assert_undo("\033=\033>\033[1m\033[m\033(0\033(B\033[4 q\033[0 q", "");
 	assert_undo("\033[>1u\033[<u", "");
 	assert_undo("\033[=5u\033[=0u", "");
+	assert_undo("\033]8;;http://here\a\033]8;;\a\033]11;red\a\033]111\a", "");
 	assert_undo("\033[?1049h\033[?2004h\033c", "");
 }
 
@@ -190,7 +203,7 @@ static void a_sequence_that_is_cut_off_is_cancelled(void **state)
 static void everything_at_once_fits(void **state)
 {
 	struct terminal_modes m = { 0 };
-	char undo[TERMINAL_UNDO_MAX], text[64];
+	char undo[TERMINAL_UNDO_MAX], text[128];
 
 	(void)state;
 	for (unsigned i = 0; i < 3000; i++) {
@@ -201,8 +214,8 @@ static void everything_at_once_fits(void **state)
 	}
 	for (unsigned i = 0; i < 100; i++)
 		terminal_modes_feed(&m, (const uint8_t *)"\033[>1u", 5);
-	strcpy(text,
-	       "\033=\033[4 q\033[2;3r\033[1m\033(0\033[4h\033[20h\033[>4;2m\033[3g\033[=1u\033[");
+	strcpy(text, "\033=\033[4 q\033[2;3r\033[1m\033(0\033[4h\033[20h\033[>4;2m\033[3g\033[=1u"
+		     "\033]8;;x\a\033]4;1;x\a\033]10;x\a\033]11;x\a\033]12;x\a\033[");
 	terminal_modes_feed(&m, (const uint8_t *)text, strlen(text));
 	assert_in_range(terminal_modes_undo(&m, undo), 100, TERMINAL_UNDO_MAX - 64);
 }
@@ -231,6 +244,7 @@ int main(void)
 		cmocka_unit_test(a_pasted_key_does_not_detach),
 		cmocka_unit_test(plain_text_leaves_nothing_to_undo),
 		cmocka_unit_test(what_is_switched_on_is_undone),
+		cmocka_unit_test(what_only_the_terminal_knows_is_given_back_by_it),
 		cmocka_unit_test(tab_stops_stand_in_every_eighth_column_again),
 		cmocka_unit_test(what_the_program_undoes_is_not_undone_again),
 		cmocka_unit_test(a_sequence_that_is_cut_off_is_cancelled),
