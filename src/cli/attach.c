@@ -65,23 +65,43 @@ static int attach_pipes(struct cli *cli, const struct attach_options *attach)
 	return foreground_run(cli, &o, client_take_http(cli->client));
 }
 
+static bool is_kind(const json_t *session, const char *kind)
+{
+	const char *is = json_string_value(json_object_get(session, "kind"));
+
+	return is && strcmp(is, kind) == 0;
+}
+
+/* The session that this command runs in would show what it shows, without end. */
+static bool is_around(const json_t *session)
+{
+	const char *id = json_string_value(json_object_get(session, "id"));
+	const char *here = getenv("REEVE_SESSION");
+
+	return id && here && strcmp(id, here) == 0;
+}
+
 static int attach_as(struct cli *cli, const char *session, const struct attach_values *v)
 {
 	_cleanup_(freep) char *id = NULL;
 	struct attach_options o = { .steal = v->steal, .read_only = v->read_only, .from = v->from };
-	const char *kind;
 	json_t *answer = NULL;
 	struct error e = { 0 };
-	bool terminal;
+	bool terminal, around;
 
 	/* asked first: it starts a daemon where there is none, and says what is wrong with the name
 	 */
 	if (cli_session(cli, session, &id, &e) < 0 ||
 	    cli_call_session(cli, "GET", id, "", NULL, &answer, &e) < 0)
 		return cli_fail(cli, &e);
-	kind = json_string_value(json_object_get(answer, "kind"));
-	terminal = kind && strcmp(kind, "pty") == 0 && terminal_is_here();
+	terminal = is_kind(answer, "pty") && terminal_is_here();
+	around = is_around(answer);
 	json_decref(answer);
+	if (terminal && around)
+		return cli_fail(cli,
+				&(struct error){ ERROR_WRONG_STATE,
+						 "this terminal is the session's own: it would "
+						 "show itself, without end" });
 	if (random_bytes(o.token, sizeof(o.token)) < 0)
 		return cli_fail(cli, &(struct error){ ERROR_INTERNAL, "no random bytes" });
 	o.session = id;

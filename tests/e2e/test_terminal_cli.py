@@ -196,6 +196,20 @@ def test_a_stolen_terminal_is_put_right_and_told(reeve, emulator):
     wait_for(lambda: thief.text().count("typed-by-the-thief") == 2)
 
 
+def test_a_session_is_not_shown_on_its_own_terminal(reeve, emulator):
+    pane = emulator.open()
+    pane.reeve("run", "--name", "job", "-e", "PS1='in% '", "--", "sh", "-i")
+    pane.shows("in%")
+    for option in ("--steal", "--read-only"):
+        pane.line("clear")
+        pane.reeve("attach", option, "job")
+        pane.shows("without end")
+        pane.line("echo status $?")
+        pane.shows("status 1")
+    pane.reeve("run", "--name", "other", "-e", "PS1='other% '", "--", "sh", "-i")
+    pane.shows("other%")  # another one is
+
+
 def test_readers_follow_and_cannot_type(reeve, emulator):
     pane, reader = emulator.open(), emulator.open()
     pane.reeve("run", "--name", "job", "--", "cat")
