@@ -21,6 +21,7 @@ static void must_be_same(const struct term *a, const struct term *b)
 	must(a->pen.attributes == b->pen.attributes && a->pen.underline == b->pen.underline);
 	must(a->title_size == b->title_size && memcmp(a->title, b->title, a->title_size) == 0);
 	must(a->top == b->top && a->bottom == b->bottom && a->keys == b->keys);
+	must(a->left == b->left && a->right == b->right);
 }
 
 /* A step at a time, each piece in memory of its own size. */

@@ -140,6 +140,8 @@ int term_write_saved(const struct term *t, unsigned row, unsigned col, struct bu
 int term_write_pen(const struct term_pen *pen, struct buffer *b);
 /* Everything that stands but pen, insert mode and whether the cursor is seen. Moves the cursor. */
 int term_write_modes(const struct term *t, struct term_window w, struct buffer *b);
+/* False when region or margins do not fit the window: there are none, then. */
+bool term_region_fits(const struct term *t, struct term_window w);
 /* The cursor, from 0, and how it moves from there. */
 int term_write_cursor(const struct term *t, struct term_window w, unsigned row, unsigned col,
 		      struct buffer *b);

@@ -150,6 +150,12 @@ static bool is_region(unsigned first, unsigned last, unsigned n)
 	return first != 0 && first < last && last <= n;
 }
 
+bool term_region_fits(const struct term *t, struct term_window w)
+{
+	return (t->top == 0 || is_region(t->top, t->bottom, w.rows)) &&
+	       (t->left == 0 || is_region(t->left, t->right, w.cols));
+}
+
 static int write_title(const struct term *t, struct buffer *b)
 {
 	int r;

@@ -52,6 +52,27 @@ static int seed_modes(struct drawing *d, const struct term *t)
 	return r;
 }
 
+/* In a smaller window libvterm leaves a region that begins below it, and moves the cursor above it
+ * along with the lines that it pushes out: it would scroll and erase what is not there. */
+static int fit_window(struct drawing *d, const struct term *t)
+{
+	_cleanup_(buffer_done) struct buffer b;
+	struct term_window w = window_of(d);
+	VTermPos at = cursor_of(d), was;
+	int r = 0;
+
+	buffer_init(&b, SCREEN_PART_MAX);
+	vterm_state_get_cursorpos(d->state, &was);
+	if (!term_region_fits(t, w))
+		r = buffer_append_text(&b, term_has(t, TERM_MARGINS) ? "\x1b[r\x1b[s" : "\x1b[r");
+	if (r < 0 || (b.size == 0 && was.row == at.row && was.col == at.col))
+		return r;
+	r = term_write_cursor(t, w, (unsigned)at.row, (unsigned)at.col, &b);
+	if (r >= 0)
+		vterm_input_write(d->vt, b.data, b.size);
+	return r;
+}
+
 static int drawing_open(struct drawing *d, const struct screen_input *in)
 {
 	const struct screen_record *record = &in->record;
@@ -78,7 +99,7 @@ static int drawing_open(struct drawing *d, const struct screen_input *in)
 		vterm_set_size(d->vt, in->rows, in->cols);
 	d->rows = in->rows;
 	d->cols = in->cols;
-	return 0;
+	return fit_window(d, &record->term);
 }
 
 /* --- to bytes -----------------------------------------------------------------------------------

@@ -111,6 +111,8 @@ static const char *const programs[] = {
 	"$ less\x1b[?1049h\x1b[3;3Ha\x1b[4 q\x1b]2;title\a\x1b[?1002;1006h",
 	"123456789012",
 	"123456789012\x1b[?1049h123456789012",
+	"\x1b[5;6ra\x1b[?6hb",
+	"\x1b[43mx\x1b[J",
 	"abc\x1b[?6h\x1b[2;4r\x1b[2;2H\x1b[7mx",
 	"\x1b[?5hnegative\x1b[7mnot\x1b[m",
 	"\x1b(0lqqk\x1b(B\r\n\x0e\x1b)0x",
@@ -243,22 +245,24 @@ static void another_window_shows_what_fits(void **state _unused_)
 	static const struct {
 		uint16_t rows, cols;
 	} sizes[] = { { 1, 8 }, { 2, 9 }, { 50, 10 }, { 3, 100 }, { 6, 12 }, { 300, 1000 } };
+	static const char scrolls[] = "\r\nmore\n\n\n\n\n\n\n", erases[] = "\x1b[J";
 
 	for (size_t i = 0; i < ARRAY_SIZE(programs); i++)
-		for (size_t k = 0; k < ARRAY_SIZE(sizes); k++) {
+		for (size_t k = 0; k < 2 * ARRAY_SIZE(sizes); k++) {
 			struct screen_input in = input_of(programs[i], strlen(programs[i]));
+			const char *sequel = k % 2 ? scrolls : erases;
 			struct screen_shot first, shot;
 
 			draw_all(&in, &first);
-			in = input_of("\r\nmore", 6);
+			in = input_of(sequel, strlen(sequel));
 			in.record.at = first.offset;
 			in.record.rows = ROWS;
 			in.record.cols = COLS;
 			in.record.size = (uint32_t)first.restore.size;
 			in.record.term = first.term;
 			in.contents = first.restore.data;
-			in.rows = sizes[k].rows;
-			in.cols = sizes[k].cols;
+			in.rows = sizes[k / 2].rows;
+			in.cols = sizes[k / 2].cols;
 			draw_all(&in, &shot);
 			assert_true(shot.row < in.rows && shot.col < in.cols);
 			done(&first);
