@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* feed.c - gives libvterm (0.1.4) what it can bear. Strings draw nothing, and it has read
- * beyond some; controls of two bytes (U+0080..9f) count backwards; a repetition (REP) of a wide
- * character leaves the row, one of nothing never ends: it is written out here; the 17th parameter
- * of a sequence lands behind its memory. CSI s means margins to it, set or not, and the cursor that
- * it saves is one for both screens: on the alternate one, saving and restoring are done here. */
+ * beyond some; controls of two bytes (U+0080..9f) count backwards, also when something stands
+ * between the two; a repetition (REP) of a wide character leaves the row, one of nothing never
+ * ends: it is written out here; the 17th parameter of a sequence lands behind its memory. CSI s
+ * means margins to it, set or not, and the cursor that it saves is one for both screens: on the
+ * alternate one, saving and restoring are done here. */
 #include "draw/paint.h"
 #include <string.h>
 
@@ -49,11 +50,14 @@ static void give_text(struct screen_feeder *f, const uint8_t *p, size_t n)
 {
 	size_t from = scrolled_off(f, p, n), last = n;
 
-	for (size_t i = from; i + 1 < n; i++)
-		if (p[i] == 0xc2 && p[i + 1] >= 0x80 && p[i + 1] < 0xa0) {
-			give(f->vt, p + from, i - from);
-			from = i + 2;
-		}
+	for (size_t i = from; i < n; i++) {
+		uint8_t next = i + 1 < n ? p[i + 1] : 0;
+
+		if (p[i] != 0xc2 || (next >= 0xa0 && next < 0xc0))
+			continue;
+		give(f->vt, p + from, i - from);
+		from = i + 1 + (next >= 0x80 && next < 0xa0);
+	}
 	if (n > from)
 		give(f->vt, p + from, n - from);
 	while (last > 0 && n - last < sizeof(f->last) && (p[last - 1] & 0xc0) == 0x80)

@@ -61,6 +61,10 @@ static void what_libvterm_cannot_bear_is_kept_from_it(void **state _unused_)
 	assert_screen("a\xc2\x85\xc2\x9b"
 		      "b",
 		      "ab\n\n\n\n\n\n", 0, 2);
+	assert_screen("\xc2\x03\x8c\x1b[Xa\xc2\x1b[m\x8c\x1b[X",
+		      "\xef\xbf\xbd"
+		      "a\xef\xbf\xbd\n\n\n\n\n\n",
+		      0, 3);
 	assert_screen("a\x1b]52;c;\xff\x1b[1mb\x1bPq\x1b"
 		      "7c\x1b_x\x1b\\d",
 		      "abcd\n\n\n\n\n\n", 0, 4);
