@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """What observing costs: the time of a load in a session, as a ratio to the same load bare.
 
-What holding up calls costs by itself stands beside: the load under a program that does nothing but
-answer each (bench-notify), in the way that is best for a single caller.
+What the kernel's part of that costs by itself stands beside: the load under a program that does
+nothing but answer each call that is held up (bench-notify), in the way that is best for a single
+caller; and a bystander while an empty BPF program is called at each return from a system call
+(bench-tracepoint).
 
 `exec` is 2,000 times fork and execve, `open` 200,000 times open, read and close, `make` a parallel
 build of 20 small C files. A bystander does `open` outside of the session that is observed.
@@ -157,6 +159,12 @@ def bystanders(rounds, bench, directory):
                 with observed(daemon, categories):
                     one.add(seconds_of(load) / ceiling)
             yield one
+        least = bench.Figure("an empty BPF program at each return: a bystander", unit=" x")
+        for _ in range(rounds if os.geteuid() == 0 else 0):
+            ceiling = seconds_of(load)
+            least.add(seconds_of([bench.program("tracepoint"), *load]) / ceiling)
+        if least.values:
+            yield least
 
 
 def figures(rounds, bench):
