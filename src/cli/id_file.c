@@ -10,7 +10,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define ID_MAX 128U
+#define ID_MAX     128U
+#define LAST_MAX   (2 * ID_MAX)
+#define LAST_LOOKS 1000U
 
 static int failed(const struct id_file *f, struct error *e, const char *step)
 {
@@ -90,35 +92,80 @@ static void last_path(const char *dir, char path[PATH_MAX])
 	snprintf(path, PATH_MAX, "%s/last", dir);
 }
 
+/* Twice, so that who reads meanwhile sees when it is half of one id and half of another. */
+static size_t last_format(char line[LAST_MAX], const char *id)
+{
+	int n = snprintf(line, LAST_MAX, "%s\n%s\n", id, id);
+
+	return MIN((size_t)n, (size_t)LAST_MAX - 1);
+}
+
+/* Most of the time it is there, and 62 bytes are written over those that are: to put a new file in
+ * its place has ext4 write that out at once, and wait for what it discards of the old one. */
+static int last_overwrite(const char *path, const char *id)
+{
+	_cleanup_(closep) int fd = open(path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
+	char line[LAST_MAX];
+
+	return fd < 0 ? -errno : fd_write_all(fd, line, last_format(line, id));
+}
+
+static int last_create(const char *path, const char *id)
+{
+	_cleanup_(id_file_done) struct id_file f = ID_FILE_INIT;
+	mode_t mask = umask(077);
+	int r = id_file_open(&f, path, NULL);
+
+	if (r == 0)
+		r = id_file_write(&f, id, NULL);
+	umask(mask);
+	return r;
+}
+
 /* A note of our own: neither the caller's umask nor its limit of file size is meant for it. */
 void last_store(const char *dir, const char *id)
 {
-	_cleanup_(id_file_done) struct id_file f = ID_FILE_INIT;
 	void (*too_large)(int) = signal(SIGXFSZ, SIG_IGN);
-	mode_t mask = umask(077);
 	char path[PATH_MAX];
+	int r;
 
 	last_path(dir, path);
-	if (id_file_open(&f, path, NULL) < 0 || id_file_write(&f, id, NULL) < 0)
+	r = last_overwrite(path, id);
+	if (r == -ENOENT)
+		r = last_create(path, id);
+	if (r < 0)
 		unlink(path);
-	umask(mask);
 	signal(SIGXFSZ, too_large);
+}
+
+/* -EAGAIN: it was read while it was being written. */
+static int last_read(const char *path, char **ret)
+{
+	_cleanup_(freep) char *text = NULL;
+	char *rest, *first, *second;
+	int r = fd_read_file(path, LAST_MAX, &text, NULL);
+
+	if (r < 0)
+		return r;
+	rest = text;
+	first = strsep(&rest, "\n");
+	second = strsep(&rest, "\n");
+	if (*first == '\0')
+		return -ENOENT;
+	/* one that was made, not written over, has one line */
+	if (second && *second != '\0' && strcmp(first, second) != 0)
+		return -EAGAIN;
+	*ret = strdup(first);
+	return *ret ? 0 : -ENOMEM;
 }
 
 int last_load(const char *dir, char **ret)
 {
-	char path[PATH_MAX], *text;
-	int r;
+	char path[PATH_MAX];
+	int r = -EAGAIN;
 
 	last_path(dir, path);
-	r = fd_read_file(path, ID_MAX, &text, NULL);
-	if (r < 0)
-		return r;
-	text[strcspn(text, "\n")] = '\0';
-	if (*text == '\0') {
-		free(text);
-		return -ENOENT;
-	}
-	*ret = text;
-	return 0;
+	for (unsigned i = 0; i < LAST_LOOKS && r == -EAGAIN; i++)
+		r = last_read(path, ret);
+	return r;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* id_file.h - the id of a session in a file: of --id-file, and the one behind @last.
  *
- * A regular file is replaced as a whole, with a rename; a pipe or device is written to. */
+ * A regular file is replaced as a whole, with a rename; a pipe or device is written to. @last is
+ * written over: many a shell loop waits for it. */
 #pragma once
 #include "base/error.h"
 

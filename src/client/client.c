@@ -138,10 +138,10 @@ static int send_once(struct client *c, const struct http_request *rq, const stru
 {
 	int r = ensure(c, e);
 
-	if (r == 0)
-		r = http_client_set_timeout(c->http, c->timeout_ms);
-	if (r == 0)
-		r = http_client_send(c->http, rq, e);
+	if (r < 0)
+		return r;
+	http_client_set_timeout(c->http, c->timeout_ms);
+	r = http_client_send(c->http, rq, e);
 	if (r == 0)
 		r = http_client_head(c->http, ret, e);
 	return r;

@@ -2,6 +2,7 @@
 #include "client/http.h"
 #include "base/fd.h"
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/time.h>
@@ -13,7 +14,8 @@
 
 struct http_client {
 	int fd;
-	bool waiting; /* a request was sent whose head has not come */
+	int timeout_ms; /* for the next bytes of an answer; -1: none */
+	bool waiting;   /* a request was sent whose head has not come */
 	bool in_body;
 	bool close; /* no further request is possible */
 	struct http_head head;
@@ -61,6 +63,7 @@ int http_client_from_fd(int fd, struct http_client **ret)
 		return -ENOMEM;
 	}
 	c->fd = fd;
+	c->timeout_ms = -1;
 	c->waiting = c->in_body = c->close = false;
 	c->start = c->end = 0;
 	c->body.phase = HTTP_BODY_DONE;
@@ -94,17 +97,9 @@ int http_client_fd(const struct http_client *c)
 	return c->fd;
 }
 
-int http_client_set_timeout(struct http_client *c, int timeout_ms)
+void http_client_set_timeout(struct http_client *c, int timeout_ms)
 {
-	struct timeval patience = { 0 };
-
-	if (timeout_ms >= 0) {
-		timeout_ms = timeout_ms > 0 ? timeout_ms : 1; /* 0 would mean for ever */
-		patience.tv_sec = timeout_ms / 1000;
-		patience.tv_usec = timeout_ms % 1000 * 1000;
-	}
-	return setsockopt(c->fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) < 0 ? -errno
-											   : 0;
+	c->timeout_ms = timeout_ms;
 }
 
 static int broken(struct http_client *c, struct error *e, int errnum, const char *step)
@@ -188,6 +183,17 @@ int http_client_send(struct http_client *c, const struct http_request *rq, struc
 	return 0;
 }
 
+/* By poll(2), since who sleeps in recv(2) is woken already when the daemon has read the request. */
+static bool await_input(const struct http_client *c)
+{
+	struct pollfd p = { .fd = c->fd, .events = POLLIN };
+	int r = poll(&p, 1, c->timeout_ms);
+
+	if (r == 0)
+		errno = EAGAIN;
+	return r > 0;
+}
+
 /* Reads what there is behind what the buffer holds. -EAGAIN with MSG_DONTWAIT in `flags`. */
 static int fill(struct http_client *c, int flags, struct error *e, const char *step)
 {
@@ -200,9 +206,11 @@ static int fill(struct http_client *c, int flags, struct error *e, const char *s
 		c->end -= c->start;
 		c->start = 0;
 	}
-	do
-		n = recv(c->fd, c->buffer + c->end, sizeof(c->buffer) - c->end, flags);
-	while (n < 0 && errno == EINTR);
+	do {
+		n = -1;
+		if (flags == MSG_DONTWAIT || await_input(c))
+			n = recv(c->fd, c->buffer + c->end, sizeof(c->buffer) - c->end, flags);
+	} while (n < 0 && errno == EINTR);
 	if (n < 0 && errno == EAGAIN && flags == MSG_DONTWAIT)
 		return -EAGAIN;
 	if (n <= 0)

@@ -39,7 +39,7 @@ static inline void http_client_closep(struct http_client **c)
 int http_client_fd(const struct http_client *c);
 
 /* How long to wait for the next bytes of an answer; -1, as at the start, for ever. */
-int http_client_set_timeout(struct http_client *c, int timeout_ms);
+void http_client_set_timeout(struct http_client *c, int timeout_ms);
 
 /* Sends a request. Whatever is left of an answer before is read and dropped first. */
 int http_client_send(struct http_client *c, const struct http_request *rq, struct error *e);

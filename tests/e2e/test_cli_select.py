@@ -160,6 +160,25 @@ def test_the_last_session_is_that_of_this_client(reeve):
     assert b"pipe-" in reeve("inspect", "@last").stderr, "it is not an older one instead"
 
 
+def test_the_last_session_is_noted_over_the_one_before_whatever_its_length(reeve):
+    note = reeve.dir / "last"
+    reeve.ok("run", "-d", "--", "true")
+    made = note.stat().st_ino
+    for kind in ("--pty", "--pipe", "--pty"):
+        session = reeve.ok("run", "-d", kind, "--", "true")
+        assert reeve.json("inspect", "@last")["id"] == session
+    assert (note.stat().st_ino, note.stat().st_mode & 0o777) == (made, 0o600)
+    assert set(note.read_text().split()[:2]) == {session}
+
+
+def test_half_of_one_last_session_and_half_of_another_is_none(reeve):
+    session = reeve.ok("run", "-d", "--", "true")
+    (reeve.dir / "last").write_text(f"{session}\n{session[:-1]}x\n")
+    assert reeve("inspect", "@last").returncode == 1
+    (reeve.dir / "last").write_text(f"{session}\n")
+    assert reeve.json("inspect", "@last")["id"] == session
+
+
 def test_the_last_session_is_known_after_the_daemon_was_ended(reeve):
     session = reeve.ok("run", "-d", "--", "sleep", "1000")
     reeve.ok("daemon", "restart")

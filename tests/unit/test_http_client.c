@@ -298,7 +298,7 @@ static void a_silent_server_times_out_when_asked_to(void **state)
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
 	other = pair[1];
 	assert_int_equal(http_client_from_fd(pair[0], &c), 0);
-	assert_int_equal(http_client_set_timeout(c, 10), 0);
+	http_client_set_timeout(c, 10);
 	assert_int_equal(http_client_send(c, &rq, NULL), 0);
 	assert_int_equal(http_client_head(c, &head, NULL), -ETIMEDOUT);
 }
