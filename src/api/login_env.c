@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "api/login_env.h"
+#include "base/clock.h"
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,11 +8,27 @@
 #include <unistd.h>
 
 #define VARIABLES_MAX 8
+#define USER_MS       2000U
 
 static void add(char **list, size_t *n, const char *name, const char *value)
 {
 	if (value && *value && *n < VARIABLES_MAX && asprintf(&list[*n], "%s=%s", name, value) >= 0)
 		(*n)++;
+}
+
+/* What the user database says of the user. To ask it takes as long as all else that an environment
+ * needs, and it hardly ever changes. */
+static const struct passwd *user(void)
+{
+	static const struct passwd *pw;
+	static uint64_t asked_at;
+	uint64_t now = clock_monotonic_ms();
+
+	if (!pw || now - asked_at >= USER_MS) {
+		pw = getpwuid(getuid()); /* nobody else asks, so it stays as it is */
+		asked_at = now;
+	}
+	return pw;
 }
 
 static const char *home_of(const struct passwd *pw)
@@ -26,13 +43,13 @@ char *login_env_home(char *const *env)
 	for (; env && *env; env++)
 		if (strncmp(*env, "HOME=/", 6) == 0)
 			return strdup(*env + 5);
-	return strdup(home_of(getpwuid(getuid())));
+	return strdup(home_of(user()));
 }
 
 char **login_env_make(bool terminal)
 {
 	char **list = calloc(VARIABLES_MAX + 1, sizeof(*list));
-	const struct passwd *pw = getpwuid(getuid());
+	const struct passwd *pw = user();
 	size_t n = 0;
 
 	if (!list)

@@ -24,8 +24,9 @@ enum link_type {
 		       * the leader has ended, and `tree_gone` says what it left behind */
 	LINK_STOP,    /* engine -> keeper: a stop request stands in slot's words */
 	LINK_SIGNAL,  /* engine -> keeper: signals stand in slot's words */
-	LINK_CLOSE,   /* engine -> keeper: close the descriptors in the set `arg` */
-	LINK_RELEASE, /* engine -> keeper: forget slot */
+	LINK_CLOSE, /* engine -> keeper: close the descriptors in the set `arg`. Of streams that end
+		     * while the leader lives this is not said: the keeper sees it at the exit */
+	LINK_RELEASE,   /* engine -> keeper: forget slot */
 	LINK_OPEN_GATE, /* engine -> keeper: the gated child of slot may go on, or must not: `arg` =
 			   errno */
 	LINK_PING,      /* keeper -> engine */

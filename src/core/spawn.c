@@ -55,15 +55,6 @@ const char *spawn_step_name(enum spawn_step step)
 	return step < N_SPAWN_STEPS ? names[step] : "unknown step";
 }
 
-/* Default dispositions for all signals; SIGKILL, SIGSTOP and libc's own refuse, rightly. */
-static void reset_signals(void)
-{
-	struct sigaction sa = { .sa_handler = SIG_DFL };
-
-	for (int s = 1; s < NSIG; s++)
-		sigaction(s, &sa, NULL);
-}
-
 static int join_cgroup(const struct child *c)
 {
 	if (c->fds.cgroup >= 0 && write(c->fds.cgroup, "0", 1) < 0)
@@ -279,7 +270,6 @@ static int child_main(void *argument)
 {
 	struct child *c = argument;
 
-	reset_signals();
 	for (size_t i = 0; i < ARRAY_SIZE(steps); i++) {
 		int r;
 
@@ -293,18 +283,39 @@ static int child_main(void *argument)
 	_exit(127);
 }
 
+/* The children's stack, of one after the other. A gated child goes on on its own copy of it. */
+static char *child_stack(void)
+{
+	static char *stack;
+
+	if (!stack) {
+		stack = mmap(NULL, CHILD_STACK, PROT_READ | PROT_WRITE,
+			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+		if (stack == MAP_FAILED)
+			stack = NULL;
+	}
+	return stack;
+}
+
+void spawn_prepare(void)
+{
+	struct sigaction sa = { .sa_handler = SIG_DFL };
+
+	/* SIGKILL, SIGSTOP and libc's own refuse, rightly. */
+	for (int s = 1; s < NSIG; s++)
+		sigaction(s, &sa, NULL);
+}
+
 int spawn_child(struct control_slot *slot, const struct spec_view *view,
 		const struct spawn_fds *fds)
 {
 	struct child c = { .slot = slot, .view = view, .fds = *fds };
 	int flags = CLONE_PARENT | CLONE_PARENT_SETTID | SIGCHLD, r = 0;
+	char *stack = child_stack();
 	sigset_t all, old;
-	char *stack;
 
-	stack = mmap(NULL, CHILD_STACK, PROT_READ | PROT_WRITE,
-		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
-	if (stack == MAP_FAILED)
-		return -errno;
+	if (!stack)
+		return -ENOMEM;
 	if (fds->gate < 0)
 		flags |= CLONE_VM | CLONE_VFORK;
 	sigfillset(&all);
@@ -314,6 +325,5 @@ int spawn_child(struct control_slot *slot, const struct spec_view *view,
 		r = -errno;
 	sigprocmask(SIG_SETMASK, &old, NULL);
 	forget_frames(stack, CHILD_STACK);
-	munmap(stack, CHILD_STACK);
 	return r;
 }

@@ -19,6 +19,10 @@ struct spawn_fds {
 			   * waits; -1 for none. Closed by a successful execve */
 };
 
+/* Once, before the first child: this process's signals become what theirs are to be, the default
+ * for all. To do it in each child would cost it 60 system calls. */
+void spawn_prepare(void);
+
 /* Runs `view` in a new child; returns when it has exec'd, failed (`slot->fail` is then set, and the
  * child ends with status 127) or, gated, at once. Negative errno when no child was made. */
 int spawn_child(struct control_slot *slot, const struct spec_view *view,

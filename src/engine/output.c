@@ -64,6 +64,17 @@ static void stream_closed(uv_handle_t *handle)
 	session_handle_closed(s);
 }
 
+/* A command's output mostly ends with it, and then the keeper looks at the slot by itself: it sees
+ * which streams have ended, and need not be woken for each. Either the exit is not there yet, and
+ * what was stored before is seen after it, or it is; so the fence. */
+static bool keeper_will_close(const struct session *s)
+{
+	if (session_is_pty(s) || word_load(&s->words->spawn) != SPAWN_STARTED)
+		return false;
+	atomic_thread_fence(memory_order_seq_cst);
+	return !word_load(&s->words->exit.ready);
+}
+
 static void end_stream(struct session *s, unsigned stream)
 {
 	struct stream *st = &s->streams[stream];
@@ -76,7 +87,8 @@ static void end_stream(struct session *s, unsigned stream)
 	uv_close((uv_handle_t *)&st->poll, stream_closed);
 	st->open = st->polling = false;
 	s->fds[fd] = fd_close(s->fds[fd]);
-	link_tell(s->engine, LINK_CLOSE, s->slot, 1U << fd);
+	if (!keeper_will_close(s))
+		link_tell(s->engine, LINK_CLOSE, s->slot, 1U << fd);
 	if (session_is_pty(s))
 		input_end(s); /* both ways end together */
 }

@@ -351,7 +351,9 @@ static void update_ended(struct session *s)
 		return;
 	observe_over(s);
 	housekeeping_soon(s->engine);
-	roster_clear(s->engine, s->slot);
+	if (!s->struck_off)
+		roster_clear(s->engine, s->slot);
+	s->struck_off = true;
 	if (word_load(&s->words->cgroup)) {
 		cgroups_drop(s->engine, (uint32_t)word_load(&s->words->cgroup));
 		word_store(&s->words->cgroup, 0);

@@ -91,6 +91,7 @@ struct keeper {
 	bool done;
 	bool adopted;        /* children are not ours: exits come by pidfd */
 	bool peek_children;  /* the kernel lists our children */
+	int children_fd;     /* that list, kept open: to open it anew costs more than to read it */
 	bool born_childless; /* it listed none at the start: there are none but those of the daemon
 			      */
 	unsigned n_watched, n_stopping, n_dirty;

@@ -49,12 +49,24 @@ static unsigned slot_in_spawn(struct keeper *k, pid_t pid)
 	return 0;
 }
 
+/* The streams of which the engine has seen the end: it does not say so while the leader lives. */
+static uint32_t ended_streams(struct control_slot *s)
+{
+	uint32_t set = 0;
+
+	atomic_thread_fence(memory_order_seq_cst); /* after the exit was stored */
+	for (unsigned i = 0; i < STREAMS_MAX; i++)
+		if (word_load(&s->streams[i].ended))
+			set |= 1U << (SLOT_FD_OUT + i);
+	return set;
+}
+
 static void leader_ended(struct keeper *k, unsigned slot)
 {
 	struct control_slot *s = keeper_slot(k, slot);
 
 	if (word_load(&s->spawn) == SPAWN_STARTED) {
-		slot_close_fds(k, slot, 1U << SLOT_FD_PID);
+		slot_close_fds(k, slot, 1U << SLOT_FD_PID | ended_streams(s));
 		stopper_leader_ended(k, slot);
 	} else {
 		word_store(&s->tree_gone, 1);

@@ -244,6 +244,7 @@ int setup(struct keeper *k, const struct setup_options *o, struct error *e)
 	for (unsigned i = 0; i < N_DAEMON_FDS; i++)
 		k->daemon_fds[i] = -1;
 	k->engine.sock = k->engine.pidfd = k->spawner.sock = k->socket_watch = -1;
+	k->children_fd = open("/proc/thread-self/children", O_RDONLY | O_CLOEXEC);
 	r = find_engine(k, o, e);
 	if (r >= 0)
 		r = open_signals(k, e);

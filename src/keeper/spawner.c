@@ -25,7 +25,8 @@ static bool sort_fds(const struct spawner_request *rq, const int *fds, size_t n_
 	return used == n_fds;
 }
 
-static int serve(const struct spawner_request *rq, const int table[N_LINK_FDS + 1], void *memory)
+static int serve(const struct spawner_request *rq, const int table[N_LINK_FDS + 1], void *memory,
+		 struct spec_view *view)
 {
 	struct spawn_fds fds = {
 		.in = table[SLOT_FD_CHILD_IN],
@@ -34,19 +35,16 @@ static int serve(const struct spawner_request *rq, const int table[N_LINK_FDS + 
 		.cgroup = table[SLOT_FD_CGROUP],
 		.gate = table[N_LINK_FDS],
 	};
-	struct spec_view view;
 	int r;
 
 	if (rq->slot == 0 || rq->slot >= CONTROL_SLOTS)
 		return -EBADMSG;
-	r = spec_open(&view, table[SLOT_FD_SPEC]);
+	r = spec_open(view, table[SLOT_FD_SPEC]);
 	if (r < 0)
 		return r;
 	if (fds.err < 0)
 		fds.err = fds.out; /* merged */
-	r = spawn_child(control_slot(memory, rq->slot), &view, &fds);
-	spec_close(&view);
-	return r;
+	return spawn_child(control_slot(memory, rq->slot), view, &fds);
 }
 
 _Noreturn void spawner_main(int sock, void *memory)
@@ -56,9 +54,11 @@ _Noreturn void spawner_main(int sock, void *memory)
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	prctl(PR_SET_NAME, SPAWNER_NAME);
 	word_hook_role(memory, ROLE_SPAWNER);
+	spawn_prepare();
 	for (;;) {
 		struct spawner_request rq = { 0 };
 		struct spawner_reply reply = { 0 };
+		struct spec_view view = { 0 };
 		int fds[REQUEST_FDS_MAX], table[N_LINK_FDS + 1];
 		size_t n_fds = 0;
 		ssize_t n = fd_recv(sock, &rq, sizeof(rq), fds, REQUEST_FDS_MAX, &n_fds);
@@ -68,11 +68,13 @@ _Noreturn void spawner_main(int sock, void *memory)
 		if (n != sizeof(rq))
 			_exit(n == 0 ? 0 : 1);
 		reply.slot = rq.slot;
-		reply.result =
-			sort_fds(&rq, fds, n_fds, table) ? serve(&rq, table, memory) : -EBADMSG;
-		for (size_t i = 0; i < n_fds; i++)
-			close(fds[i]);
+		reply.result = sort_fds(&rq, fds, n_fds, table) ? serve(&rq, table, memory, &view)
+								: -EBADMSG;
+		/* First: somebody waits for it. */
 		if (fd_send(sock, &reply, sizeof(reply), NULL, 0) < 0)
 			_exit(1);
+		spec_close(&view);
+		for (size_t i = 0; i < n_fds; i++)
+			close(fds[i]);
 	}
 }

@@ -127,15 +127,19 @@ static void job_started(struct keeper *k, struct spawn_job *job)
 	struct control_slot *s = keeper_slot(k, slot);
 	struct holding *h = &k->slots[slot];
 
-	job_done(job);
 	if (!h->adopted)
 		slot_note_pid(k, slot, slot_pid(s));
 	open_pidfd(k, slot);
+	if (!slot_holds(k, slot, SLOT_FD_PID)) {
+		job_done(job); /* for want of descriptors, perhaps */
+		open_pidfd(k, slot);
+	}
 	word_store(&s->started, clock_realtime_ms());
 	word_store(&s->spawn, SPAWN_STARTED);
 	h->send_pid = slot_holds(k, slot, SLOT_FD_PID);
 	signals_send(k, slot);
 	slot_changed(k, slot);
+	job_done(job); /* last: somebody waits for the word of it */
 }
 
 /* Sends the oldest unsent job, if the spawner's queue takes it. One after the other, so that a

@@ -13,6 +13,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #define BATCH_MAX       256U
 #define LOOK_MIN_MS     2U
@@ -418,6 +419,14 @@ static int is_orphan(pid_t pid, void *userdata)
 	       ((mark == 0 || !is_mark(mark, o->k)) && tree_has_orphan(&o->tree, pid));
 }
 
+/* This process has one thread. */
+static int each_child(const struct keeper *k, proc_fn fn, void *userdata)
+{
+	if (k->children_fd < 0 || lseek(k->children_fd, 0, SEEK_SET) < 0)
+		return proc_each_child(fn, userdata);
+	return proc_read_pids(k->children_fd, fn, userdata);
+}
+
 /* The quick look: when a leader has ended, whatever is left of its tree hangs on a child of this
  * subreaper, and in its cgroup where it has one. */
 static bool nothing_left(struct keeper *k, unsigned slot)
@@ -428,7 +437,7 @@ static bool nothing_left(struct keeper *k, unsigned slot)
 
 	if ((r < 0 && r != -EOPNOTSUPP) || populated || !k->peek_children || k->slots[slot].adopted)
 		return false;
-	return proc_each_child(is_orphan, &o) == 0;
+	return each_child(k, is_orphan, &o) == 0;
 }
 
 void stopper_leader_ended(struct keeper *k, unsigned slot)

@@ -64,6 +64,7 @@ static inline _Noreturn void be_spawner(int spec_fd)
 	closep(&plan.not_for_it);
 	if (plan.prepare)
 		plan.prepare();
+	spawn_prepare();
 	if (spec_open(&view, spec_fd) < 0)
 		_exit(1);
 	sigprocmask(SIG_SETMASK, NULL, &before);
