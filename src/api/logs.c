@@ -171,8 +171,9 @@ static int answer_stream(struct log_answer *a)
 		snprintf(text, sizeof(text), "%d", session_exitinfo(s).code);
 		request_add_header(rq, "Reeve-Exit-Code", text);
 	}
-	a->listener =
-		(struct listener){ .output = on_output, .changed = on_changed, .gone = on_gone };
+	a->listener = (struct listener){
+		.output = on_output, .changed = on_changed, .gone = on_gone, .hands_on = true
+	};
 	session_listen(a->session, &a->listener);
 	return request_stream(rq, 200,
 			      a->q.format == LOG_NDJSON ? "application/x-ndjson"

@@ -184,8 +184,9 @@ struct attachment *attachment_new(struct session *s, const struct attach_options
 	buffer_init(&a->out, QUEUE_MAX);
 	buffer_init(&a->input, READ_MAX);
 	buffer_init(&a->unread, READ_MAX);
-	a->listener =
-		(struct listener){ .output = on_output, .changed = on_changed, .gone = on_gone };
+	a->listener = (struct listener){
+		.output = on_output, .changed = on_changed, .gone = on_gone, .hands_on = true
+	};
 	if (uv_poll_init(&s->engine->loop, &a->poll, fd) < 0) {
 		free(a);
 		return NULL;

@@ -9,6 +9,7 @@
 #include "core/feed.h"
 #include "core/link.h"
 #include "core/ttywait.h"
+#include "engine/flood.h"
 #include "engine/pace.h"
 #include "engine/settings.h"
 #include <uv.h>
@@ -87,6 +88,7 @@ struct engine {
 		const struct stream *stream; /* only compared */
 		uint64_t since;              /* loop time in ms */
 	} alone;          /* what nothing but output of this stream has happened since, output.c */
+	struct flood flood;
 	unsigned drawing; /* screens that are asked for, screen.c */
 	struct drawers *drawers; /* drawer.h; made when first needed */
 };

@@ -170,6 +170,7 @@ static int open_daemon(struct engine *e, int sock, struct error *err)
 	if (r < 0)
 		return error_set_errno(err, ERROR_INTERNAL, r, "make the event loop");
 	uv_timer_init(&e->loop, &e->leaving);
+	flood_init(&e->flood, &e->loop);
 	settings_load(&e->settings);
 	housekeeping_init(e);
 	budget_init(e);

@@ -166,21 +166,33 @@ static void set_pieces(struct session *s, struct stream *st)
 		st->capture.pieces = now - e->alone.since >= ALONE_MS ? TERMINAL_PIECES : 1;
 }
 
+static bool is_handed_on(const struct session *s)
+{
+	for (const struct listener *l = s->listeners; l; l = l->next)
+		if (l->hands_on)
+			return true;
+	return false;
+}
+
 static void on_readable(uv_poll_t *poll, int status, int events)
 {
 	struct stream *st = poll->data;
 	unsigned stream = st->capture.stream;
 	struct session *s = container_of(st - stream, struct session, streams);
+	uint64_t before = word_load(&st->capture.words->head);
 	enum captured r;
 
 	(void)status;
 	(void)events;
+	flood_gather(&s->engine->flood, st);
 	set_pieces(s, st);
 	r = capture_once(s, stream);
 	if (r == BLOCKED && s->settled)
 		session_notify(s); /* who waits for its end need not wait for that reader */
 	if (r != CAPTURED)
 		return;
+	flood_step(&s->engine->flood, st, word_load(&st->capture.words->head) - before,
+		   !session_is_pty(s) && !is_handed_on(s), clock_monotonic_us());
 	session_hold(s);
 	tell_listeners(s, stream);
 	if (s->settled && !session_exited(s))

@@ -48,6 +48,7 @@ struct listener {
 		       unsigned stream);     /* bytes or the end of a stream; may be NULL */
 	void (*changed)(struct listener *l); /* state, exit, tree, input; may be NULL */
 	void (*gone)(struct listener *l);    /* the session is being removed */
+	bool hands_on;                       /* output goes to another process */
 };
 
 struct stream {
