@@ -2,6 +2,7 @@
 """What a command is started with, and what is said when it cannot be started."""
 
 import base64
+import contextlib
 import json
 import os
 import pathlib
@@ -441,3 +442,23 @@ def test_a_hundred_sessions_start_at_once(api):
         outputs = list(pool.map(api.output, sessions))
     assert outputs == [f"{i}\n".encode() for i in range(100)]
     assert len({s["id"] for s in sessions}) == len({s["handle"] for s in sessions}) == 100
+
+
+# --- afterwards ----------------------------------------------------------------------------------
+
+
+def pipes_of(pid):
+    found = 0
+    for link in pathlib.Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            found += os.readlink(link).startswith("pipe:")
+    return found
+
+
+def test_the_daemon_holds_no_pipe_of_a_command_that_has_ended(api):
+    status = api.get("/v1/daemon").json
+    own = [status["keeperPid"], status["enginePid"]]
+    before = [pipes_of(pid) for pid in own]
+    for script in ("exit 0", "exec >&-; echo >&2", "exec >&- 2>&-; sleep 0.1", "sleep 0.2 & exit 0"):
+        api.wait(api.sh(script, leftovers="keep"), "tree")
+        wait_for(lambda: [pipes_of(pid) for pid in own] == before, what=script)
