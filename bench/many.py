@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Many sessions that are observed at once: what they cost the daemon, and those who only type."""
+"""Many sessions that are observed at once: what they cost the daemon, and those who only type. What
+the latter pay for the same sessions when nobody observes them stands beside.
+"""
 
 import contextlib
 import pathlib
@@ -20,10 +22,12 @@ KEYS = 200
 CATEGORIES = ["file", "network", "process"]
 
 
-def start(bench, daemon, path):
+def start(bench, daemon, path, observe=True):
     """Sessions that are observed from their beginning; their ids."""
     load = [bench.program("load"), "paced", str(RATE), str(LOAD_SECONDS), str(path)]
-    body = {"command": load, "cwd": "/", "observe": {"categories": CATEGORIES}}
+    body = {"command": load, "cwd": "/"}
+    if observe:
+        body["observe"] = {"categories": CATEGORIES}
     return [daemon.post("/v1/sessions", body)["id"] for _ in range(SESSIONS)]
 
 
@@ -67,6 +71,16 @@ class Typist:
         return times[len(times) // 2], times[len(times) * 99 // 100]
 
 
+def unobserved(bench, path):
+    """Ratios of p50 and p99."""
+    with bench.Daemon() as daemon:
+        typist = Typist(bench, daemon)
+        idle = typist.echoes(IDLE_SECONDS)
+        start(bench, daemon, path, observe=False)
+        time.sleep(BEGIN_SECONDS)
+        return [a / b for a, b in zip(typist.echoes(BUSY_SECONDS), idle)]
+
+
 def measure(bench, path, read):
     """Processors, events a second, missed before the sink in percent, ratios of p50 and p99."""
     with contextlib.ExitStack() as stack:
@@ -99,6 +113,14 @@ def figures(rounds, bench):
     with tempfile.TemporaryDirectory(prefix="reeve-bench-") as name:
         file = pathlib.Path(name) / "file"
         file.write_text("x" * 100)
+        found = [
+            bench.Figure(f"{SESSIONS} not observed: echo p50", unit=" x"),
+            bench.Figure(f"{SESSIONS} not observed: echo p99", unit=" x"),
+        ]
+        for _ in range(rounds):
+            for figure, value in zip(found, unobserved(bench, file)):
+                figure.add(value)
+        yield from found
         for read in (False, True):
             of = f"{SESSIONS} observed, {'each read' if read else 'nobody reads'}: "
             found = [
