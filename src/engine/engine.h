@@ -87,9 +87,9 @@ struct engine {
 	struct {
 		const struct stream *stream; /* only compared */
 		uint64_t since;              /* loop time in ms */
-	} alone;          /* what nothing but output of this stream has happened since, output.c */
+	} alone; /* what nothing but output of this stream has happened since, output.c */
 	struct flood flood;
-	unsigned drawing; /* screens that are asked for, screen.c */
+	unsigned drawing;        /* screens that are asked for, screen.c */
 	struct drawers *drawers; /* drawer.h; made when first needed */
 };
 
