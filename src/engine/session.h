@@ -86,7 +86,7 @@ struct session {
 	struct launch *launch; /* launch.h; NULL once its process was made */
 	unsigned n_handles;    /* libuv handles that are still to be closed */
 	bool leaving;
-	bool struck_off; /* the roster, which needs not be told again */
+	bool struck_off;    /* the roster, which needs not be told again */
 	bool remove_wanted; /* once nobody is busy with it */
 	unsigned busy;
 	struct attachment *controller; /* the attached controlling client; NULL */
