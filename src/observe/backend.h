@@ -132,6 +132,8 @@ struct backend_run {
 	struct backend_sink sink;
 	void *state;
 	bool own_only; /* by start: what runs with other rights than the user's is not told */
+	uint32_t tier; /* by start: how the backend does it, where it has several ways */
+	int refused;   /* by start: why not in the better way, a negative errno */
 };
 
 /* To the run's sink. */

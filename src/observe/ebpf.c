@@ -8,6 +8,8 @@
 #include "base/clock.h"
 #include "observe/ebpf_run.h"
 #include "observe/trial.h"
+#include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/timerfd.h>
 #include <time.h>
@@ -178,8 +180,12 @@ void ebpf_on_sweep(struct watch *w)
 	uint64_t times;
 
 	(void)!read(w->fd, &times, sizeof(times));
-	if (clock_monotonic_ms() - b->swept >= EBPF_SWEEP_MS / 2)
+	if (b->n_calls == 0)
+		(void)ebpf_update_links(b);
+	else if (clock_monotonic_ms() - b->swept >= EBPF_SWEEP_MS / 2)
 		sweep(b);
+	if (b->n_calls > 0)
+		ebpf_look_after_functions(b);
 }
 
 /* --- the backend -------------------------------------------------------------------------------
@@ -233,11 +239,15 @@ static void settled(struct host *h _unused_, void *shared)
 static const struct {
 	uint64_t wanted;
 	const char *reason;
+	const char *with_functions; /* in TIER_FUNCTIONS, where that is another */
 } proofs[REEVE_CATEGORIES] = {
 	[REEVE_FILE] = { KIND_BIT(REEVE_OPENED) | KIND_BIT(REEVE_CLOSED),
 			 "calls with result and bytes, paths of open files as the kernel knows them; "
 			 "names that are removed or renamed as the process gave them; io_uring by "
-			 "opcode only" },
+			 "opcode only",
+			 "calls with result and bytes, paths of open files and of what is made, "
+			 "removed or renamed as the kernel knows them, through io_uring, too; reads "
+			 "and writes of io_uring by opcode only" },
 	[REEVE_NETWORK] = { KIND_BIT(REEVE_CONNECTED),
 			    "connections with addresses, results and bytes; io_uring by opcode only" },
 	[REEVE_PROCESS] = { KIND_BIT(REEVE_FORKED) | KIND_BIT(REEVE_EXECUTED) |
@@ -245,12 +255,29 @@ static const struct {
 			    "forks, executions with path and arguments, exits with codes and times" },
 };
 
+/* Which tier it is, and why it is not the better one. */
+static void say_tier(const struct trial *t, char *text, size_t size)
+{
+	int refused = -t->refused;
+
+	if (t->tier == TIER_FUNCTIONS)
+		(void)snprintf(text, size, "; tier: functions");
+	else if (refused == 0)
+		(void)snprintf(text, size, "; tier: tracepoints");
+	else
+		(void)snprintf(text, size, "; tier: tracepoints (fexit: %s)",
+			       refused == ENOENT || refused == ESRCH ? "a function is missing"
+			       : refused == ENODATA                  ? "it does not fire"
+								     : strerror(refused));
+}
+
 static void probe(enum reeve_scope scope, int cgroup_dir,
 		  struct backend_support ret[REEVE_CATEGORIES])
 {
 	struct error e = { 0 };
 	struct trial t;
 	uint64_t wanted = 0;
+	char tier[96];
 
 	for (unsigned c = 0; c < REEVE_CATEGORIES; c++)
 		wanted |= proofs[c].wanted;
@@ -259,13 +286,17 @@ static void probe(enum reeve_scope scope, int cgroup_dir,
 		support_set(ret, backend_ebpf.categories, REEVE_UNAVAILABLE, "%s", e.message);
 		return;
 	}
+	say_tier(&t, tier, sizeof(tier));
 	for (unsigned c = REEVE_FILE; c < REEVE_CATEGORIES; c++) {
+		const char *reason = t.tier == TIER_FUNCTIONS && proofs[c].with_functions
+					     ? proofs[c].with_functions
+					     : proofs[c].reason;
 		bool seen = (t.seen & proofs[c].wanted) == proofs[c].wanted &&
 			    (c != REEVE_FILE || t.saw_path) &&
 			    (c != REEVE_PROCESS || t.saw_exit_code);
 
 		if (seen)
-			support_set(ret, 1U << c, REEVE_SUPPORTED, "%s%s", proofs[c].reason,
+			support_set(ret, 1U << c, REEVE_SUPPORTED, "%s%s%s", reason, tier,
 				    t.own_only ? "; not what runs with other rights than yours "
 						 "(setuid, file capabilities)"
 					       : "");

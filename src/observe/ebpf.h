@@ -30,17 +30,22 @@ enum ebpf_fd {
 	EBPF_PROGRAM_CONNECT6,
 	EBPF_PROGRAM_SENDMSG4,
 	EBPF_PROGRAM_SENDMSG6,
-	EBPF_LINK, /* in the order of the programs; -1: not attached */
-	N_EBPF_FDS = EBPF_LINK + (EBPF_LINK - EBPF_PROGRAM),
+	EBPF_PROGRAM_FUNCTIONS, /* one of those at functions of the kernel: all are attached as it
+				 * is; -1 in TIER_TRACEPOINTS */
+	EBPF_LINK,              /* in the order of the programs; -1: not attached */
+	EBPF_FUNCTION = EBPF_LINK + (EBPF_LINK - EBPF_PROGRAM), /* the others at functions */
+	N_EBPF_FDS = EBPF_FUNCTION + 9,
 };
 
-#define EBPF_PROGRAMS ((unsigned)(EBPF_LINK - EBPF_PROGRAM))
+#define EBPF_PROGRAMS  ((unsigned)(EBPF_LINK - EBPF_PROGRAM))
+#define EBPF_FUNCTIONS ((unsigned)(N_EBPF_FDS - EBPF_FUNCTION))
 
 /* When a program is attached. */
 enum ebpf_need {
-	EBPF_NEED_ANY,     /* while any session is observed */
-	EBPF_NEED_CALLS,   /* while files or network are */
-	EBPF_NEED_SOCKETS, /* while network is, where there is a cgroup directory; may fail */
+	EBPF_NEED_ANY,       /* while any session is observed */
+	EBPF_NEED_CALLS,     /* while files or network are */
+	EBPF_NEED_SOCKETS,   /* while network is, where there is a cgroup directory; may fail */
+	EBPF_NEED_FUNCTIONS, /* while files or network are, and some time longer */
 };
 
 /* The name of a descriptor among those that are held. */
@@ -48,11 +53,19 @@ void ebpf_fd_name(unsigned fd, char name[HELD_NAME_MAX]);
 
 /* Loads programs and makes maps; nothing is attached. `fds` are all -1 before, and on failure.
  * -EPERM: it takes privileges that this process lacks. */
-int ebpf_load(int fds[N_EBPF_FDS], const struct owner *owner, struct error *e);
+int ebpf_load(int fds[N_EBPF_FDS], const struct owner *owner, enum tier tier, struct error *e);
 
-/* Attaches program `i`; returns the link, or a negative errno. */
+/* Loads a program at a function of the kernel that does nothing. 0, or the errno with which that is
+ * refused, negative. */
+int ebpf_try_function(void);
+
+/* Attaches program `i`; returns the link, or a negative errno. Those at functions: see
+ * ebpf_functions_attach(). */
 int ebpf_attach(const int fds[N_EBPF_FDS], unsigned i, int cgroup_dir);
 enum ebpf_need ebpf_need_of(unsigned i);
+
+/* Attaches a program at a function. */
+int ebpf_attach_function(int program);
 
 /* Runs the program `sweep` on this thread. */
 int ebpf_run_sweep(int program, enum sweep_what what);
@@ -66,6 +79,23 @@ int ebpf_map_next(int map, const void *key, void *next);
 
 /* Says what stands in the way, and returns the negative errno. */
 int ebpf_refuse(struct error *e, int errnum, const char *step);
+
+/* --- ebpf_functions.c: the programs at functions of the kernel --------------------------------
+ */
+
+#define EBPF_LINGER_MS 30000U /* that they stay attached when nobody needs them any more */
+
+/* Attaches all of them. To detach one takes the kernel a tenth of a second and more, during which
+ * it keeps whoever closes the last descriptor. So a process of their own holds the links, a copy of
+ * this one, nobody's child; it ends when all descriptors of the socket that is returned are closed.
+ * Until it has ended they cannot be attached again: -EBUSY. */
+int ebpf_functions_attach(const int fds[N_EBPF_FDS]);
+
+/* False when the process at the other end was killed. */
+bool ebpf_functions_are_held(int sock);
+
+/* Makes them fire on this thread, and looks whether they did: `control` is theirs. -ENODATA: no. */
+int ebpf_functions_prove(const struct control *control);
 
 /* --- ebpf_ring.c: a BPF ring buffer ------------------------------------------------------------
  */

@@ -2,6 +2,7 @@
 #include "observe/ebpf_kernel.h"
 #include "base/fd.h"
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -53,17 +54,59 @@ int ebpf_kernel_open(struct ebpf_kernel *k)
 	return ebpf_run_sweep(k->fds[EBPF_SWEEP], SWEEP_IDENTIFY);
 }
 
-int ebpf_kernel_load(struct ebpf_kernel *k, const struct owner *owner, struct error *e)
+static int load_tracepoints(struct ebpf_kernel *k, const struct owner *owner, struct error *e)
 {
-	int r = ebpf_load(k->fds, owner, e);
+	int r = ebpf_load(k->fds, owner, TIER_TRACEPOINTS, e);
 
 	if (r < 0)
 		return r;
 	r = ebpf_kernel_open(k);
+	return r < 0 ? ebpf_refuse(e, r, "BPF maps") : 0;
+}
+
+/* Loads, attaches, makes it fire and sees that it did. They stay attached: somebody is about to use
+ * them. */
+static int load_functions(struct ebpf_kernel *k, const struct owner *owner, struct error *e)
+{
+	int r = ebpf_try_function();
+
+	if (r < 0)
+		return r;
+	r = ebpf_load(k->fds, owner, TIER_FUNCTIONS, e);
+	if (r < 0)
+		return r;
+	r = ebpf_kernel_open(k);
 	if (r >= 0)
-		return 0;
-	ebpf_kernel_done(k);
-	return ebpf_refuse(e, r, "BPF maps");
+		r = ebpf_kernel_attach(k, EBPF_PROGRAM_FUNCTIONS - EBPF_PROGRAM, -1);
+	return r < 0 ? r : ebpf_functions_prove(k->control);
+}
+
+/* So that tests can have either. */
+static bool wants_tier(const char *name)
+{
+	const char *text = secure_getenv("REEVE_EBPF_TIER");
+
+	return !text || strcmp(text, name) == 0;
+}
+
+int ebpf_kernel_load(struct ebpf_kernel *k, const struct owner *owner, struct error *e)
+{
+	struct reader reader = { .tier = TIER_FUNCTIONS };
+	uint32_t zero = 0;
+	int r = wants_tier("functions") ? load_functions(k, owner, e) : 0;
+
+	if (r < 0 || !wants_tier("functions")) {
+		ebpf_kernel_done(k);
+		reader = (struct reader){ .tier = TIER_TRACEPOINTS, .refused = r };
+		if (!wants_tier("tracepoints"))
+			return ebpf_refuse(e, r, "programs at functions of the kernel");
+		r = load_tracepoints(k, owner, e);
+	}
+	if (r >= 0)
+		r = ebpf_map_set(k->fds[EBPF_READER], &zero, &reader);
+	if (r < 0)
+		ebpf_kernel_done(k);
+	return r;
 }
 
 int ebpf_kernel_attach(struct ebpf_kernel *k, unsigned i, int cgroup_dir)

@@ -43,6 +43,12 @@ static const struct program {
 	{ "want_connect6", EBPF_NEED_SOCKETS, BPF_CGROUP_INET6_CONNECT, NULL },
 	{ "want_sendmsg4", EBPF_NEED_SOCKETS, BPF_CGROUP_UDP4_SENDMSG, NULL },
 	{ "want_sendmsg6", EBPF_NEED_SOCKETS, BPF_CGROUP_UDP6_SENDMSG, NULL },
+	{ "open_returned", EBPF_NEED_FUNCTIONS, 0, NULL },
+};
+
+static const char *const functions[EBPF_FUNCTIONS] = {
+	"request_begin", "request_end", "path_unlink", "path_rmdir", "path_mkdir",
+	"path_symlink",  "path_link",   "path_rename", "file_freed",
 };
 
 /* What is used of libbpf. */
@@ -145,15 +151,23 @@ int ebpf_refuse(struct error *e, int errnum, const char *step)
 	return error_set_errno(e, ERROR_UNAVAILABLE, errnum, "%s", step);
 }
 
-void ebpf_fd_name(unsigned fd, char name[HELD_NAME_MAX])
+/* Of a map or program, in its object. */
+static const char *name_in_object(unsigned fd)
 {
 	if (fd < EBPF_SWEEP)
-		(void)snprintf(name, HELD_NAME_MAX, "ebpf%d/%s", RECORD_VERSION, map_names[fd]);
-	else if (fd == EBPF_SWEEP)
-		(void)snprintf(name, HELD_NAME_MAX, "ebpf%d/sweep", RECORD_VERSION);
-	else if (fd < EBPF_LINK)
+		return map_names[fd];
+	if (fd == EBPF_SWEEP)
+		return "sweep";
+	return fd < EBPF_LINK ? programs[fd - EBPF_PROGRAM].name : functions[fd - EBPF_FUNCTION];
+}
+
+void ebpf_fd_name(unsigned fd, char name[HELD_NAME_MAX])
+{
+	if (fd < EBPF_LINK || fd >= EBPF_FUNCTION)
 		(void)snprintf(name, HELD_NAME_MAX, "ebpf%d/%s", RECORD_VERSION,
-			       programs[fd - EBPF_PROGRAM].name);
+			       name_in_object(fd));
+	else if (fd == EBPF_LINK + (EBPF_PROGRAM_FUNCTIONS - EBPF_PROGRAM))
+		(void)snprintf(name, HELD_NAME_MAX, "ebpf%d/functions", RECORD_VERSION);
 	else
 		(void)snprintf(name, HELD_NAME_MAX, "ebpf%d/link/%s", RECORD_VERSION,
 			       programs[fd - EBPF_LINK].name);
@@ -169,18 +183,19 @@ static int copy_fd(int fd)
 /* Our own descriptors: those of the object go with it. */
 static int copy_fds(const struct library *l, const struct bpf_object *object, int fds[N_EBPF_FDS])
 {
-	for (unsigned i = 0; i < EBPF_LINK; i++) {
-		const char *name = i < EBPF_SWEEP    ? map_names[i]
-				   : i == EBPF_SWEEP ? "sweep"
-						     : programs[i - EBPF_PROGRAM].name;
+	for (unsigned i = 0; i < N_EBPF_FDS; i++) {
+		const char *name;
 		int fd;
 
+		if (i >= EBPF_LINK && i < EBPF_FUNCTION)
+			continue;
+		name = name_in_object(i);
 		if (i < EBPF_SWEEP)
 			fd = l->map_fd(l->find_map(object, name));
 		else
 			fd = l->program_fd(l->find_program(object, name));
 		if (fd < 0)
-			continue; /* of a tracepoint that is not there */
+			continue; /* left out */
 		fds[i] = copy_fd(fd);
 		if (fds[i] < 0)
 			return fds[i];
@@ -188,16 +203,33 @@ static int copy_fds(const struct library *l, const struct bpf_object *object, in
 	return 0;
 }
 
-/* Leaves out what this kernel has no tracepoint for, and, without `sockets`, the cgroup programs.
- */
-static void choose_programs(const struct library *l, const struct bpf_object *object, bool sockets)
+/* What is left out when the whole does not load. */
+struct attempt {
+	bool sockets; /* the cgroup programs: they take CAP_NET_ADMIN too */
+	struct kernel_has has;
+};
+
+static bool is_left_out(const struct library *l, const struct attempt *a, const struct program *p)
+{
+	if (p->tracepoint)
+		return l->find_btf_id(p->tracepoint, BPF_TRACE_RAW_TP) < 0;
+	return (p->need == EBPF_NEED_SOCKETS && !a->sockets) ||
+	       (p->need == EBPF_NEED_FUNCTIONS && !a->has.functions);
+}
+
+/* Leaves out what this kernel has no tracepoint for, and what is not to be tried. */
+static void choose_programs(const struct library *l, const struct attempt *a,
+			    const struct bpf_object *object)
 {
 	for (unsigned i = 0; i < EBPF_PROGRAMS; i++) {
-		if ((programs[i].tracepoint &&
-		     l->find_btf_id(programs[i].tracepoint, BPF_TRACE_RAW_TP) < 0) ||
-		    (programs[i].need == EBPF_NEED_SOCKETS && !sockets))
+		if (is_left_out(l, a, &programs[i]))
 			(void)l->set_autoload(l->find_program(object, programs[i].name), false);
 	}
+	if (a->has.functions)
+		return;
+	for (unsigned i = 0; i < EBPF_FUNCTIONS; i++)
+		(void)l->set_autoload(l->find_program(object, functions[i]), false);
+	(void)l->set_max_entries(l->find_map(object, "work"), 1); /* it is not used */
 }
 
 /* So that tests can make it overflow. */
@@ -210,12 +242,6 @@ static void choose_ring_size(const struct library *l, const struct bpf_object *o
 		(void)l->set_max_entries(l->find_map(object, map_names[i]), (uint32_t)size);
 }
 
-/* What is left out when the whole does not load. */
-struct attempt {
-	bool sockets; /* the cgroup programs: they take CAP_NET_ADMIN too */
-	struct kernel_has has;
-};
-
 static int load_with(const struct library *l, const struct attempt *a, const struct owner *owner,
 		     int fds[N_EBPF_FDS], struct error *e)
 {
@@ -226,7 +252,7 @@ static int load_with(const struct library *l, const struct attempt *a, const str
 
 	if (!object)
 		return ebpf_refuse(e, errno, "opening the BPF programs");
-	choose_programs(l, object, a->sockets);
+	choose_programs(l, a, object);
 	r = l->set_initial(l->find_map(object, ".rodata.owner"), owner, sizeof(*owner));
 	if (r >= 0)
 		r = l->set_initial(l->find_map(object, ".rodata.kernel"), &a->has, sizeof(a->has));
@@ -241,18 +267,22 @@ static int load_with(const struct library *l, const struct attempt *a, const str
 	return r;
 }
 
-int ebpf_load(int fds[N_EBPF_FDS], const struct owner *owner, struct error *e)
+int ebpf_load(int fds[N_EBPF_FDS], const struct owner *owner, enum tier tier, struct error *e)
 {
 	static const struct attempt attempts[] = {
-		{ true, { 1, 1 } },  { true, { 1, 0 } },  { true, { 0, 0 } },
-		{ false, { 1, 1 } }, { false, { 1, 0 } }, { false, { 0, 0 } },
+		{ true, { 1, 1, 0 } },  { true, { 1, 0, 0 } },  { true, { 0, 0, 0 } },
+		{ false, { 1, 1, 0 } }, { false, { 1, 0, 0 } }, { false, { 0, 0, 0 } },
 	};
 	struct library l = { 0 };
 	int r = library_open(&l, e);
 	bool is_open = r >= 0;
 
-	for (size_t i = 0; is_open && (i == 0 || r < 0) && i < ARRAY_SIZE(attempts); i++)
-		r = load_with(&l, &attempts[i], owner, fds, e);
+	for (size_t i = 0; is_open && (i == 0 || r < 0) && i < ARRAY_SIZE(attempts); i++) {
+		struct attempt a = attempts[i];
+
+		a.has.functions = tier == TIER_FUNCTIONS;
+		r = load_with(&l, &a, owner, fds, e);
+	}
 	library_close(&l);
 	for (unsigned i = 0; r < 0 && i < N_EBPF_FDS; i++)
 		fds[i] = fd_close(fds[i]);
@@ -269,15 +299,54 @@ static int bpf(enum bpf_cmd command, union bpf_attr *attr)
 	return r < 0 ? -errno : r;
 }
 
+int ebpf_try_function(void)
+{
+	static const struct bpf_insn nothing[] = {
+		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0 },
+		{ .code = BPF_JMP | BPF_EXIT },
+	};
+	union bpf_attr attr = { 0 };
+	struct library l = { 0 };
+	struct error e = { 0 };
+	int r = library_open(&l, &e);
+
+	if (r >= 0)
+		r = l.find_btf_id("do_filp_open", BPF_TRACE_FEXIT);
+	library_close(&l);
+	if (r < 0)
+		return r;
+	attr.prog_type = BPF_PROG_TYPE_TRACING;
+	attr.expected_attach_type = BPF_TRACE_FEXIT;
+	attr.attach_btf_id = (uint32_t)r;
+	attr.insns = (uint64_t)(uintptr_t)nothing;
+	attr.insn_cnt = ARRAY_SIZE(nothing);
+	attr.license = (uint64_t)(uintptr_t) "Dual MIT/GPL";
+	r = bpf(BPF_PROG_LOAD, &attr);
+	if (r < 0)
+		return r;
+	fd_close(r);
+	return 0;
+}
+
 enum ebpf_need ebpf_need_of(unsigned i)
 {
 	return programs[i].need;
+}
+
+int ebpf_attach_function(int program)
+{
+	union bpf_attr attr = { 0 };
+
+	attr.raw_tracepoint.prog_fd = (uint32_t)program;
+	return bpf(BPF_RAW_TRACEPOINT_OPEN, &attr);
 }
 
 int ebpf_attach(const int fds[N_EBPF_FDS], unsigned i, int cgroup_dir)
 {
 	union bpf_attr attr = { 0 };
 
+	if (programs[i].need == EBPF_NEED_FUNCTIONS)
+		return ebpf_functions_attach(fds);
 	if (programs[i].need == EBPF_NEED_SOCKETS) {
 		attr.link_create.prog_fd = (uint32_t)fds[EBPF_PROGRAM + i];
 		attr.link_create.target_fd = (uint32_t)cgroup_dir;

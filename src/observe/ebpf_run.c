@@ -189,6 +189,8 @@ int ebpf_run_start(struct ebpf *b, struct backend_run *run, struct error *e)
 	b->n_calls += wants_calls(run) ? 1 : 0;
 	run->state = r;
 	run->own_only = ebpf_power_is_lent(&b->power);
+	run->tier = b->reader->tier;
+	run->refused = b->reader->refused;
 	begin_session(r);
 	enter_cgroup(r);
 	result = ebpf_update_links(b);
@@ -199,6 +201,8 @@ int ebpf_run_start(struct ebpf *b, struct backend_run *run, struct error *e)
 		run->state = NULL;
 		return ebpf_refuse(e, result, "attaching the BPF programs");
 	}
+	if (run_wants(run, REEVE_FILE) && ebpf_lacks_functions(b))
+		run_missed(run, REEVE_FILE, 1);
 	return 0;
 }
 

@@ -28,7 +28,8 @@ struct ebpf {
 	uint64_t gone;
 	struct ebpf_run *first;
 	struct ebpf_run *runs[SESSIONS_MAX];
-	unsigned n_calls; /* runs that want files or network */
+	unsigned n_calls;     /* runs that want files or network */
+	uint64_t calls_until; /* monotonic ms: the programs at functions stay attached that long */
 	struct ebpf_texts texts;
 };
 
@@ -45,8 +46,13 @@ bool ebpf_look_after_helper(struct ebpf *b);
 /* Ends it when nobody can need it any more. */
 void ebpf_leave(struct ebpf *b);
 
-/* Attaches and detaches as the runs need it. */
+/* Attaches and detaches as the runs need it. Those at functions may fail: then it is told as a gap,
+ * and tried again. */
 int ebpf_update_links(struct ebpf *b);
+void ebpf_look_after_functions(struct ebpf *b);
+
+/* Whether they should be attached and are not. */
+bool ebpf_lacks_functions(const struct ebpf *b);
 
 /* --- ebpf.c: reading ----------------------------------------------------------------------------
  */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What all runs of a host share: loaded, or a predecessor's. */
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/random.h"
 #include "observe/ebpf_run.h"
@@ -15,6 +16,7 @@
 /* --- what outlives this process ----------------------------------------------------------------
  */
 
+#define FUNCTIONS    ((unsigned)(EBPF_PROGRAM_FUNCTIONS - EBPF_PROGRAM))
 #define HELPER_PLACE ((unsigned)N_EBPF_FDS) /* the helper's socket, behind the descriptors */
 
 static int *fd_at(struct ebpf *b, unsigned i)
@@ -205,6 +207,7 @@ int ebpf_open(struct host *h, bool everything, struct ebpf **ret, struct error *
 		return ebpf_refuse(e, r, "BPF maps");
 	}
 	ebpf_set_sleeping(b, 1);
+	b->calls_until = clock_monotonic_ms() + EBPF_LINGER_MS;
 	*shared = *ret = b;
 	return 0;
 }
@@ -273,6 +276,8 @@ static bool is_needed(const struct ebpf *b, unsigned i)
 		return b->first != NULL;
 	case EBPF_NEED_CALLS:
 		return b->n_calls > 0;
+	case EBPF_NEED_FUNCTIONS:
+		return b->n_calls > 0 || clock_monotonic_ms() < b->calls_until;
 	default:
 		return b->n_calls > 0 && host_cgroup_dir(b->host) >= 0;
 	}
@@ -293,7 +298,10 @@ static int attach(struct ebpf *b, unsigned i)
 	int r = ebpf_power_attach(&b->power, i, host_cgroup_dir(b->host));
 
 	if (r < 0)
-		return ebpf_need_of(i) == EBPF_NEED_SOCKETS ? 0 : r;
+		return ebpf_need_of(i) == EBPF_NEED_SOCKETS ||
+				       ebpf_need_of(i) == EBPF_NEED_FUNCTIONS
+			       ? 0
+			       : r;
 	if (b->power.kernel.fds[EBPF_LINK + i] < 0)
 		return 0; /* not ours */
 	name_of(EBPF_LINK + i, name);
@@ -303,6 +311,10 @@ static int attach(struct ebpf *b, unsigned i)
 /* Each program is attached exactly while a run needs it: they cost all processes of the machine. */
 int ebpf_update_links(struct ebpf *b)
 {
+	bool lingers = b->n_calls == 0 && ebpf_power_is_attached(&b->power, FUNCTIONS);
+
+	if (b->n_calls > 0)
+		b->calls_until = clock_monotonic_ms() + EBPF_LINGER_MS;
 	for (unsigned i = 0; i < EBPF_PROGRAMS; i++) {
 		bool attached = ebpf_power_is_attached(&b->power, i);
 		int r = 0;
@@ -314,6 +326,31 @@ int ebpf_update_links(struct ebpf *b)
 		if (r < 0)
 			return r;
 	}
-	ebpf_set_timer(b->sweeper.fd, b->n_calls > 0 ? EBPF_SWEEP_MS : 0, EBPF_SWEEP_MS);
+	ebpf_set_timer(b->sweeper.fd,
+		       b->n_calls > 0 ? EBPF_SWEEP_MS
+		       : lingers      ? EBPF_LINGER_MS
+				      : 0,
+		       b->n_calls > 0 ? EBPF_SWEEP_MS : EBPF_LINGER_MS);
 	return 0;
+}
+
+bool ebpf_lacks_functions(const struct ebpf *b)
+{
+	return b->reader->tier == TIER_FUNCTIONS && !ebpf_power_is_attached(&b->power, FUNCTIONS);
+}
+
+/* Who holds them may be killed; and who held them before may not be gone when they are needed. */
+void ebpf_look_after_functions(struct ebpf *b)
+{
+	int sock = b->power.kernel.fds[EBPF_LINK + FUNCTIONS];
+
+	if (sock >= 0 && !ebpf_functions_are_held(sock)) {
+		detach(b, FUNCTIONS);
+		for (struct ebpf_run *r = b->first; r; r = r->next) {
+			if (run_wants(r->run, REEVE_FILE))
+				run_missed(r->run, REEVE_FILE, 1);
+		}
+	}
+	if (ebpf_lacks_functions(b))
+		(void)ebpf_update_links(b);
 }

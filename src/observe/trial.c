@@ -185,6 +185,8 @@ int trial_run(struct trial *ret, const struct backend *b, enum reeve_scope scope
 		(void)send(gate, "", 1, MSG_NOSIGNAL);
 		watch_until(&run, ret, wanted);
 		ret->own_only = run.own_only;
+		ret->tier = run.tier;
+		ret->refused = run.refused;
 		if (b->stop)
 			b->stop(&run);
 	}

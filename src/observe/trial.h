@@ -16,7 +16,9 @@ struct trial {
 	bool saw_exit_code; /* the process's own */
 	bool saw_path;      /* /dev/null, at an event of category file */
 	uint64_t missed;
-	bool own_only; /* backend_run */
+	bool own_only; /* backend_run, as those that follow */
+	uint32_t tier;
+	int refused;
 };
 
 /* Returns when all of `wanted` (set of KIND_BIT()) was seen, or after a few seconds. Negative errno

@@ -31,6 +31,7 @@ TESTED = {
     ],
     "io_uring makes no calls": [
         ("unit/test_observe_ebpf_traps.c", "what_goes_through_io_uring_is_told_by_its_opcode"),
+        ("unit/test_observe_ebpf_tiers.c", "changes_through_io_uring_are_told_as_the_tier_can"),
     ],
     "calls of i386 have other numbers": [
         ("unit/test_observe_ebpf_files.c", "calls_of_i386_are_seen"),
@@ -73,7 +74,8 @@ def test_it_is_walked_into(trap):
 
 
 def reason_of(backend, category, prefix=()):
-    ran = subprocess.run([*prefix, DRIVER, "--probe", backend], stdout=subprocess.PIPE, timeout=60)
+    words = [*prefix, DRIVER, "--probe", backend]
+    ran = subprocess.run(words, stdout=subprocess.PIPE, timeout=300)
     for line in ran.stdout.decode().splitlines():
         name, support, reason = line.split("\t")
         if name == category:

@@ -51,6 +51,19 @@ static inline void need_backend(void)
 		skip();
 }
 
+/* Whether the backend has the programs at functions of the kernel. */
+static inline bool at_functions(void)
+{
+	static int is = -1;
+	struct backend_support support[REEVE_CATEGORIES] = { 0 };
+
+	if (is < 0) {
+		BACKEND.probe(REEVE_LAUNCHED_TREE, -1, support);
+		is = strstr(support[REEVE_FILE].reason, "tier: functions") != NULL;
+	}
+	return is != 0;
+}
+
 static inline void observe(struct observed *o, unsigned categories, void (*role)(void *),
 			   void *userdata)
 {

@@ -86,7 +86,7 @@ static void each_change_to_the_tree_is_seen_with_absolute_paths(void **state _un
 	assert_int_equal(event_at(&o, REEVE_CHMOD, path_in("d/a"))->mode, 0644);
 	e = event_at(&o, REEVE_RENAMED, path_in("d/a"));
 	assert_string_equal(e->path2, path_in("b"));
-	assert_true(e->fields & REEVE_HAS_CLAIMED);
+	assert_int_equal((e->fields & REEVE_HAS_CLAIMED) == 0, at_functions());
 	assert_string_equal(event_at(&o, REEVE_LINKED, path_in("b"))->path2, path_in("c"));
 	assert_string_equal(event_at(&o, REEVE_SYMLINKED, "b")->path2, path_in("s"));
 	assert_int_equal(event_at(&o, REEVE_TRUNCATED, path_in("b"))->size, 5);
@@ -171,6 +171,9 @@ static void a_file_is_closed_once_however_many_have_it(void **state _unused_)
 	observed_done(&o);
 }
 
+#define SECOND 7   /* a digit: the shell names it */
+#define THIRD  500 /* above all that the test has open itself */
+
 /* 10, 5, 7 and 4 bytes through descriptors that are made of each other. */
 static void write_as_others(void *userdata _unused_)
 {
@@ -181,19 +184,19 @@ static void write_as_others(void *userdata _unused_)
 	pid_t pid;
 
 	must(write(fd, buffer, 10) == 10 && close(fd) == 0);
-	must(dup2(copy, 7) == 7 && close_range((unsigned)copy, (unsigned)copy, 0) == 0);
-	must(write(7, buffer, 5) == 5);
-	must(fcntl(gone, F_DUPFD_CLOEXEC, 50) == 50 && write(50, buffer, 3) == 3);
+	must(dup2(copy, SECOND) == SECOND && close_range((unsigned)copy, (unsigned)copy, 0) == 0);
+	must(write(SECOND, buffer, 5) == 5);
+	must(fcntl(gone, F_DUPFD_CLOEXEC, THIRD) == THIRD && write(THIRD, buffer, 3) == 3);
 	pid = fork();
 	if (pid == 0) {
 		must(unshare(CLONE_FILES) == 0);
-		must(write(7, buffer, 7) == 7);
+		must(write(SECOND, buffer, 7) == 7);
 		execl("/bin/sh", "sh", "-c", "echo 123 >&7", NULL);
 		_exit(1);
 	}
-	must(close_range(50, 60, 0) == 0 && close(gone) == 0);
+	must(close_range(THIRD, THIRD + 10, 0) == 0 && close(gone) == 0);
 	must(waitpid(pid, &status, 0) == pid && status == 0);
-	must(close(7) == 0);
+	must(close(SECOND) == 0);
 }
 
 static void bytes_belong_to_the_file_whoever_moves_them(void **state _unused_)

@@ -8,6 +8,8 @@
 #define WALK_STEPS 128
 #define WALK_BLOCK 32
 
+#define PF_IO_WORKER 0x10
+
 #define CATEGORY_FILE    1
 #define CATEGORY_NETWORK 2
 #define CATEGORY_PROCESS 3
@@ -62,6 +64,22 @@ struct scratch {
 	struct walk walk;
 	__u64 args[8];
 	__u8 raw[128]; /* an address of the process */
+	__u32 busy;    /* of those in `work` */
+};
+
+#define NAMED_TEXT 1024
+#define NAMED      2
+
+/* What functions of the kernel had as names, for the end of the call or request that they serve. */
+struct named {
+	__u64 request; /* struct io_kiocb; 0: none is being served */
+	__u32 call;    /* the number of the call */
+	__u32 kind;    /* 0: nothing */
+	__u32 mode;
+	__s32 dirs[NAMED];  /* where a TEXT_STRING starts from when it is relative */
+	__u32 sizes[NAMED]; /* 0: not known */
+	__u32 forms[NAMED];
+	char text[NAMED][NAMED_TEXT];
 };
 
 struct {
@@ -119,6 +137,13 @@ struct {
 	__type(key, __u32);
 	__type(value, struct scratch);
 } scratch SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct named);
+} named SEC(".maps");
 
 static __always_inline struct control *get_control(void)
 {
@@ -181,6 +206,23 @@ static __always_inline struct session *session_of(struct task_struct *task, stru
 {
 	struct session *s = session_with(task, ret, false);
 
+	return s && may_be_told_of(task) ? s : 0;
+}
+
+/* As session_of(), also for the threads that the kernel makes for io_uring: they are never tagged.
+ */
+static __always_inline struct session *session_of_worker(struct task_struct *task, struct tag *ret)
+{
+	struct session *s = session_of(task, ret);
+	struct tag *tag;
+
+	if (s || (task->flags & PF_IO_WORKER) == 0)
+		return s;
+	tag = bpf_task_storage_get(&tags, task->group_leader, 0, 0);
+	if (!tag)
+		return 0;
+	*ret = *tag;
+	s = session_of_tag(tag);
 	return s && may_be_told_of(task) ? s : 0;
 }
 
@@ -303,6 +345,20 @@ static __noinline int text_string(struct scratch *x, __u32 index, __u64 address)
 		return 0;
 	if (n == TEXT_MAX)
 		x->record.flags |= RECORD_CUT;
+	text_end(x, index, TEXT_STRING, n);
+	return x->text[at];
+}
+
+static __always_inline int text_kernel_string(struct scratch *x, __u32 index, __u64 address)
+{
+	__u32 at = text_begin(x);
+	long n;
+
+	if (at > TEXT_ROOM - TEXT_MAX)
+		return 0;
+	n = bpf_probe_read_kernel_str(x->text + at, TEXT_MAX, (void *)address);
+	if (n <= 0 || n > TEXT_MAX)
+		return 0;
 	text_end(x, index, TEXT_STRING, n);
 	return x->text[at];
 }

@@ -9,6 +9,7 @@
 #define MODE_FORMAT   0170000
 #define FLAG_CREAT    0100
 #define AT_REMOVE_DIR 0x200
+#define AT_CWD        (-100)
 #define PROTECT_EXEC  4
 #define MAP_NO_FILE   0x20
 
@@ -90,7 +91,8 @@ static __always_inline void track(struct session *s, struct scratch *x, struct t
 	of->dentry = (__u64)READ(file, file, f_path.dentry);
 	of->cred = (__u64)READ(file, file, f_cred);
 	of->live = 1;
-	remember_descriptor(task, fd, key);
+	if (!kernel_has.functions)
+		remember_descriptor(task, fd, key);
 }
 
 /* One read or write of `n` bytes, counted; told of when each is wanted. */
@@ -126,10 +128,14 @@ static __always_inline void count(struct session *s, struct scratch *x, struct f
 /* close(2) has ended, and with it perhaps the file. */
 static __always_inline void closed(struct task_struct *task, __u32 fd)
 {
-	__u64 key = take_descriptor(task, fd);
-	struct open_file *of = key != 0 ? find_file(key) : 0;
+	struct open_file *of;
 	struct reader *r;
+	__u64 key;
 
+	if (kernel_has.functions)
+		return; /* the file's own end tells it */
+	key = take_descriptor(task, fd);
+	of = key != 0 ? find_file(key) : 0;
 	if (of && file_is_gone((struct file *)key, of)) {
 		end_file(of);
 		return;
@@ -146,22 +152,65 @@ static __always_inline __u64 arg(const struct scratch *x, __u32 number)
 	return number == 0 ? 0 : x->args[(number - 1) & 7];
 }
 
+/* Where a relative path starts from. */
+static __always_inline void text_base(struct scratch *x, struct task_struct *task, __u32 base,
+				      int dir)
+{
+	struct file *file;
+
+	if (dir == AT_CWD) {
+		text_cwd(x, base, task);
+		return;
+	}
+	file = file_of(task, (__u32)dir);
+	if (file)
+		text_file(x, base, file);
+}
+
+static __always_inline int dir_of(const struct scratch *x, __u32 dir)
+{
+	return dir == 0 ? AT_CWD : (int)arg(x, dir);
+}
+
 /* A path that the process gave, and where it starts from when it is relative. */
 static __always_inline void text_given(struct scratch *x, struct task_struct *task, __u32 index,
 				       __u32 base, __u32 path, __u32 dir)
 {
-	int first = text_string(x, index, arg(x, path));
-	struct file *file;
+	if (text_string(x, index, arg(x, path)) != '/')
+		text_base(x, task, base, dir_of(x, dir));
+}
 
-	if (first == '/')
-		return;
-	if (dir == 0 || (int)arg(x, dir) == -100) {
-		text_cwd(x, base, task);
-		return;
-	}
-	file = file_of(task, (__u32)arg(x, dir));
-	if (file)
-		text_file(x, base, file);
+/* A name that a function of the kernel had. Returns its first byte; 0 when there is none. */
+static __noinline int text_named(struct scratch *x, __u32 index, struct named *n, __u32 which)
+{
+	__u32 at = text_begin(x), size;
+
+	if (!n)
+		return 0;
+	which &= NAMED - 1;
+	size = n->sizes[which];
+	if (size == 0 || size > NAMED_TEXT || at > TEXT_ROOM - TEXT_MAX)
+		return 0;
+	bpf_probe_read_kernel(x->text + at, size, n->text[which]);
+	text_end(x, index, n->forms[which], size);
+	return x->text[at];
+}
+
+/* What was named in the call that ends now, if that was of this kind; it is used once. */
+static __always_inline struct named *take_named(struct scratch *x, struct task_struct *task,
+						struct pt_regs *regs)
+{
+	struct named *n;
+	__u32 kind;
+
+	if (!kernel_has.functions)
+		return 0;
+	n = bpf_task_storage_get(&named, task, 0, 0);
+	if (!n || n->request != 0)
+		return 0;
+	kind = n->kind;
+	n->kind = 0;
+	return kind == x->record.kind && n->call == (__u32)regs->orig_ax ? n : 0;
 }
 
 static __always_inline void set_result(struct scratch *x, long result)
@@ -173,10 +222,12 @@ static __always_inline void set_result(struct scratch *x, long result)
 }
 
 static __always_inline void opened(struct session *s, struct scratch *x, struct task_struct *task,
-				   const struct tag *tag, const struct call *call, long result)
+				   const struct tag *tag, const struct call *call,
+				   struct pt_regs *regs, long result)
 {
 	__u64 how[2] = { 0 };
 	struct file *file = 0;
+	int first;
 
 	record_begin(&x->record, tag, task, CATEGORY_FILE, KIND_OPENED);
 	x->record.a = arg(x, call->flags);
@@ -195,7 +246,11 @@ static __always_inline void opened(struct session *s, struct scratch *x, struct 
 	if (result >= 0)
 		file = file_of(task, result);
 	if (!file) {
-		text_given(x, task, TEXT_PATH, TEXT_BASE, call->path, call->dir);
+		first = text_named(x, TEXT_PATH, take_named(x, task, regs), 0);
+		if (first == 0)
+			first = text_string(x, TEXT_PATH, arg(x, call->path));
+		if (first != '/')
+			text_base(x, task, TEXT_BASE, dir_of(x, call->dir));
 		emit_scratch(s, x);
 		return;
 	}
@@ -247,9 +302,24 @@ static __always_inline void describe_change(struct scratch *x, const struct call
 	}
 }
 
+/* What was changed by name, as the kernel knew it. False when that is not known. */
+static __always_inline bool text_known(struct scratch *x, struct named *n, const struct call *call)
+{
+	if (!n || n->sizes[0] == 0 || (call->path2 != 0 && n->sizes[1] == 0))
+		return false;
+	if (call->op == OP_SYMLINK)
+		text_string(x, TEXT_PATH, arg(x, call->path));
+	else
+		text_named(x, TEXT_PATH, n, 0);
+	if (call->path2 != 0)
+		text_named(x, TEXT_PATH2, n, 1);
+	return true;
+}
+
 /* A call that changes something by name, or by descriptor. */
 static __always_inline void changed(struct session *s, struct scratch *x, struct task_struct *task,
-				    const struct tag *tag, const struct call *call, long result)
+				    const struct tag *tag, const struct call *call,
+				    struct pt_regs *regs, long result)
 {
 	struct file *file = call->fd != 0 ? file_of(task, (__u32)arg(x, call->fd)) : 0;
 
@@ -261,6 +331,8 @@ static __always_inline void changed(struct session *s, struct scratch *x, struct
 	set_result(x, result);
 	if (file) {
 		text_file(x, TEXT_PATH, file);
+	} else if (text_known(x, take_named(x, task, regs), call)) {
+		; /* it is told */
 	} else if (call->op == OP_SYMLINK) {
 		text_string(x, TEXT_PATH, arg(x, call->path));
 		text_given(x, task, TEXT_PATH2, TEXT_BASE2, call->path2, call->dir2);

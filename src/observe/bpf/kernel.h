@@ -136,6 +136,7 @@ struct signal_struct {
 
 struct task_struct {
 	struct thread_info thread_info;
+	unsigned int flags;
 	struct mm_struct *mm;
 	const struct cred *real_cred;
 	int exit_code;
@@ -203,8 +204,53 @@ struct socket {
 	struct sock *sk;
 };
 
+struct io_cqe {
+	int res;
+};
+
 struct io_kiocb {
 	unsigned char opcode;
+	struct io_cqe cqe;
+};
+
+struct filename {
+	const char *name;
+};
+
+struct open_flags {
+	int open_flag, lookup_flags;
+};
+
+/* What io_kiocb begins with, by opcode. */
+struct open_how {
+	unsigned long long flags, mode;
+};
+
+struct io_open {
+	int dfd;
+	struct filename *filename;
+	struct open_how how;
+};
+
+struct io_unlink {
+	int dfd, flags;
+	struct filename *filename;
+};
+
+struct io_mkdir {
+	int dfd;
+	unsigned short mode;
+	struct filename *filename;
+};
+
+struct io_rename {
+	int old_dfd, new_dfd;
+	struct filename *oldpath, *newpath;
+};
+
+struct io_link {
+	int old_dfd, new_dfd;
+	struct filename *oldpath, *newpath;
 };
 
 #pragma clang attribute pop

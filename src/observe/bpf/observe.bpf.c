@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 OR MIT OR GPL-2.0-only */
 /* observe.bpf.c - the programs of the backend `ebpf`: tracepoints with types, which need no
- * trampoline and so load where fentry and LSM programs are refused.
+ * trampoline and so load where fentry and LSM programs are refused; and, where these load, too,
+ * those at functions of the kernel.
  *
  * A task belongs to a session by its tag (task storage), which its children inherit; the first one
  * is set by the backend while the session's leader waits at its gate. Most calls are seen at their
  * end only, where the kernel's own objects say what the call was about. */
-#include "files.h"
+#include "functions.h"
 #include "network.h"
 #include "process.h"
 
@@ -78,23 +79,23 @@ static __always_inline void on_transfer(struct session *s, struct scratch *x,
 
 static __always_inline void on_file_call(struct session *s, struct scratch *x,
 					 struct task_struct *task, const struct tag *tag,
-					 const struct call *call, long result)
+					 const struct call *call, struct pt_regs *regs, long result)
 {
 	switch (call->op) {
 	case OP_OPEN:
 	case OP_OPENAT2:
 	case OP_CREAT:
-		opened(s, x, task, tag, call, result);
+		opened(s, x, task, tag, call, regs, result);
 		break;
 	case OP_MMAP:
 		if ((arg(x, call->mode) & PROTECT_EXEC) == 0 ||
 		    (arg(x, call->flags) & MAP_NO_FILE) != 0)
 			break;
 		result = result > 0 || result < -4095 ? 0 : result;
-		changed(s, x, task, tag, call, result);
+		changed(s, x, task, tag, call, regs, result);
 		break;
 	default:
-		changed(s, x, task, tag, call, result);
+		changed(s, x, task, tag, call, regs, result);
 		break;
 	}
 }
@@ -128,7 +129,7 @@ int BPF_PROG(on_return, struct pt_regs *regs, long result)
 		if (wants(s, CATEGORY_NETWORK))
 			on_socket_call(s, x, task, &tag, call, result);
 	} else if (wants(s, CATEGORY_FILE))
-		on_file_call(s, x, task, &tag, call, result);
+		on_file_call(s, x, task, &tag, call, regs, result);
 	return 0;
 }
 
@@ -148,7 +149,9 @@ static __always_inline int submitted(struct io_kiocb *request)
 	struct session *s;
 	struct tag tag;
 
-	s = session_of(task, &tag);
+	if (kernel_has.functions && kind_of_request(opcode) != 0)
+		return 0; /* it is told as what it does */
+	s = session_of_worker(task, &tag);
 	if (!s || !x || !wants(s, category))
 		return 0;
 	record_begin(&x->record, &tag, task, category, KIND_URING);

@@ -40,7 +40,7 @@ static __always_inline bool is_to_be_told(struct session *s, struct task_struct 
 
 static __always_inline void note_gone(void)
 {
-	struct reader *r = get_reader();
+	struct reader *r = kernel_has.functions ? 0 : get_reader();
 
 	if (r)
 		r->gone++;

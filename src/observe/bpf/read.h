@@ -15,7 +15,7 @@
 #include "record.h"
 
 /* Set by the loader. */
-const volatile struct kernel_has kernel_has SEC(".rodata.kernel") = { 1, 1 };
+const volatile struct kernel_has kernel_has SEC(".rodata.kernel") = { 1, 1, 1 };
 
 #ifdef WITH_CAST
 extern void *bpf_rdonly_cast(const void *object, __u32 type) __ksym __weak;

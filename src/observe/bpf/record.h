@@ -4,7 +4,7 @@
 #pragma once
 #include <linux/types.h>
 
-#define RECORD_VERSION 2 /* in the names of held descriptors */
+#define RECORD_VERSION 3 /* in the names of held descriptors */
 
 #define SESSIONS_MAX  4096 /* at once */
 #define TEXT_MAX      4096 /* bytes of one text */
@@ -112,6 +112,14 @@ struct reader {
 	__u32 sleeping[RINGS]; /* the reader waits to be woken */
 	__u64 wake_at[RINGS];  /* bytes that wait */
 	__u64 gone;            /* times a process ended or a file may have been closed unseen */
+	__u32 tier;            /* by the loader: enum tier */
+	__s32 refused;         /* by the loader: why not the better one, a negative errno */
+};
+
+/* How much of the kernel the programs are at. */
+enum tier {
+	TIER_TRACEPOINTS = 1,
+	TIER_FUNCTIONS, /* and at some of its functions, functions.h */
 };
 
 /* Of whoever loaded the programs. */
@@ -120,6 +128,12 @@ struct control {
 	__u32 self;       /* our own tgid (initial namespace): of it only forks, exits */
 	__u32 level;      /* of our pid namespace: whose pids are told */
 	__u32 cgroups;    /* sessions in the map by_cgroup */
+	__u32 seen;       /* of our own calls by the programs at functions: set of enum own_call */
+};
+
+enum own_call {
+	OWN_OPEN = 1,
+	OWN_CLOSE = 2,
 };
 
 /* Set once, when the programs are loaded: whose tasks they tell of. */
@@ -133,6 +147,7 @@ struct kernel_has {
 	__u32 cast; /* a pointer that was found can be read like one that was given (Linux 6.2),
 		     * which takes a tenth of the time of a call */
 	__u32 group_dead; /* a task that ends is known to be the last of its process (Linux 6.15) */
+	__u32 functions;  /* programs at functions of the kernel: TIER_FUNCTIONS */
 };
 
 /* Arguments of the program `sweep`. */
