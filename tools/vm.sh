@@ -7,7 +7,8 @@ set -eu
 cd "$(dirname "$0")/.."
 . tools/lib.sh
 
-TIMEOUT=${REEVE_VM_TIMEOUT:-1800}
+TIMEOUT=${REEVE_VM_TIMEOUT:-5400}
+PROCESSORS=${REEVE_VM_PROCESSORS:-1}
 MEMORY=2048
 MODULES="virtio_ring virtio virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci fuse virtiofs"
 
@@ -32,15 +33,20 @@ unpack() { # the package, to $KERNEL
 
 [ -d "$KERNEL" ] || unpack
 RUN=$(mktemp -d)
-SHARES=
-# shellcheck disable=SC2317 # called by the trap
+STARTED=
+# shellcheck disable=SC2317 # called by the traps
 cleanup() {
-	for pid in $SHARES; do
+	for pid in $STARTED; do
 		kill "$pid" 2>/dev/null || true
 	done
 	rm -rf "$RUN"
 }
+# The machine ends with this script, however that ends: a shell hears signals while it waits for what
+# runs in the background; and what it started is sent one when it is killed.
 trap cleanup EXIT
+trap 'exit 129' HUP
+trap 'exit 130' INT
+trap 'exit 143' TERM
 mkdir -p "$RUN/root/bin" "$RUN/root/modules" "$RUN/root/host" "$RUN/root/proc" "$RUN/root/sys" "$RUN/root/dev"
 cp /bin/busybox "$RUN/root/bin"
 # What is built into the kernel is not found.
@@ -92,22 +98,28 @@ chmod +x "$RUN/root/init"
 
 for share in host:/ "tree:$PWD"; do
 	name=${share%%:*}
-	/usr/lib/qemu/virtiofsd --socket-path="$RUN/$name" -o source="${share#*:}" -o cache=always \
+	setpriv --pdeathsig TERM /usr/lib/qemu/virtiofsd --socket-path="$RUN/$name" -o source="${share#*:}" -o cache=always \
 		-o sandbox=chroot >"$RUN/$name.log" 2>&1 &
-	SHARES="$SHARES $!"
+	STARTED="$STARTED $!"
 done
 for name in host tree; do
 	until [ -S "$RUN/$name" ]; do
 		sleep 0.05
 	done
 done
-timeout "$TIMEOUT" qemu-system-x86_64 -accel tcg,thread=multi -cpu max -smp 2 -m $MEMORY \
+mkfifo "$RUN/console"
+tee "$RUN/output" <"$RUN/console" |
+	sed -un 's/\r//g; /vm: Linux/,/^vm: status/s/^.*vm: Linux/vm: Linux/; /vm: Linux/,/^vm: status/p' &
+shown=$!
+setpriv --pdeathsig TERM timeout "$TIMEOUT" setpriv --pdeathsig KILL \
+	qemu-system-x86_64 -accel tcg,thread=multi -cpu max -smp "$PROCESSORS" -m $MEMORY \
 	-object memory-backend-memfd,id=memory,size=${MEMORY}M,share=on -numa node,memdev=memory \
 	-chardev socket,id=host,path="$RUN/host" -device vhost-user-fs-pci,chardev=host,tag=host \
 	-chardev socket,id=tree,path="$RUN/tree" -device vhost-user-fs-pci,chardev=tree,tag=tree \
 	-kernel "$KERNEL"/boot/vmlinuz-* -initrd "$RUN/initrd" -nic none -no-reboot -nographic \
-	-append "console=ttyS0 quiet panic=-1 lsm=landlock,lockdown,yama,bpf" </dev/null 2>/dev/null |
-	tee "$RUN/output" |
-	sed -un 's/\r//g; /vm: Linux/,/^vm: status/s/^.*vm: Linux/vm: Linux/; /vm: Linux/,/^vm: status/p'
+	-append "console=ttyS0 quiet panic=-1 lsm=landlock,lockdown,yama,bpf" </dev/null >"$RUN/console" 2>/dev/null &
+STARTED="$STARTED $!"
+wait $! || true
+wait "$shown"
 status=$(tr -d '\r' <"$RUN/output" | sed -n 's/^vm: status //p')
 exit "${status:-1}"
