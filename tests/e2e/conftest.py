@@ -25,7 +25,7 @@ from frames import CLOSED, Attachment, connected
 BUILD = pathlib.Path(
     os.environ.get("REEVE_BUILD") or pathlib.Path(__file__).resolve().parents[2] / "build"
 )
-TIMEOUT = 30.0
+TIMEOUT = 60.0
 
 
 def wait_for(condition, timeout=TIMEOUT, what=None):

@@ -11,7 +11,7 @@ from enum import IntEnum
 import openapi
 
 HEADER = struct.Struct("<BBHI")
-TIMEOUT = 30.0
+TIMEOUT = 60.0
 
 
 class Type(IntEnum):
