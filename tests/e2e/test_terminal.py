@@ -35,6 +35,11 @@ def test_the_command_has_a_terminal_of_the_size_that_was_asked_for(api):
     assert lines[0].startswith("/dev/pts/") and lines[1:] == ["33 99", "all", ""]
 
 
+def test_a_terminal_of_no_size_in_particular_has_24_rows_and_80_columns(api):
+    session = pty(api, "stty size")
+    assert api.output(session, "pty") == b"24 80\r\n"
+
+
 def test_there_is_one_stream_of_output(api):
     session = pty(api, "echo out; echo err >&2; exit 3")
     ended = api.ended(session)
@@ -132,6 +137,15 @@ def test_a_terminal_session_stops_as_any_other(api):
     shown(api, session, b"ready")
     ended = api.stop(session, grace="30ms")
     assert (ended["exit"]["exitCode"], ended["exit"]["outcome"]) == (-9, "hard")
+
+
+def test_a_terminal_session_is_hung_up_when_it_is_stopped(api):
+    script = "trap '' TERM; trap 'echo hung up; exit 4' HUP; echo ready; while :; do sleep 0.02; done"
+    session = pty(api, script)
+    shown(api, session, b"ready")
+    ended = api.stop(session)
+    assert (ended["exit"]["exitCode"], ended["exit"]["outcome"]) == (4, "soft")
+    assert b"hung up" in api.raw(session)
 
 
 def test_a_terminal_session_outlives_the_engine(reeve, api):

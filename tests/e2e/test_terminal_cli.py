@@ -152,6 +152,21 @@ def test_attach_says_which_keys_detach(reeve, emulator):
     pane.shows("the session goes on")
 
 
+def test_attach_begins_where_it_is_told_to(reeve, emulator):
+    session = reeve.ok("run", "-d", "-t", "--", "sh", "-c", "echo early; echo later; exec cat")
+    wait_for(lambda: reeve.api.raw(session) == b"early\r\nlater\r\n")
+    shown = {"start": {"early", "later"}, "7": {"later"}, "now": set()}
+    for begin, expected in shown.items():
+        pane = emulator.open()
+        pane.reeve("attach", "--from", begin, session)
+        pane.attached()
+        typed = f"typed-from-{begin}"
+        pane.line(typed)
+        wait_for(lambda: pane.lines().count(typed) == 2, what=f"{typed} and its copy")
+        assert {"early", "later"} & set(pane.lines()) == expected
+        detach(pane)
+
+
 def test_keys_that_detach_can_be_switched_off(reeve, emulator):
     session = reeve.ok("run", "-d", "-t", "--", "cat")
     pane = emulator.open()
