@@ -241,18 +241,25 @@ static const struct {
 	const char *reason;
 	const char *with_functions; /* in TIER_FUNCTIONS, where that is another */
 } proofs[REEVE_CATEGORIES] = {
-	[REEVE_FILE] = { KIND_BIT(REEVE_OPENED) | KIND_BIT(REEVE_CLOSED),
-			 "calls with result and bytes, paths of open files as the kernel knows them; "
-			 "names that are removed or renamed as the process gave them; io_uring by "
-			 "opcode only",
-			 "calls with result and bytes, paths of open files and of what is made, "
-			 "removed or renamed as the kernel knows them, through io_uring, too; reads "
-			 "and writes of io_uring by opcode only" },
-	[REEVE_NETWORK] = { KIND_BIT(REEVE_CONNECTED),
-			    "connections with addresses, results and bytes; io_uring by opcode only" },
-	[REEVE_PROCESS] = { KIND_BIT(REEVE_FORKED) | KIND_BIT(REEVE_EXECUTED) |
-				    KIND_BIT(REEVE_EXITED),
-			    "forks, executions with path and arguments, exits with codes and times" },
+	[REEVE_FILE] = {
+		.wanted = KIND_BIT(REEVE_OPENED) | KIND_BIT(REEVE_CLOSED),
+		.reason = "calls with result and bytes, paths of open files as the kernel knows them; "
+			  "names that are removed or renamed as the process gave them; io_uring by "
+			  "opcode only",
+		.with_functions =
+			"calls with result and bytes, paths of open files and of what is made, "
+			"removed or renamed as the kernel knows them, through io_uring, too; reads "
+			"and writes of io_uring by opcode only",
+	},
+	[REEVE_NETWORK] = {
+		.wanted = KIND_BIT(REEVE_CONNECTED),
+		.reason = "connections with addresses, results and bytes; io_uring by opcode only",
+	},
+	[REEVE_PROCESS] = {
+		.wanted = KIND_BIT(REEVE_FORKED) | KIND_BIT(REEVE_EXECUTED) |
+			  KIND_BIT(REEVE_EXITED),
+		.reason = "forks, executions with path and arguments, exits with codes and times",
+	},
 };
 
 /* Which tier it is, and why it is not the better one. */
