@@ -140,8 +140,8 @@ def test_a_terminal_session_stops_as_any_other(api):
 
 
 def test_a_terminal_session_is_hung_up_when_it_is_stopped(api):
-    script = "trap '' TERM; trap 'echo hung up; exit 4' HUP; echo ready; while :; do sleep 0.02; done"
-    session = pty(api, script)
+    traps = "trap '' TERM; trap 'echo hung up; exit 4' HUP"
+    session = pty(api, f"{traps}; echo ready; while :; do sleep 0.02; done")
     shown(api, session, b"ready")
     ended = api.stop(session)
     assert (ended["exit"]["exitCode"], ended["exit"]["outcome"]) == (4, "soft")
