@@ -320,8 +320,9 @@ def test_a_node_script(backend, tmp_path):
         "fs.promises.copyFile('d/b', 'd/c').then(() => fs.rmSync('d', {recursive: true}));"
         "cp.spawnSync('true'); cp.exec('exit 4', () => {}); });"
     )
-    # Where its code lies decides whether node maps some of it once more: at the same place each run.
-    facts = compare(backend, ["setarch", "-R", "node", "-e", code], tmp_path)
+    # Where its code lies decides whether node maps some of it once more: the same in both runs.
+    place = ["setarch", "-R"] if backend in gaps.ALONE else []
+    facts = compare(backend, [*place, "node", "-e", code], tmp_path)
     assert {"mkdir", "renamed", "rmdir", "unlinked"} <= kinds(facts, "file")
 
 
