@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The programs at functions of the kernel: attached together, held by a process of their own. */
 #include "base/fd.h"
+#include "base/orphan.h"
 #include "observe/ebpf.h"
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #define LINKS       (EBPF_FUNCTIONS + 1)
@@ -37,51 +36,19 @@ static void close_others(int *kept, size_t n)
 	(void)close_range(from, ~0U, 0);
 }
 
-/* Only what is safe after a fork of a process with threads. */
-static _Noreturn void hold(int sock, const int links[LINKS])
+/* Of all that was open it keeps the links, and the socket by which it sees that nobody needs them.
+ */
+static void hold(int sock, const void *links)
 {
-	struct sigaction usual = { .sa_handler = SIG_DFL };
 	int kept[LINKS + 1];
-	sigset_t none;
 	char byte;
 
-	(void)sigemptyset(&none);
-	for (int i = 1; i < NSIG; i++)
-		(void)sigaction(i, &usual, NULL);
-	(void)sigprocmask(SIG_SETMASK, &none, NULL);
-	(void)setsid();
-	(void)!chdir("/");
 	(void)prctl(PR_SET_NAME, HOLDER_NAME);
 	memcpy(kept, links, LINKS * sizeof(*kept));
 	kept[LINKS] = sock;
 	close_others(kept, LINKS + 1);
 	while (read(sock, &byte, 1) < 0 && errno == EINTR)
 		;
-	_exit(0);
-}
-
-static int start_holder(const int links[LINKS])
-{
-	int pair[2], r = 0;
-	pid_t pid;
-
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
-		return -errno;
-	pid = fork();
-	if (pid == 0) {
-		pid = fork();
-		if (pid == 0)
-			hold(pair[1], links);
-		_exit(pid < 0 ? 1 : 0);
-	}
-	if (pid < 0)
-		r = -errno;
-	fd_close(pair[1]);
-	while (pid > 0 && waitpid(pid, NULL, 0) < 0 && errno == EINTR)
-		;
-	if (r < 0)
-		fd_close(pair[0]);
-	return r < 0 ? r : pair[0];
 }
 
 /* --- attaching ---------------------------------------------------------------------------------
@@ -99,7 +66,7 @@ int ebpf_functions_attach(const int fds[N_EBPF_FDS])
 			links[n] = r;
 	}
 	if (r >= 0)
-		r = start_holder(links);
+		r = orphan_start(SOCK_STREAM, hold, links);
 	while (n > 0)
 		fd_close(links[--n]);
 	return r;

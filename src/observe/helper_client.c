@@ -1,20 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/clock.h"
 #include "base/fd.h"
+#include "base/orphan.h"
 #include "observe/helper.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/capability.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/statvfs.h>
-#include <sys/wait.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -76,24 +74,15 @@ static int refuse(struct error *e, const char *path)
 /* --- its start ---------------------------------------------------------------------------------
  */
 
-/* Only what is safe after a fork of a process with threads. */
-static _Noreturn void become_helper(const char *path, int sock)
+static void become_helper(int sock, const void *path)
 {
 	static char name[] = HELPER_PROGRAM, option[] = "--socket",
 		    fd[] = { '0' + HELPER_FD, '\0' };
 	char *const argv[] = { name, option, fd, NULL };
 	char *const envp[] = { NULL };
 	struct helper_reply hello = { 0 };
-	struct sigaction usual = { .sa_handler = SIG_DFL };
-	sigset_t none;
 	int null;
 
-	(void)sigemptyset(&none);
-	for (int i = 1; i < NSIG; i++)
-		(void)sigaction(i, &usual, NULL);
-	(void)sigprocmask(SIG_SETMASK, &none, NULL);
-	(void)setsid();
-	(void)!chdir("/");
 	/* It may be any of those that are given another meaning now. */
 	sock = fcntl(sock, F_DUPFD, HELPER_FD + 1);
 	null = open("/dev/null", O_RDWR);
@@ -104,33 +93,6 @@ static _Noreturn void become_helper(const char *path, int sock)
 	(void)execve(path, argv, envp);
 	hello.result = -errno;
 	(void)send(HELPER_FD, &hello, sizeof(hello), MSG_NOSIGNAL);
-	_exit(1);
-}
-
-/* A socket to a process that belongs to init or the subreaper, so that nobody here has to reap it.
- */
-static int start(const char *path)
-{
-	int pair[2], r = 0;
-	pid_t pid;
-
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
-		return -errno;
-	pid = fork();
-	if (pid == 0) {
-		pid = fork();
-		if (pid == 0)
-			become_helper(path, pair[1]);
-		_exit(pid < 0 ? 1 : 0);
-	}
-	if (pid < 0)
-		r = -errno;
-	fd_close(pair[1]);
-	while (pid > 0 && waitpid(pid, NULL, 0) < 0 && errno == EINTR)
-		;
-	if (r < 0)
-		fd_close(pair[0]);
-	return r < 0 ? r : pair[0];
 }
 
 /* --- asking ------------------------------------------------------------------------------------
@@ -217,7 +179,7 @@ int helper_start(struct helper_client *h, struct error *e)
 	/* Without them it would have to refuse: no process is needed to find that out. */
 	if (getxattr(path, "security.capability", mark, sizeof(mark)) <= 0)
 		return refuse(e, path);
-	r = start(path);
+	r = orphan_start(SOCK_SEQPACKET, become_helper, path);
 	if (r < 0)
 		return error_set_errno(e, ERROR_UNAVAILABLE, r, "start %s", path);
 	*h = (struct helper_client){ .sock = r };
