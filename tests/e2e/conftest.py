@@ -14,6 +14,7 @@ import pathlib
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from urllib.parse import quote, urlencode
@@ -26,6 +27,9 @@ BUILD = pathlib.Path(
     os.environ.get("REEVE_BUILD") or pathlib.Path(__file__).resolve().parents[2] / "build"
 )
 TIMEOUT = 60.0
+
+# The tests may import what stands there, too.
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "common"))
 
 
 def wait_for(condition, timeout=TIMEOUT, what=None):

@@ -1,12 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Lines typed at a shell, with `reeve` in its path."""
 
-import contextlib
 import os
 import pty
-import random
 import select
-import socket
 import subprocess
 import time
 
@@ -39,15 +36,6 @@ def ok(reeve, line, **kw):
     status, out, err = sh(reeve, line, **kw)
     assert status == 0, (line, status, out, err)
     return out.removesuffix("\n")
-
-
-def free_port():
-    """A port that nobody uses, below those that the kernel gives away by itself."""
-    while True:
-        port = random.SystemRandom().randrange(20000, 32000)
-        with socket.socket() as free, contextlib.suppress(OSError):
-            free.bind(("127.0.0.1", port))
-            return port
 
 
 class Terminal:

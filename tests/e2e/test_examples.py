@@ -2,31 +2,18 @@
 """The programs of examples/ do what its README says, in each language."""
 
 import pathlib
-import random
 import re
 import shutil
-import socket
 import subprocess
 
 import pytest
 from conftest import BUILD
+from ports import free_port
 
 EXAMPLES = pathlib.Path(__file__).resolve().parents[2] / "examples"
 PROGRAMS = ("host.sh", "host.py", "host.js")
 
 pytestmark = pytest.mark.shared
-
-
-def free_port():
-    """A port that nobody uses, below those that the kernel gives away by itself."""
-    while True:
-        port = random.SystemRandom().randrange(20000, 32000)
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
 
 
 def promised():

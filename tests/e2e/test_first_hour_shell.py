@@ -5,7 +5,8 @@ import json
 import re
 
 from conftest import wait_for
-from shell import Terminal, free_port, ok, script, sh
+from ports import free_port
+from shell import Terminal, ok, script, sh
 
 
 def test_a_web_server_from_its_start_to_its_replacement(reeve):

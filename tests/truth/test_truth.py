@@ -5,16 +5,13 @@ What only one of them tells is printed, a line a fact, unless it is a gap that t
 reason documents (gaps.py). A backend that says `supported` has no gap.
 """
 
-import contextlib
 import functools
 import gaps
 import json
 import os
 import pathlib
-import random
 import shutil
 import signal
-import socket
 import subprocess
 import threading
 import urllib.request
@@ -22,6 +19,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from events import Told
+from ports import free_port
 from strace import CALLS, Trace
 
 BUILD = pathlib.Path(
@@ -263,15 +261,6 @@ def test_a_server_answers_a_thousand_requests(backend, tmp_path):
     command = ["/usr/bin/python3", "-c", SERVER, str(REQUESTS)]
     facts = compare(backend, command, tmp_path, during=clients)
     assert accepted(facts) == REQUESTS
-
-
-def free_port():
-    """A port that nobody uses, below those that the kernel gives away by itself."""
-    while True:
-        port = random.SystemRandom().randrange(20000, 32000)
-        with socket.socket() as free, contextlib.suppress(OSError):
-            free.bind(("127.0.0.1", port))
-            return port
 
 
 NGINX = """
