@@ -123,19 +123,30 @@ static void separator(struct term *t, uint8_t c)
 	t->params[t->n_params++] = 0;
 }
 
+/* A digit, what stands between two numbers, or, before all of them, the marker of a private
+ * sequence. */
+static void parameter(struct term *t, uint8_t c)
+{
+	if (c >= '<' && t->n_params == 0 && !t->marker)
+		t->marker = c;
+	else if (c >= '<' || t->intermediate)
+		t->state = TERM_CSI_IGNORE;
+	else if (c <= '9')
+		digit(t, c);
+	else
+		separator(t, c);
+}
+
+/* Parameter bytes, intermediate bytes, a final byte: the ranges of ECMA-48, 5.4. */
 static void in_csi(struct term *t, uint8_t c)
 {
 	if (control(t, c))
 		return;
-	if (c >= '0' && c <= '9' && !t->intermediate) {
-		digit(t, c);
-	} else if ((c == ';' || c == ':') && !t->intermediate) {
-		separator(t, c);
-	} else if (c >= '<' && c <= '?' && t->n_params == 0 && !t->marker) {
-		t->marker = c;
-	} else if (c >= 0x20 && c <= 0x2f) {
+	if (c <= 0x2f) {
 		t->intermediate = c;
-	} else if (c >= 0x40 && c <= 0x7e) {
+	} else if (c <= 0x3f) {
+		parameter(t, c);
+	} else if (c <= 0x7e) {
 		term_on_csi(t, c);
 		end(t);
 	} else {
