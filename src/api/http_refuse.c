@@ -114,7 +114,9 @@ void connection_refuse(struct connection *c, int status, const struct error *e, 
 }
 
 /* It says nothing, to the client or to us. It closes so, too, when the client has gone, which the
- * socket tells, and when the time is over: not in the first half of it. */
+ * socket tells, and when the time is over: not in the first half of it. And it closes so behind an
+ * answer, at once or in its next run, in which it may have read a line as well: so only the first
+ * line of a connection is answered. */
 void connection_refuse_line(struct connection *c)
 {
 	uint64_t age = uv_now(c->server->loop) - c->since;
