@@ -6,6 +6,7 @@
 #include "cli/events.h"
 #include "cli/foreground.h"
 #include "cli/id_file.h"
+#include "cli/leftovers.h"
 #include "cli/logout_hint.h"
 #include "cli/report.h"
 #include "cli/terminal.h"
@@ -284,6 +285,8 @@ static int run_here(struct cli *cli, const struct run_values *v, json_t *request
 	watcher = watch(cli, v, id);
 	r = terminal ? show_terminal(cli, &keys, &o) : show_here(cli, v, &o);
 	end_watch(cli, v, id, watcher);
+	if (v->leftovers && strcmp(v->leftovers, "fail") == 0 && r != EXIT_UNREACHABLE)
+		leftovers_tell(cli, id);
 	if (v->remove && r != EXIT_UNREACHABLE)
 		remove_now(cli, id);
 	return r;

@@ -3,6 +3,9 @@
 
 ROUND = 1 << 20  # bytes; the default backlog of a stream
 
+# Of a script: waits until its last background job has become what it is to be.
+SETTLED = 'while [ "$(cat /proc/$!/comm)" != sleep ]; do :; done'
+
 
 def big(n):
     """n bytes in which each place can be told from any other."""

@@ -6,7 +6,7 @@ import signal
 import subprocess
 
 import pytest
-from commands import SIGNAL_TELLER
+from commands import SETTLED, SIGNAL_TELLER
 from conftest import BUILD, alive, wait_for
 
 ODD = b"one\r\n\n\0two\xff\xfe\tno newline at the end"
@@ -193,6 +193,17 @@ def test_run_returns_at_the_exit_and_not_at_the_end_of_descendants(reeve):
 def test_leftovers_are_ended_by_default(reeve):
     reeve.ok("run", "--name", "job", "-c", "sleep 1000 & exit 0")
     assert reeve("wait", "--until", "tree", "--timeout", "20s", "job").returncode == 0
+
+
+def test_leftovers_that_are_a_failure_are_named_with_the_remedy(reeve):
+    line = f"sleep 1000 & {SETTLED}; echo $!; exit 0"
+    result = reeve("run", "--leftovers", "fail", "-c", line)
+    first, left, last = result.stderr.decode().splitlines()
+    assert result.returncode == 1
+    assert left.split() == [result.stdout.decode().strip(), "sleep", "1000"]
+    assert "--leftovers fail" in first and "--leftovers kill" in last
+    result = reeve("run", "--leftovers", "fail", "-c", "exit 1")
+    assert (result.returncode, result.stderr) == (1, b"")
 
 
 def test_time_is_up_after_the_timeout(reeve):

@@ -10,12 +10,10 @@ import tempfile
 import threading
 
 import pytest
+from commands import SETTLED
 from conftest import alive, stat_fields, wait_for
 
 pytestmark = pytest.mark.shared
-
-# Waits until the last background job has become what it is to be.
-SETTLED = 'while [ "$(cat /proc/$!/comm)" != sleep ]; do :; done'
 
 
 def ready(api, script, **fields):
