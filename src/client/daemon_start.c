@@ -3,8 +3,8 @@
 #include "base/fd.h"
 #include "client/daemon.h"
 #include "client/http.h"
-#include "client/install.h"
 #include "core/proc.h"
+#include "install.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>

@@ -93,6 +93,19 @@ static int take_place(struct helper *h)
 	return -EUSERS;
 }
 
+/* Anybody may have the names: what they say is how many there are, not that nobody is in the way.
+ */
+static void no_place(struct helper_reply *reply)
+{
+	reply->result = -EUSERS;
+	(void)snprintf(
+		reply->reason, sizeof(reply->reason),
+		"all %u names by which helpers of this user are counted are taken: by as many "
+		"daemons that observe, of which `reeve daemon stop` ends one, or by who else "
+		"has them; `sudo ss -xap` shows whose @" HELPER_PROGRAM "/%u/0 and so on are",
+		HELPERS_MAX, (unsigned)getuid());
+}
+
 static void load(struct helper *h, struct helper_reply *reply)
 {
 	const struct owner owner = { 1, getuid(), getgid() };
@@ -110,9 +123,7 @@ static void load(struct helper *h, struct helper_reply *reply)
 	}
 	if (take_place(h) < 0) {
 		ebpf_kernel_done(&h->kernel);
-		(void)fail(reply, -EUSERS,
-			   "as many daemons of this user observe as may at once; `reeve daemon "
-			   "stop` ends one");
+		no_place(reply);
 		return;
 	}
 	h->loaded = true;
@@ -266,7 +277,7 @@ static int leave_descriptors(int sock)
 int helper_serve(int sock)
 {
 	struct helper h = { .sock = sock, .place = -1 };
-	struct helper_reply hello = { 0 };
+	struct helper_reply hello = { .version = RECORD_VERSION };
 	int r = check_caller(sock);
 
 	if (r >= 0)

@@ -47,7 +47,8 @@ struct helper_request {
 struct helper_reply {
 	int32_t result;   /* 0 or a negative errno; -EPERM: another user's, or no such thing */
 	uint32_t number;  /* 0: of its start */
-	char reason[368]; /* of a failure */
+	char reason[364]; /* of a failure */
+	uint32_t version; /* RECORD_VERSION; of its start only */
 };
 
 /* --- helper.c: the program ---------------------------------------------------------------------
@@ -66,8 +67,9 @@ struct helper_client {
 	bool lost; /* it does not answer any more */
 };
 
-/* Starts the helper that stands beside the running program. It is no child of this process, and
- * ends with the socket. `e` says what a person can do when there is none that could help. */
+/* Starts the helper that stands beside the running program, or where reeve is installed, if it is
+ * of the same version. It is no child of this process, and ends with the socket. `e` says what a
+ * person can do when there is none that could help. */
 int helper_start(struct helper_client *h, struct error *e);
 
 /* It was started, but may not load: says why. */

@@ -2,6 +2,8 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/orphan.h"
+#include "install.h"
+#include "observe/bpf/record.h"
 #include "observe/helper.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -19,16 +21,34 @@
 /* --- what stands in the way --------------------------------------------------------------------
  */
 
+#define NEARBY    "../libexec/reeve/" HELPER_PROGRAM
+#define INSTALLED REEVE_LIBEXEC_DIR "/" HELPER_PROGRAM
+
+_Static_assert(sizeof(INSTALLED) <= PATH_MAX, "it is a path");
+
+/* The first that is there of the places in which the command looks for the keeper, beside which
+ * `reeve daemon install --observe` has the helper: beside this program, below the same prefix,
+ * where reeve is installed. When none is there, the first of these places. */
 static int find_program(char path[PATH_MAX])
 {
-	ssize_t n = readlink("/proc/self/exe", path, PATH_MAX - sizeof(HELPER_PROGRAM));
-	char *slash;
+	static const char *const places[] = { HELPER_PROGRAM, NEARBY };
+	ssize_t n = readlink("/proc/self/exe", path, PATH_MAX - sizeof(NEARBY));
+	char *name;
 
 	if (n < 0)
 		return -errno;
 	path[n] = '\0';
-	slash = strrchr(path, '/');
-	strcpy(slash ? slash + 1 : path, HELPER_PROGRAM);
+	name = strrchr(path, '/');
+	name = name ? name + 1 : path;
+	for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
+		strcpy(name, places[i]);
+		if (access(path, F_OK) == 0)
+			return 0;
+	}
+	if (access(INSTALLED, F_OK) == 0)
+		strcpy(path, INSTALLED);
+	else
+		strcpy(name, places[0]);
 	return 0;
 }
 
@@ -44,7 +64,8 @@ static int refuse(struct error *e, const char *path)
 	if (access(path, F_OK) < 0)
 		return REFUSE(
 			"needs CAP_BPF and CAP_PERFMON; the helper to which `sudo reeve daemon "
-			"install --observe` would grant them is not installed: there is no %s",
+			"install --observe` would grant them is not installed: there is no %s, "
+			"nor " INSTALLED,
 			path);
 	if (prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1)
 		return REFUSE("the daemon was started under no_new_privs, where no program gets "
@@ -186,9 +207,11 @@ int helper_start(struct helper_client *h, struct error *e)
 	r = receive(h->sock, 0, deadline, NULL, 0, &hello);
 	if (r >= 0)
 		r = hello.result;
-	if (r >= 0)
+	if (r >= 0 && hello.version == RECORD_VERSION)
 		return 0;
 	h->sock = fd_close(h->sock);
+	if (r >= 0)
+		return error_set(e, ERROR_UNAVAILABLE, "%s is of another version of reeve", path);
 	if (r == -EPERM || r == -EACCES)
 		return refuse(e, path);
 	return error_set_errno(e, ERROR_UNAVAILABLE, r == -EPIPE ? -ECHILD : r, "start %s", path);

@@ -17,7 +17,7 @@ from conftest import BUILD
 from lent import BPF, HELPER, NET_ADMIN, PERFMON, cgroup2, grant
 
 LOAD, ATTACH, DETACH, TAG, WATCH, UNWATCH, SETTLE, SWEEP = range(1, 9)
-REQUEST, REPLY = struct.Struct("IIIIIIQ"), struct.Struct("iI368s")
+REQUEST, REPLY = struct.Struct("IIIIIIQ"), struct.Struct("iI364sI")
 USER = 64999  # nobody else's
 pytestmark = pytest.mark.skipif(not (BUILD / HELPER).exists(), reason="built without BPF programs")
 
@@ -54,7 +54,7 @@ class Helper:
 
     def answer(self):
         data, fds, _, _ = socket.recv_fds(self.sock, REPLY.size, 64)
-        result, number, reason = REPLY.unpack(data)
+        result, number, reason, self.version = REPLY.unpack(data)
         self.fds = fds
         return -result, number, reason.rstrip(b"\0").decode()
 
@@ -257,6 +257,7 @@ def test_a_user_has_only_so_many():
                 each.bind(f"\0reeve-observe-helper/{user}/{i}")
         result, reason = helper.ask(LOAD)
         assert result == (errno.EUSERS if helper.is_root else errno.EPERM), reason
+        assert not helper.is_root or f"@{HELPER}/{user}/0" in reason
         for each in taken:
             each.close()
         assert helper.load() == helper.is_root

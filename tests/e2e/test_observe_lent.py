@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 
 import pytest
 from conftest import BUILD, alive, open_files, wait_for
@@ -45,6 +46,47 @@ def test_who_may_not_load_is_told_what_would_help():
         assert f"is not installed: there is no {instance.programs / HELPER}" in reason
     finally:
         instance.end()
+
+
+def test_another_program_finds_the_helper_where_reeve_is_installed():
+    place = pathlib.Path(tempfile.mkdtemp(prefix="rvb", dir="/tmp"))
+    try:
+        place.chmod(0o755)
+        (place / "bin").mkdir()
+        (place / "libexec" / "reeve").mkdir(parents=True)
+        program = shutil.copy(BUILD / "tests" / "truth" / "observed-run", place / "bin")
+        helper = shutil.copy(BUILD / HELPER, place / "libexec" / "reeve")
+        switch = {}
+        if os.geteuid() == 0:
+            grant(helper, BPF, PERFMON, NET_ADMIN)
+            switch = {"user": NOBODY, "group": NOBODY, "extra_groups": []}
+        ran = subprocess.run([program, "--probe", "ebpf"], stdout=subprocess.PIPE, **switch)
+        lines = [line.split("\t") for line in ran.stdout.decode().splitlines()]
+        assert len(lines) >= len(SEEN)
+        for _, support, reason in lines:
+            if switch:
+                assert support != "unavailable", reason
+            else:
+                assert "needs CAP_BPF and CAP_PERFMON: `sudo" in reason
+    finally:
+        shutil.rmtree(place)
+
+
+STRANGER = """#!/usr/bin/python3
+import socket, struct
+with socket.socket(fileno=3) as client:
+    client.send(struct.pack("iI364sI", 0, 0, b"", 1))
+    client.recv(1)
+"""
+
+
+def test_a_helper_of_another_version_is_not_used(user):
+    if not user:
+        return
+    program = user.programs / HELPER
+    program.write_text(STRANGER)
+    grant(program, BPF, PERFMON, NET_ADMIN)  # a write takes them away
+    assert f"{program} is of another version of reeve" in user.reasons()["file"][2]
 
 
 def test_the_helper_makes_all_categories_supported(user):
