@@ -130,11 +130,11 @@ static void fall_asleep(struct ebpf *b)
 	ebpf_set_timer(b->tick.fd, 0, 0);
 }
 
-static void sweep(struct ebpf *b)
+static void sweep(struct ebpf *b, bool now)
 {
 	b->gone = b->reader->gone;
 	b->swept = clock_monotonic_ms();
-	ebpf_power_sweep(&b->power);
+	ebpf_power_sweep(&b->power, now);
 }
 
 void ebpf_on_ring(struct watch *w)
@@ -163,7 +163,7 @@ void ebpf_on_tick(struct watch *w)
 
 	if (b->n_calls > 0 && b->reader->gone != b->gone &&
 	    clock_monotonic_ms() - b->swept >= SWEEP_SOON_MS)
-		sweep(b);
+		sweep(b, false);
 	if (!ebpf_look_after_helper(b) && !is_used)
 		return; /* it is gone with it */
 	if (read_rings(b, &more) > 0)
@@ -183,7 +183,7 @@ void ebpf_on_sweep(struct watch *w)
 	if (b->n_calls == 0)
 		(void)ebpf_update_links(b);
 	else if (clock_monotonic_ms() - b->swept >= EBPF_SWEEP_MS / 2)
-		sweep(b);
+		sweep(b, false);
 	if (b->n_calls > 0)
 		ebpf_look_after_functions(b);
 }
@@ -214,7 +214,7 @@ static void flush(struct backend_run *run)
 	bool more;
 
 	if (b->n_calls > 0)
-		sweep(b);
+		sweep(b, true);
 	while (read_rings(b, &more) > 0)
 		continue;
 }

@@ -90,7 +90,7 @@ static void detach_others(struct ebpf_power *p)
 {
 	struct helper_request rq = { .type = HELPER_DETACH, .id = p->attached };
 
-	(void)ask(p, &rq, -1);
+	helper_tell(&p->helper, &rq);
 }
 
 void ebpf_power_detach(struct ebpf_power *p, unsigned i)
@@ -126,7 +126,7 @@ void ebpf_power_unwatch(struct ebpf_power *p, uint64_t id)
 	struct helper_request rq = { .type = HELPER_UNWATCH, .id = id };
 
 	if (ebpf_power_is_lent(p))
-		(void)ask(p, &rq, -1);
+		helper_tell(&p->helper, &rq);
 	else
 		(void)ebpf_kernel_unwatch(&p->kernel, id);
 }
@@ -140,15 +140,17 @@ void ebpf_power_settle(struct ebpf_power *p)
 		return;
 	}
 	detach_others(p);
-	(void)ask(p, &rq, -1);
+	helper_tell(&p->helper, &rq);
 }
 
-void ebpf_power_sweep(struct ebpf_power *p)
+void ebpf_power_sweep(struct ebpf_power *p, bool now)
 {
 	struct helper_request rq = { .type = HELPER_SWEEP };
 
-	if (ebpf_power_is_lent(p))
+	if (!ebpf_power_is_lent(p))
+		(void)ebpf_run_sweep(p->kernel.fds[EBPF_SWEEP], SWEEP_FILES);
+	else if (now)
 		(void)ask(p, &rq, -1);
 	else
-		(void)ebpf_run_sweep(p->kernel.fds[EBPF_SWEEP], SWEEP_FILES);
+		helper_tell(&p->helper, &rq);
 }

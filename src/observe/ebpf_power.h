@@ -36,4 +36,5 @@ void ebpf_power_unwatch(struct ebpf_power *p, uint64_t id);
 /* Forgets what a predecessor had for sessions that are no more. */
 void ebpf_power_settle(struct ebpf_power *p);
 
-void ebpf_power_sweep(struct ebpf_power *p);
+/* `now`: what it finds is in the rings when this returns; else it may be a little later. */
+void ebpf_power_sweep(struct ebpf_power *p, bool now);

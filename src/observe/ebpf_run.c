@@ -214,7 +214,7 @@ void ebpf_run_stop(struct ebpf_run *r)
 	unlink_run(r);
 	/* Forgets its open files. */
 	if (wants_calls(r->run))
-		ebpf_power_sweep(&b->power);
+		ebpf_power_sweep(&b->power, false);
 	(void)ebpf_update_links(b);
 	free(r);
 	ebpf_leave(b);

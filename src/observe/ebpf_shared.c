@@ -257,13 +257,9 @@ bool ebpf_look_after_helper(struct ebpf *b)
 static void on_end(struct watch *w)
 {
 	struct ebpf *b = container_of(w, struct ebpf, end);
-	char byte;
-	ssize_t n = recv(w->fd, &byte, 1, MSG_DONTWAIT); /* of a reply that nobody waits for */
 
-	if (n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR)))
-		return;
-	b->power.helper.lost = true;
-	(void)ebpf_look_after_helper(b);
+	if (!helper_drain(&b->power.helper))
+		(void)ebpf_look_after_helper(b);
 }
 
 /* --- attaching ---------------------------------------------------------------------------------

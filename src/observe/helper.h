@@ -64,7 +64,9 @@ int helper_serve(int sock);
 struct helper_client {
 	int sock; /* -1: there is none */
 	uint32_t number;
-	bool lost; /* it does not answer any more */
+	uint64_t told_at; /* monotonic ms: since when it owes an answer that nobody waits for, or 0
+			   */
+	bool lost;        /* it does not answer any more */
 };
 
 /* Starts the helper that stands beside the running program, or where reeve is installed, if it is
@@ -79,3 +81,12 @@ int helper_refuse(struct error *e);
  * reply's result; -EPIPE when the helper has ended or does not answer. `reply` may be NULL. */
 int helper_ask(struct helper_client *h, struct helper_request *rq, int fd, int *fds, size_t n,
 	       struct helper_reply *reply);
+
+/* Asks and does not wait; what comes of it is not told. It is done before whatever is asked later.
+ * A helper that has answered nothing for HELPER_ASK_MS is lost. Waits, as helper_ask() does, only
+ * where the socket has no room for one more request. */
+void helper_tell(struct helper_client *h, struct helper_request *rq);
+
+/* Passes over the replies that have come to what was told. To be called when the socket can be
+ * read, so that the helper is not held up. False when the helper has ended: it is lost. */
+bool helper_drain(struct helper_client *h);

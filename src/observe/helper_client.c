@@ -163,6 +163,14 @@ static int receive(int sock, uint32_t number, uint64_t deadline, int *fds, size_
 	}
 }
 
+/* 0 is the number of no request. */
+static void set_number(struct helper_client *h, struct helper_request *rq)
+{
+	rq->number = ++h->number;
+	if (h->number == 0)
+		rq->number = ++h->number;
+}
+
 int helper_ask(struct helper_client *h, struct helper_request *rq, int fd, int *fds, size_t max,
 	       struct helper_reply *reply)
 {
@@ -173,19 +181,57 @@ int helper_ask(struct helper_client *h, struct helper_request *rq, int fd, int *
 
 	if (h->sock < 0 || h->lost)
 		return -EPIPE;
-	rq->number = ++h->number;
-	if (h->number == 0)
-		rq->number = ++h->number;
+	set_number(h, rq);
 	r = wait_for(h->sock, POLLOUT, deadline);
 	if (r >= 0)
 		r = fd_send(h->sock, rq, sizeof(*rq), &fd, fd >= 0 ? 1 : 0);
 	reply = reply ? reply : &own;
 	if (r >= 0)
 		r = receive(h->sock, rq->number, deadline, fds, max, reply);
+	h->told_at = 0; /* what was told was answered before */
 	if (r >= 0)
 		return reply->result;
 	h->lost = true;
 	return -EPIPE;
+}
+
+bool helper_drain(struct helper_client *h)
+{
+	char byte;
+
+	for (;;) {
+		ssize_t n = recv(h->sock, &byte, 1, MSG_DONTWAIT);
+
+		if (n > 0)
+			h->told_at = 0;
+		else if (n < 0 && errno == EAGAIN)
+			return true;
+		else if (n == 0 || errno != EINTR)
+			break;
+	}
+	h->lost = true;
+	return false;
+}
+
+void helper_tell(struct helper_client *h, struct helper_request *rq)
+{
+	uint64_t now = clock_monotonic_ms();
+
+	if (h->sock < 0 || h->lost || !helper_drain(h))
+		return;
+	if (h->told_at == 0)
+		h->told_at = now;
+	else if (now - h->told_at > HELPER_ASK_MS)
+		h->lost = true;
+	if (h->lost)
+		return;
+	set_number(h, rq);
+	if (send(h->sock, rq, sizeof(*rq), MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
+		return;
+	if (errno == EAGAIN)
+		(void)helper_ask(h, rq, -1, NULL, 0, NULL);
+	else
+		h->lost = true;
 }
 
 int helper_start(struct helper_client *h, struct error *e)

@@ -82,6 +82,10 @@ class Lent(Ordinary):
             pid for pid in descendants(self.status()["keeperPid"]) if comm(pid) == HELPER[:15]
         ]
 
+    def helper(self):
+        """The pid of the one that serves its daemon; one that was only tried out ends by itself."""
+        return wait_for(lambda: len(found := self.helpers()) == 1 and found[0], what="one helper")
+
     def end(self):
         try:
             return super().end()

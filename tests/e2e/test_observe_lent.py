@@ -95,14 +95,14 @@ def test_the_helper_makes_all_categories_supported(user):
     for support, backend, reason in (user.reasons()[c] for c in SEEN):
         assert (support, backend) == ("supported", "ebpf"), reason
         assert "not what runs with other rights than yours" in reason
-    assert not user.helpers()  # until somebody observes
+    wait_for(lambda: not user.helpers(), what="none until somebody observes")
     seen, missed = user.observed("sh", "-c", "cat /etc/hostname; /bin/false; exit 4")
     assert set(missed.values()) == {0}
     assert "/etc/hostname" in paths(seen, "opened")
     assert [p for p in paths(seen, "executed") if p.endswith(("/cat", "/false"))] != []
     codes = [e["exitCode"] for e in seen if e["kind"] == "exited" and e["category"] == "process"]
     assert sorted(codes) == [0, 1, 4]
-    (helper,) = user.helpers()
+    helper = user.helper()
     user.ok("daemon", "stop")
     wait_for(lambda: not alive(helper), what="the end of the helper")
 
@@ -123,7 +123,7 @@ def test_no_event_is_lost_or_doubled_when_the_engine_dies(user):
     script = loop + loop + "exit 0"
     session = user.ok("run", "-d", "--stdin", "--observe", "process", "--", "sh", "-c", script)
     wait_for(lambda: user.subscription(session)["deliveredEvents"] >= 1)
-    (helper,) = user.helpers()
+    helper = user.helper()
     user.ok("send", session, "go")
     os.kill(user.status()["enginePid"], signal.SIGKILL)
     user.ok("send", session, "on")
@@ -133,11 +133,11 @@ def test_no_event_is_lost_or_doubled_when_the_engine_dies(user):
     assert [e["seq"] for e in seen] == list(range(1, len(seen) + 1))
     assert len([e for e in seen if e["kind"] == "forked"]) == 200
     assert user.subscription(session)["missedEvents"] == 0
-    assert user.helpers() == [helper]
+    assert user.helper() == helper
     # It serves those who come after it, too.
     seen, missed = user.observed("/bin/true", categories="file,process")
     assert "executed" in [e["kind"] for e in seen] and set(missed.values()) == {0}
-    assert user.helpers() == [helper]
+    assert user.helper() == helper
 
 
 def a_program_of_roots(user, name="reader"):
@@ -203,8 +203,7 @@ def test_nobody_gets_at_what_the_helper_holds(user):
     if not user:
         return
     session = user.ok("run", "-d", "--observe", "file", "--", "sleep", "1000")
-    wait_for(lambda: user.helpers())
-    (helper,) = user.helpers()
+    helper = user.helper()
     status = dict(
         line.split(":\t", 1) for line in pathlib.Path(f"/proc/{helper}/status").read_text().splitlines()
     )
@@ -276,14 +275,13 @@ def test_a_helper_that_is_killed_is_told_and_replaced(user):
     if not user:
         return
     session = user.ok("run", "-d", "--observe", "process", "--", "sleep", "1000")
-    wait_for(lambda: user.helpers())
-    (helper,) = user.helpers()
+    helper = user.helper()
     os.kill(helper, signal.SIGKILL)
     wait_for(lambda: "was killed; it is not observed any more" in user.log())
     assert user.subscription(session)["missedEvents"] == 1
     seen, missed = user.observed("/bin/true", categories="process")
     assert "executed" in [e["kind"] for e in seen] and missed == {"process": 0}
-    assert user.helpers() != [helper]
+    assert user.helper() != helper
     user.ok("stop", session)
 
 
