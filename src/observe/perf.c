@@ -3,198 +3,58 @@
  * records of forks, programs and exits that go with it (perf_event_open(2)). An inherited event
  * writes into memory of each CPU; the times bring the records into order. Records are read a moment
  * after they were written: the name of a program comes while its execve is still under way, when
- * /proc does not show its arguments yet. */
+ * /proc does not show its arguments yet.
+ *
+ * An event that is inherited makes each fork, exit and change of processes dearer. A backend that
+ * asks for forks only is told of them from events of the whole machine, where we may have those:
+ * they cost a process no more than what is written. One set of them serves all runs of a host. */
+#include "base/cleanup.h"
 #include "base/fd.h"
 #include "core/proc.h"
 #include "observe/details.h"
+#include "observe/perf_ring.h"
+#include "observe/pidset.h"
 #include "observe/surroundings.h"
+#include "observe/tree_pids.h"
 #include "observe/trial.h"
 #include <errno.h>
 #include <linux/perf_event.h>
-#include <stdio.h>
+#include <signal.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/epoll.h>
-#include <sys/mman.h>
-#include <sys/syscall.h>
-#include <sys/sysinfo.h>
 #include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
 
-#define CPUS_MAX    1024
-#define PAGES       16U /* of records a CPU, a power of two */
-#define RECORDS_MIN 64U
-#define RECORDS_MAX 4096U
-#define COMM_MAX    16U
 #define WAKES       16
 #define DELAY_NS    2000000L
 #define PATIENCE_NS 100000000ULL /* for an execve to be over */
 #define PARANOID    "/proc/sys/kernel/perf_event_paranoid"
 
-/* What of a record is of interest; the others are left out. */
-struct record {
-	uint64_t time; /* CLOCK_MONOTONIC ns */
-	uint32_t type;
-	uint32_t pid, ppid, tid, ptid;
-	char comm[COMM_MAX];
-};
-
-/* PERF_RECORD_FORK and _EXIT. */
-struct task_record {
-	struct perf_event_header header;
-	uint32_t pid, ppid, tid, ptid;
-	uint64_t time;
-};
-
-struct lost_record {
-	struct perf_event_header header;
-	uint64_t id, lost;
-};
-
-/* PERF_RECORD_COMM up to its name, whose room is rounded up to a multiple of 8, and what stands at
- * the end of each record. */
-struct comm_record {
-	struct perf_event_header header;
-	uint32_t pid, tid;
-};
-
-struct trailer {
-	uint32_t pid, tid;
-	uint64_t time;
-};
-
-struct cpu {
-	int fd;
-	struct perf_event_mmap_page *page;
-	const char *data;
-};
-
 struct follower {
-	struct backend_run *run;
-	struct watch timer, rings; /* an epoll of all CPUs' */
+	struct host *host;
+	struct tracked *first;
+	struct watch timer, wakes; /* an epoll of all CPUs' */
 	struct hook hook;
-	bool ticking; /* what comes is found when the timer ends; else `rings` is watched */
+	bool ticking; /* what comes is found when the timer ends; else `wakes` is watched */
 	bool found;   /* since the last time it did */
-	size_t page, n;
-	struct cpu *cpus;
-	struct record *records;
-	size_t n_records, room;
+	bool shared;  /* of the machine, for all runs that want no more than forks */
+	struct perf_rings rings;
 };
 
-static size_t ring_size(const struct follower *f)
-{
-	return PAGES * f->page;
-}
-
-/* --- reading --------------------------------------------------------------------------------- */
-
-static void copy_out(const struct follower *f, const struct cpu *c, uint64_t at, void *to, size_t n)
-{
-	size_t from = at & (ring_size(f) - 1), first = MIN(n, ring_size(f) - from);
-
-	memcpy(to, c->data + from, first);
-	memcpy((char *)to + first, c->data, n - first);
-}
-
-/* Room for one more; most trees never need much. */
-static bool make_room(struct follower *f)
-{
-	size_t room = MAX(2 * f->room, (size_t)RECORDS_MIN);
-	struct record *more;
-
-	if (f->n_records < f->room)
-		return true;
-	more = room <= RECORDS_MAX ? reallocarray(f->records, room, sizeof(*more)) : NULL;
-	if (!more)
-		return false;
-	f->records = more;
-	f->room = room;
-	return true;
-}
-
-static void keep(struct follower *f, const struct record *r)
-{
-	if (make_room(f))
-		f->records[f->n_records++] = *r;
-	else
-		run_missed(f->run, REEVE_PROCESS, 1);
-}
-
-static void take_task(struct follower *f, const struct cpu *c, uint64_t at, uint32_t type)
-{
-	struct task_record t;
-
-	copy_out(f, c, at, &t, sizeof(t));
-	if (t.pid != t.tid)
-		return; /* a thread */
-	keep(f, &(struct record){ t.time, type, t.pid, t.ppid, t.tid, t.ptid, "" });
-}
-
-static void take_comm(struct follower *f, const struct cpu *c, uint64_t at,
-		      const struct perf_event_header *h)
-{
-	struct comm_record comm;
-	struct trailer end;
-	struct record r = { .type = PERF_RECORD_COMM };
-
-	if ((h->misc & PERF_RECORD_MISC_COMM_EXEC) == 0 || h->size < sizeof(comm) + sizeof(end))
-		return;
-	copy_out(f, c, at, &comm, sizeof(comm));
-	copy_out(f, c, at + h->size - sizeof(end), &end, sizeof(end));
-	r.time = end.time;
-	r.pid = comm.pid;
-	r.tid = comm.tid;
-	copy_out(f, c, at + sizeof(comm), r.comm,
-		 MIN(sizeof(r.comm) - 1, h->size - sizeof(comm) - sizeof(end)));
-	keep(f, &r);
-}
-
-static void read_cpu(struct follower *f, struct cpu *c)
-{
-	uint64_t head = __atomic_load_n(&c->page->data_head, __ATOMIC_ACQUIRE);
-	uint64_t tail = c->page->data_tail;
-
-	f->found |= tail != head;
-	while (tail < head) {
-		struct perf_event_header h;
-		struct lost_record lost;
-
-		copy_out(f, c, tail, &h, sizeof(h));
-		if (h.size < sizeof(h))
-			break;
-		switch (h.type) {
-		case PERF_RECORD_FORK:
-		case PERF_RECORD_EXIT:
-			take_task(f, c, tail, h.type);
-			break;
-		case PERF_RECORD_COMM:
-			take_comm(f, c, tail, &h);
-			break;
-		case PERF_RECORD_LOST:
-			copy_out(f, c, tail, &lost, sizeof(lost));
-			run_missed(f->run, REEVE_PROCESS, lost.lost);
-			break;
-		default:
-			break;
-		}
-		tail += h.size;
-	}
-	__atomic_store_n(&c->page->data_tail, head, __ATOMIC_RELEASE);
-}
+/* A run, and whom it observes of those that its follower sees. */
+struct tracked {
+	struct tracked *next;
+	struct backend_run *run;
+	struct follower *follower;
+	struct pidset pids; /* where the follower is shared */
+};
 
 /* --- events ---------------------------------------------------------------------------------- */
 
-static int by_time(const void *a, const void *b)
-{
-	const struct record *x = a, *y = b;
-
-	return (x->time > y->time) - (x->time < y->time);
-}
-
 /* False when the process is still in its execve, and the record is not older than `patience`. */
-static bool describe(struct details *d, const struct record *r, uint64_t now, uint64_t patience,
-		     struct reeve_event *e)
+static bool describe(struct details *d, const struct perf_record *r, uint64_t now,
+		     uint64_t patience, struct reeve_event *e)
 {
 	struct proc_stat stat;
 
@@ -204,56 +64,126 @@ static bool describe(struct details *d, const struct record *r, uint64_t now, ui
 	return proc_stat_read((pid_t)r->pid, &stat) < 0 || proc_stat_dead(&stat);
 }
 
-static bool tell(struct follower *f, const struct record *r, uint64_t now, uint64_t patience)
+static void tell(struct backend_run *run, struct reeve_event *e, const struct perf_record *r)
+{
+	e->timestamp_ms = details_time(r->time);
+	run_event(run, e, NULL);
+}
+
+static bool tell_comm(struct backend_run *run, const struct perf_record *r, uint64_t now,
+		      uint64_t patience)
 {
 	struct reeve_event e;
 	struct details d;
 
-	if (r->type == PERF_RECORD_COMM) {
-		event_init(&e, REEVE_PROCESS, REEVE_EXECUTED, (int32_t)r->pid);
-		if (f->run->target.forks_only) {
-			e.comm = r->comm;
-			e.fields |= REEVE_HAS_COMM;
-		} else if (!describe(&d, r, now, patience, &e))
-			return false;
-	} else if (r->type == PERF_RECORD_FORK) {
-		event_init(&e, REEVE_PROCESS, REEVE_FORKED, (int32_t)r->ppid);
-		e.child_pid = (int32_t)r->pid;
-		e.tid = (int32_t)r->ptid;
-		e.fields |= REEVE_HAS_CHILD_PID | REEVE_HAS_TID;
-	} else {
-		event_init(&e, REEVE_PROCESS, REEVE_EXITED, (int32_t)r->pid);
-		e.ppid = (int32_t)r->ppid;
-		e.fields |= REEVE_HAS_PPID;
-	}
-	e.timestamp_ms = details_time(r->time);
-	run_event(f->run, &e, NULL);
+	event_init(&e, REEVE_PROCESS, REEVE_EXECUTED, (int32_t)r->pid);
+	if (run->target.forks_only) {
+		e.comm = r->comm;
+		e.fields |= REEVE_HAS_COMM;
+	} else if (!describe(&d, r, now, patience, &e))
+		return false;
+	tell(run, &e, r);
 	return true;
 }
 
-/* Tells of what happened, in order; what has to wait is kept, and all that came after it. */
+static void tell_fork(struct backend_run *run, const struct perf_record *r)
+{
+	struct reeve_event e;
+
+	event_init(&e, REEVE_PROCESS, REEVE_FORKED, (int32_t)r->ppid);
+	e.child_pid = (int32_t)r->pid;
+	e.tid = (int32_t)r->ptid;
+	e.fields |= REEVE_HAS_CHILD_PID | REEVE_HAS_TID;
+	tell(run, &e, r);
+}
+
+static void tell_exit(struct backend_run *run, const struct perf_record *r)
+{
+	struct reeve_event e;
+
+	event_init(&e, REEVE_PROCESS, REEVE_EXITED, (int32_t)r->pid);
+	e.ppid = (int32_t)r->ppid;
+	e.fields |= REEVE_HAS_PPID;
+	tell(run, &e, r);
+}
+
+/* Whether the run is told of a record; the members of its tree are kept up to date. What ends may
+ * be the first thread alone: as long as the number is taken it is a member's, or a fork gives it to
+ * another. */
+static bool covers(struct tracked *t, const struct perf_record *r)
+{
+	if (!t->follower->shared)
+		return true;
+	if (r->type == PERF_RECORD_FORK) {
+		if (!pidset_has(&t->pids, (pid_t)r->ppid)) {
+			(void)pidset_remove(&t->pids, (pid_t)r->pid);
+			return false;
+		}
+		if (pidset_add(&t->pids, (pid_t)r->pid) < 0)
+			run_missed(t->run, REEVE_PROCESS, 1);
+		return true;
+	}
+	if (!pidset_has(&t->pids, (pid_t)r->pid))
+		return false;
+	if (r->type == PERF_RECORD_EXIT && kill((pid_t)r->pid, 0) < 0 && errno == ESRCH)
+		(void)pidset_remove(&t->pids, (pid_t)r->pid);
+	return true;
+}
+
+/* False when it has to wait, which nothing does for those that want no more than forks. */
+static bool tell_each(struct follower *f, const struct perf_record *r, uint64_t now,
+		      uint64_t patience)
+{
+	bool told = true;
+
+	for (struct tracked *t = f->first; t; t = t->next) {
+		if (!covers(t, r))
+			continue;
+		if (r->type == PERF_RECORD_FORK)
+			tell_fork(t->run, r);
+		else if (r->type == PERF_RECORD_EXIT)
+			tell_exit(t->run, r);
+		else
+			told = tell_comm(t->run, r, now, patience);
+	}
+	return told;
+}
+
+/* Of those lost in the machine nobody knows whose they were: a fork may be among them. */
+static void tell_lost(struct follower *f)
+{
+	for (struct tracked *t = f->rings.lost > 0 ? f->first : NULL; t; t = t->next) {
+		run_missed(t->run, REEVE_PROCESS, f->rings.lost);
+		if (f->shared)
+			tree_pids_learn(&t->pids, f->host, &t->run->target, true);
+	}
+	f->rings.lost = 0;
+}
+
+/* Tells of what happened, in order; what has to wait is kept, and all that came after it. So does
+ * what was written while we read: what came before may stand in memory that we had read already. */
 static void tell_all(struct follower *f, uint64_t patience)
 {
+	struct perf_rings *rings = &f->rings;
 	struct timespec t;
 	uint64_t now;
 	size_t i = 0;
 
-	for (size_t c = 0; c < f->n; c++)
-		read_cpu(f, &f->cpus[c]);
 	(void)clock_gettime(CLOCK_MONOTONIC, &t);
 	now = (uint64_t)t.tv_sec * 1000000000ULL + (uint64_t)t.tv_nsec;
-	if (f->n_records == 0)
-		return;
-	qsort(f->records, f->n_records, sizeof(*f->records), by_time);
-	while (i < f->n_records && tell(f, &f->records[i], now, patience))
+	f->found |= perf_rings_read(rings);
+	tell_lost(f);
+	while (i < rings->n_records && rings->records[i].time <= now &&
+	       tell_each(f, &rings->records[i], now, patience))
 		i++;
-	memmove(f->records, f->records + i, (f->n_records - i) * sizeof(*f->records));
-	f->n_records -= i;
+	perf_rings_drop(rings, i);
 }
 
 static void flush(struct backend_run *run)
 {
-	tell_all(run->state, 0);
+	struct tracked *t = run->state;
+
+	tell_all(t->follower, 0);
 }
 
 static void start_timer(struct follower *f)
@@ -262,7 +192,7 @@ static void start_timer(struct follower *f)
 
 	(void)timerfd_settime(f->timer.fd, 0, &t, NULL);
 	if (!f->ticking)
-		host_unwatch(f->run->host, &f->rings);
+		host_unwatch(f->host, &f->wakes);
 	f->ticking = true;
 }
 
@@ -278,11 +208,8 @@ static void on_look(struct hook *k)
 {
 	struct follower *f = container_of(k, struct follower, hook);
 
-	for (size_t i = 0; !f->ticking && i < f->n; i++) {
-		if (__atomic_load_n(&f->cpus[i].page->data_head, __ATOMIC_ACQUIRE) !=
-		    f->cpus[i].page->data_tail)
-			start_timer(f);
-	}
+	if (!f->ticking && perf_rings_waiting(&f->rings))
+		start_timer(f);
 }
 
 static void on_timer(struct watch *w)
@@ -292,103 +219,77 @@ static void on_timer(struct watch *w)
 
 	(void)!read(w->fd, &times, sizeof(times));
 	tell_all(f, PATIENCE_NS);
-	if (f->found || f->n_records > 0 || host_watch(f->run->host, &f->rings) < 0)
+	if (f->found || f->rings.n_records > 0 || host_watch(f->host, &f->wakes) < 0)
 		start_timer(f);
 	else
 		f->ticking = false;
 	f->found = false;
 }
 
-/* --- runs ------------------------------------------------------------------------------------ */
+/* --- followers ------------------------------------------------------------------------------- */
 
-static void detach(struct follower *f)
+static void follower_free(struct follower *f)
 {
-	for (size_t i = 0; i < f->n; i++) {
-		(void)munmap(f->cpus[i].page, (PAGES + 1) * f->page);
-		fd_close(f->cpus[i].fd);
-	}
-	f->n = 0;
+	perf_rings_done(&f->rings);
+	host_unhook(&f->hook);
+	if (f->timer.fd >= 0)
+		host_unwatch(f->host, &f->timer);
+	if (f->wakes.fd >= 0 && !f->ticking)
+		host_unwatch(f->host, &f->wakes);
+	fd_close(f->timer.fd);
+	fd_close(f->wakes.fd);
+	free(f);
 }
 
-static int attach_cpu(struct follower *f, int number)
+static int follower_new(struct follower **ret, struct host *h)
 {
-	struct perf_event_attr attr = {
-		.type = PERF_TYPE_SOFTWARE,
-		.size = sizeof(attr),
-		.config = PERF_COUNT_SW_DUMMY,
-		.sample_type = PERF_SAMPLE_TID | PERF_SAMPLE_TIME,
-		.inherit = 1,
-		.exclude_kernel = 1,
-		.exclude_hv = 1,
-		.task = 1,
-		.comm = 1,
-		.comm_exec = 1,
-		.sample_id_all = 1,
-		.watermark = 1,
-		.wakeup_watermark = 1,
-		.use_clockid = 1,
-		.clockid = CLOCK_MONOTONIC,
-	};
-	pid_t pid = f->run->target.everything ? -1 : f->run->target.leader;
-	/* Edges: once its first process has ended, the event hangs up for ever. */
-	struct epoll_event event = { .events = EPOLLIN | EPOLLET };
-	struct cpu *c = &f->cpus[f->n];
-	void *map;
+	struct follower *f = calloc(1, sizeof(*f));
 	int r = 0;
 
-	c->fd = (int)syscall(SYS_perf_event_open, &attr, pid, number, -1, PERF_FLAG_FD_CLOEXEC);
-	if (c->fd < 0)
-		return errno == ENODEV ? 0 : -errno; /* a CPU that is off */
-	map = mmap(NULL, (PAGES + 1) * f->page, PROT_READ | PROT_WRITE, MAP_SHARED, c->fd, 0);
-	if (map == MAP_FAILED || epoll_ctl(f->rings.fd, EPOLL_CTL_ADD, c->fd, &event) < 0)
+	if (!f)
+		return -ENOMEM;
+	f->host = h;
+	f->hook.look = on_look;
+	host_hook(h, &f->hook);
+	f->timer = (struct watch){ timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK),
+				   on_timer, false };
+	f->wakes = (struct watch){ epoll_create1(EPOLL_CLOEXEC), on_records, false };
+	f->rings.epoll_fd = f->wakes.fd;
+	if (f->timer.fd < 0 || f->wakes.fd < 0)
 		r = -errno;
+	if (r == 0)
+		r = host_watch(h, &f->timer);
+	if (r == 0)
+		r = host_watch(h, &f->wakes);
 	if (r < 0) {
-		if (map != MAP_FAILED)
-			(void)munmap(map, (PAGES + 1) * f->page);
-		fd_close(c->fd);
+		follower_free(f);
 		return r;
 	}
-	c->page = map;
-	c->data = (const char *)map + f->page;
-	f->n++;
+	*ret = f;
 	return 0;
 }
 
-static int attach(struct follower *f)
+/* The follower of the machine; NULL where we may not have one. */
+static struct follower *of_machine(struct host *h)
 {
-	int n = MIN(get_nprocs_conf(), CPUS_MAX);
+	void **shared = host_shared(h, &backend_perf);
+	struct follower *f;
 
-	f->cpus = calloc((size_t)n, sizeof(*f->cpus));
-	if (!f->cpus)
-		return -ENOMEM;
-	for (int i = 0; i < n; i++) {
-		int r = attach_cpu(f, i);
-
-		if (r < 0) {
-			detach(f);
-			return r;
-		}
+	if (*shared)
+		return *shared;
+	if (follower_new(&f, h) < 0)
+		return NULL;
+	f->rings.large = true;
+	if (perf_rings_attach(&f->rings, -1) < 0) {
+		follower_free(f);
+		return NULL;
 	}
-	return f->n > 0 ? 0 : -ENODEV;
+	f->shared = true;
+	*shared = f;
+	return f;
 }
 
-static void stop(struct backend_run *run)
-{
-	struct follower *f = run->state;
-
-	detach(f);
-	host_unhook(&f->hook);
-	if (f->timer.fd >= 0)
-		host_unwatch(run->host, &f->timer);
-	if (f->rings.fd >= 0 && !f->ticking)
-		host_unwatch(run->host, &f->rings);
-	fd_close(f->timer.fd);
-	fd_close(f->rings.fd);
-	free(f->cpus);
-	free(f->records);
-	free(f);
-	run->state = NULL;
-}
+/* --- runs ------------------------------------------------------------------------------------ */
 
 /* What is in the way, and what would help. */
 static int refuse(struct error *e, bool everything, int r)
@@ -411,44 +312,78 @@ static int refuse(struct error *e, bool everything, int r)
 	return error_set_errno(e, ERROR_UNAVAILABLE, r, "perf_event_open");
 }
 
+static int attach(struct tracked *t)
+{
+	const struct backend_target *target = &t->run->target;
+	struct perf_rings *rings = &t->follower->rings;
+
+	if (target->everything)
+		return perf_rings_attach(rings, -1);
+	return target->leader != 0 ? perf_rings_attach(rings, target->leader) : 0;
+}
+
+static void stop(struct backend_run *run)
+{
+	struct tracked *t = run->state, **place = &t->follower->first;
+	struct follower *f = t->follower;
+
+	while (*place != t)
+		place = &(*place)->next;
+	*place = t->next;
+	pidset_done(&t->pids);
+	free(t);
+	run->state = NULL;
+	if (f->first)
+		return;
+	if (f->shared)
+		*host_shared(run->host, &backend_perf) = NULL;
+	follower_free(f);
+}
+
 static int start(struct backend_run *run, struct error *e)
 {
-	struct follower *f = calloc(1, sizeof(*f));
+	const struct backend_target *target = &run->target;
+	struct tracked *t = calloc(1, sizeof(*t));
 	int r = 0;
 
-	if (!f)
+	if (!t)
 		return error_set_errno(e, ERROR_INTERNAL, ENOMEM, "perf");
-	run->state = f;
-	f->run = run;
-	f->hook.look = on_look;
-	host_hook(run->host, &f->hook);
-	f->page = (size_t)sysconf(_SC_PAGESIZE);
-	f->timer = (struct watch){ timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK),
-				   on_timer, false };
-	f->rings = (struct watch){ epoll_create1(EPOLL_CLOEXEC), on_records, false };
-	if (f->timer.fd < 0 || f->rings.fd < 0)
-		r = -errno;
-	if (r == 0)
-		r = host_watch(run->host, &f->timer);
-	if (r == 0)
-		r = host_watch(run->host, &f->rings);
-	if (r == 0 && (run->target.everything || run->target.leader != 0))
-		r = attach(f);
+	if (target->forks_only && !target->everything)
+		t->follower = of_machine(run->host);
+	if (t->follower) /* the leader's number may have been another's */
+		tell_all(t->follower, 0);
+	if (!t->follower)
+		r = follower_new(&t->follower, run->host);
+	if (r < 0) {
+		free(t);
+		return error_set_errno(e, ERROR_INTERNAL, r, "perf");
+	}
+	run->state = t;
+	t->run = run;
+	t->next = t->follower->first;
+	t->follower->first = t;
+	if (t->follower->shared)
+		tree_pids_learn(&t->pids, run->host, target, !target->gated || target->resume);
+	else
+		r = attach(t);
 	if (r < 0) {
 		stop(run);
-		return refuse(e, run->target.everything, r);
+		return refuse(e, target->everything, r);
 	}
 	return 0;
 }
 
 static void note(struct backend_run *run, const struct backend_note *n)
 {
-	struct follower *f = run->state;
+	struct tracked *t = run->state;
 
 	if (n->what != NOTE_LEADER || run->target.leader != 0)
 		return;
 	run->target.leader = n->pid;
-	if (!run->target.everything && attach(f) < 0)
+	if (t->follower->shared)
+		tree_pids_learn(&t->pids, run->host, &run->target,
+				!run->target.gated || run->target.resume);
+	else if (!run->target.everything && attach(t) < 0)
 		run_missed(run, REEVE_PROCESS, 1);
 }
 

@@ -3,10 +3,10 @@
  * whole machine (netlink connector). One socket serves all runs, each of which knows the pids of
  * its tree. Each CPU numbers its announcements: a gap is a loss. */
 #include "base/fd.h"
-#include "core/tree.h"
 #include "observe/details.h"
 #include "observe/pidset.h"
 #include "observe/surroundings.h"
+#include "observe/tree_pids.h"
 #include "observe/trial.h"
 #include <errno.h>
 #include <linux/cn_proc.h>
@@ -166,30 +166,12 @@ static const struct {
 
 /* --- membership ------------------------------------------------------------------------------ */
 
-static int add_member(const struct tree_member *m, void *userdata)
-{
-	struct tracker *t = userdata;
-
-	return pidset_add(&t->pids, m->pid);
-}
-
-/* Who is in the tree now: at a late start, and after a loss. */
 static void learn(struct tracker *t)
 {
 	const struct backend_target *target = &t->run->target;
-	struct tree tree = {
-		.mark = target->mark,
-		.cgroup_dir = target->cgroup_leaf != 0 ? host_cgroup_dir(t->run->host) : -1,
-		.cgroup_leaf = target->cgroup_leaf,
-		.leader = target->leader,
-	};
 
-	if (target->everything)
-		return;
-	if (target->leader != 0)
-		(void)pidset_add(&t->pids, target->leader);
-	if (!target->gated || target->resume)
-		(void)tree_each(&tree, 1, NULL, add_member, t);
+	if (!target->everything)
+		tree_pids_learn(&t->pids, t->run->host, target, !target->gated || target->resume);
 }
 
 static void lost(struct connector *c, uint64_t n)

@@ -3,6 +3,7 @@
 #include "base/cleanup.h"
 #include "fds.h"
 #include "observed.h"
+#include <pthread.h>
 #include <sched.h>
 
 #define PROCESSES (1U << REEVE_PROCESS)
@@ -276,6 +277,77 @@ static void each_of_many_short_ones_is_seen(void **state _unused_)
 	observed_done(&o);
 }
 
+static void *fork_after(void *userdata)
+{
+	pid_t pid;
+
+	(void)pthread_join(*(pthread_t *)userdata, NULL);
+	pause_ms(20); /* until that was seen */
+	pid = fork();
+	if (pid == 0)
+		_exit(0);
+	_exit(pid > 0 && waitpid(pid, NULL, 0) == pid ? 0 : 1);
+}
+
+static void end_first_thread(void *userdata _unused_)
+{
+	pthread_t self = pthread_self(), other;
+
+	if (pthread_create(&other, NULL, fork_after, &self) != 0)
+		_exit(1);
+	pthread_exit(NULL);
+}
+
+static void what_forks_when_its_first_thread_has_ended_is_told(void **state _unused_)
+{
+	struct observed o;
+
+	need_backend(REEVE_LAUNCHED_TREE);
+	observed_start(&o, backend, PROCESSES, end_first_thread, NULL);
+	observed_finish(&o);
+	assert_int_equal(o.status, 0);
+	observed_find(&o, REEVE_EXITED, observed_find(&o, REEVE_FORKED, o.pid)->child_pid);
+	observed_done(&o);
+}
+
+static void has_told_twenty_forks(const struct observed *o)
+{
+	assert_int_equal(o->missed[REEVE_PROCESS], 0);
+	assert_int_equal(observed_count(o, REEVE_FORKED, o->pid), 20);
+	assert_int_equal(observed_count(o, REEVE_FORKED, 0), 20);
+	assert_int_equal(observed_count(o, REEVE_EXITED, 0), 21);
+	for (unsigned i = 0; i < 20; i++)
+		observed_find(o, REEVE_EXITED, observed_nth(o, REEVE_FORKED, 0, i)->child_pid);
+}
+
+/* What they are told comes from the same place, where they may see the machine. */
+static void each_of_two_in_a_host_is_told_its_own(void **state _unused_)
+{
+	struct observed one, two;
+
+	need_backend(REEVE_LAUNCHED_TREE);
+	observed_start(&one, backend, PROCESSES, fork_many, (void *)20);
+	observed_init(&two);
+	host_free(two.host);
+	two.host = one.host;
+	if (backend->prepare)
+		backend->prepare(PROCESSES, &two.entry);
+	observed_fork(&two, fork_many, (void *)20);
+	observed_start_with(
+		&two, backend,
+		&(struct backend_target){
+			.session = 2, .leader = two.pid, .gated = true, .categories = PROCESSES });
+	observed_go(&two);
+	observed_finish(&one);
+	observed_finish(&two);
+	has_told_twenty_forks(&one);
+	has_told_twenty_forks(&two);
+	two.observation = observation_stop(two.observation);
+	two.host = NULL;
+	observed_done(&two);
+	observed_done(&one);
+}
+
 /* One CPU, so that one count of announcements is concerned. */
 static void stay_on_one_cpu(void)
 {
@@ -334,6 +406,8 @@ int main(void)
 		TESTS(subreaper_proc_poll),
 		TESTS(perf),
 		TEST(each_of_many_short_ones_is_seen, perf),
+		TEST(each_of_two_in_a_host_is_told_its_own, perf),
+		TEST(what_forks_when_its_first_thread_has_ended_is_told, perf),
 		TESTS(proc_connector),
 		TEST(exit_codes_are_told, proc_connector),
 		TEST(each_of_many_short_ones_is_seen, proc_connector),
@@ -342,6 +416,8 @@ int main(void)
 		TEST(secrets_in_arguments_are_not_told, seccomp_user_notify),
 		TEST(numbers_grow_by_one_and_by_what_was_missed, seccomp_user_notify),
 		TEST(one_that_forks_twice_is_not_lost, seccomp_user_notify),
+		TEST(each_of_two_in_a_host_is_told_its_own, seccomp_user_notify),
+		TEST(what_forks_when_its_first_thread_has_ended_is_told, seccomp_user_notify),
 		TEST(what_is_not_of_the_tree_is_not_told, seccomp_user_notify),
 		TEST(each_of_many_short_ones_is_seen, seccomp_user_notify),
 		TEST(nothing_is_left_open, seccomp_user_notify),

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* perf_ring.h - the records that dummy perf events write into memory of each CPU: forks, programs
+ * and exits of processes, not of threads. */
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#define PERF_COMM_MAX 16U
+
+/* What of a record is of interest; the others are left out. */
+struct perf_record {
+	uint64_t time; /* CLOCK_MONOTONIC ns */
+	uint32_t type; /* PERF_RECORD_FORK, _EXIT, or _COMM: of an execve */
+	uint32_t pid, ppid, tid, ptid;
+	char comm[PERF_COMM_MAX];
+};
+
+struct perf_cpu;
+
+/* `epoll_fd` and `large` are given; all else zero: nothing is attached. */
+struct perf_rings {
+	int epoll_fd; /* readable when a record comes while none waited */
+	bool large;   /* room for what a machine does while nobody reads */
+	size_t page, pages, n;
+	struct perf_cpu *cpus;
+	struct perf_record *records; /* in the order of their times */
+	size_t n_records, room;
+	uint64_t lost; /* records, since somebody set it to 0 */
+};
+
+/* Of a process and all its descendants, or (-1) of the machine. When it fails nothing is attached:
+ * a negative errno. */
+int perf_rings_attach(struct perf_rings *r, pid_t pid);
+void perf_rings_done(struct perf_rings *r);
+
+/* Whether there is something to read. */
+bool perf_rings_waiting(const struct perf_rings *r);
+
+/* Adds what there is to the records; whether there was anything. */
+bool perf_rings_read(struct perf_rings *r);
+
+/* The first `n` records are done with. */
+void perf_rings_drop(struct perf_rings *r, size_t n);
