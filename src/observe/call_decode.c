@@ -33,14 +33,23 @@ ssize_t call_memory(int32_t tid, uint64_t address, void *to, size_t size)
 	return n < 0 ? -errno : n;
 }
 
-static bool read_all(int32_t tid, uint64_t address, void *to, size_t size)
+/* The same of the process of a call. */
+static ssize_t read_memory(const struct call *c, uint64_t address, void *to, size_t size)
 {
-	return address != 0 && call_memory(tid, address, to, size) == (ssize_t)size;
+	ssize_t n = c->memory > 0 ? pread(c->memory, to, size, (off_t)address) : 0;
+
+	/* Nothing, too, once another program runs there. */
+	return n > 0 ? n : call_memory(c->tid, address, to, size);
+}
+
+static bool read_all(const struct call *c, uint64_t address, void *to, size_t size)
+{
+	return address != 0 && read_memory(c, address, to, size) == (ssize_t)size;
 }
 
 /* A string of up to `max` bytes, its NUL included. Returns its length, or -1 when it cannot be
  * read; one that is longer is cut. */
-static ssize_t read_string(int32_t tid, uint64_t address, char *to, size_t max, bool *cut)
+static ssize_t read_string(const struct call *c, uint64_t address, char *to, size_t max, bool *cut)
 {
 	size_t n = 0;
 
@@ -51,7 +60,7 @@ static ssize_t read_string(int32_t tid, uint64_t address, char *to, size_t max, 
 		char *end;
 
 		want = MIN(want, (size_t)(PAGE - at % PAGE));
-		got = call_memory(tid, at, to + n, want);
+		got = read_memory(c, at, to + n, want);
 		if (got <= 0)
 			return -1;
 		end = memchr(to + n, 0, (size_t)got);
@@ -103,7 +112,7 @@ static bool read_path(const struct call *c, unsigned dir, unsigned path, char to
 {
 	char given[PATH_MAX];
 	bool cut = false;
-	ssize_t n = read_string(c->tid, c->args[path - 1], given, sizeof(given), &cut);
+	ssize_t n = read_string(c, c->args[path - 1], given, sizeof(given), &cut);
 	size_t base = 0;
 
 	if (n < 0)
@@ -124,7 +133,7 @@ static bool read_target(const struct call *c, unsigned path, char to[CALL_PATH_M
 {
 	bool cut = false;
 
-	return read_string(c->tid, c->args[path - 1], to, PATH_MAX, &cut) >= 0;
+	return read_string(c, c->args[path - 1], to, PATH_MAX, &cut) >= 0;
 }
 
 static void decode_paths(const struct call *c, const struct call_rule *r, struct call_texts *t,
@@ -164,7 +173,7 @@ static void decode_open_how(const struct call *c, const struct call_rule *r, str
 {
 	uint64_t how[HOW_WORDS];
 
-	if (read_all(c->tid, c->args[r->flags - 1], how, sizeof(how)))
+	if (read_all(c, c->args[r->flags - 1], how, sizeof(how)))
 		set_flags(e, how[HOW_FLAGS], how[HOW_MODE]);
 }
 
@@ -184,12 +193,12 @@ static size_t read_argv(const struct call *c, uint64_t address, struct call_text
 		ssize_t n;
 
 		if (place == 0 &&
-		    call_memory(c->tid, address + i * width, words, sizeof(words)) < (ssize_t)width)
+		    read_memory(c, address + i * width, words, sizeof(words)) < (ssize_t)width)
 			return used;
 		if (word_at(c, words, place) == 0)
 			return used;
-		n = read_string(c->tid, word_at(c, words, place), t->raw + used,
-				sizeof(t->raw) - used, cut);
+		n = read_string(c, word_at(c, words, place), t->raw + used, sizeof(t->raw) - used,
+				cut);
 		if (n < 0)
 			return used;
 		used += (size_t)n + 1;
@@ -273,6 +282,13 @@ int32_t call_process(int32_t tid)
 	text[MAX(n, (ssize_t)0)] = '\0';
 	at = strstr(text, "\nTgid:");
 	return at ? (int32_t)strtol(at + 6, NULL, 10) : tid;
+}
+
+bool call_executes(const struct call *c)
+{
+	const struct call_rule *r = call_rule(c->arch, c->nr);
+
+	return r && r->form == FORM_EXEC;
 }
 
 static struct call_thread *place_of(struct call_threads *threads, int32_t tid)

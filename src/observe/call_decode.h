@@ -47,6 +47,9 @@ bool call_decode(const struct call *c, unsigned categories, struct call_threads 
 void call_event(const struct call *c, enum reeve_category category, enum reeve_kind kind,
 		struct call_threads *threads, struct call_texts *t, struct reeve_event *ret);
 
+/* Whether another program would run where it succeeds. */
+bool call_executes(const struct call *c);
+
 /* The process of a thread; the number itself when that is gone. */
 int32_t call_process(int32_t tid);
 

@@ -46,6 +46,7 @@ struct call {
 	int nr;
 	uint64_t args[6];
 	int32_t tid;
+	int memory; /* /proc/TID/mem of the program that makes it; 0: it is not open */
 };
 
 /* The rule for a call; NULL: it is not of interest. */

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "observe/call_decode.h"
+#include "observe/caller_memory.h"
 #include "observe/notify_probe.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -46,9 +47,10 @@ struct listener {
 	bool paused; /* not watched: the calls wait */
 	unsigned answered, crowded;
 	bool sync; /* the caller is woken on this CPU: good for one, bad for many at once */
-	uint32_t last, before;     /* whose calls were answered last */
-	uint64_t rest_until;       /* monotonic us; until then we do not take turns with a caller */
-	unsigned rest_us, turns;   /* the next rest; turns since the last one */
+	uint32_t last, before;   /* whose calls were answered last */
+	uint64_t rest_until;     /* monotonic us; until then we do not take turns with a caller */
+	unsigned rest_us, turns; /* the next rest; turns since the last one */
+	struct caller_memory memory;
 	uint32_t remotes[REMOTES]; /* hashes of sockets with their remotes, seen lately */
 	struct backend_run forks;  /* tells of forks and exits; no backend: none does */
 };
@@ -99,10 +101,13 @@ static void tell(struct listener *l, const struct seccomp_notif *n)
 	struct reeve_event e;
 	uint64_t id = n->id;
 
-	if (!call_arch_of(n->data.arch, &c.arch))
+	if (!call_arch_of(n->data.arch, &c.arch)) {
+		caller_memory_close(&l->memory);
 		return;
+	}
 	for (size_t i = 0; i < ARRAY_SIZE(c.args); i++)
 		c.args[i] = n->data.args[i];
+	c.memory = caller_memory(&l->memory, &c);
 	threads->ask = ask_forks;
 	threads->userdata = l;
 	if (!call_decode(&c, l->run->target.categories, threads, &l->notifier->texts, &e))
@@ -172,6 +177,7 @@ static void listener_free(struct listener *l)
 			host_unwatch_direct(l->host, &l->watch);
 		fd_close(l->watch.fd);
 	}
+	caller_memory_close(&l->memory);
 	free(l);
 }
 
@@ -182,6 +188,7 @@ static void on_end(struct listener *l)
 
 	host_unwatch_direct(l->host, &l->watch);
 	l->watch.fd = fd_close(l->watch.fd);
+	caller_memory_close(&l->memory);
 	if (l->run)
 		return;
 	while (*place && *place != l)
@@ -193,26 +200,27 @@ static void on_end(struct listener *l)
 
 /* A caller that was woken on this CPU, and is alone, makes its next call as soon as we let it run:
  * that spares both of us a sleep. Where others wait for the CPU it would cost us our place in the
- * queue, so what it cost is looked at. */
-static void take_turns(struct listener *l)
+ * queue, so what it cost is looked at. False: we did not let it run. */
+static bool take_turns(struct listener *l)
 {
 	uint64_t begin, end;
 
 	if (!l->sync || l->last != l->before)
-		return;
+		return false;
 	begin = clock_monotonic_us();
 	if (begin < l->rest_until)
-		return;
+		return false;
 	(void)sched_yield();
 	end = clock_monotonic_us();
 	if (end - begin < SLOW_US) {
 		if (++l->turns == WINDOW)
 			l->rest_us = REST_MIN_US;
-		return;
+		return true;
 	}
 	l->rest_until = end + l->rest_us;
 	l->rest_us = MIN(2 * l->rest_us, REST_MAX_US);
 	l->turns = 0;
+	return true;
 }
 
 static void take_calls(struct listener *l, unsigned max)
@@ -220,6 +228,9 @@ static void take_calls(struct listener *l, unsigned max)
 	for (unsigned i = 0; i < max && !l->paused; i++) {
 		uint32_t events = look(l);
 
+		/* Who was answered may have run at once: then its next call is there. */
+		if (events == 0 && i > 0 && take_turns(l))
+			events = look(l);
 		if ((events & POLLIN) == 0) {
 			if ((events & (POLLHUP | POLLERR)) != 0)
 				on_end(l);
@@ -231,7 +242,6 @@ static void take_calls(struct listener *l, unsigned max)
 		l->crowded += i > 0 && l->last != l->before;
 		if (++l->answered == WINDOW)
 			wake_by_load(l);
-		take_turns(l);
 	}
 }
 
@@ -281,6 +291,7 @@ static int listener_new(struct listener **ret, struct host *h, int fd, void *pen
 static void drain(struct listener *l)
 {
 	l->run = NULL;
+	caller_memory_close(&l->memory);
 	l->next = l->notifier->drained;
 	l->notifier->drained = l;
 }

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Which system calls are looked at, on each architecture: the filter is run as the kernel would. */
 #include "base/cleanup.h"
+#include "fds.h"
 #include "observe/call_follow.h"
 #include "observe/call_socket.h"
+#include "observe/caller_memory.h"
 #include <arpa/inet.h>
 #include <linux/audit.h>
 #include <linux/seccomp.h>
@@ -12,6 +14,7 @@
 #include <stddef.h>
 #include <string.h>
 #include <sys/un.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -264,6 +267,57 @@ static void what_is_no_address_is_refused(void **state _unused_)
 	assert_false(call_address(&in, sizeof(in), path, &a));
 }
 
+/* --- the memory of whoever makes them -------------------------------------------------------- */
+
+static struct call call_of(int32_t tid, int nr)
+{
+	return (struct call){ .arch = ARCH_X86_64, .nr = nr, .tid = tid };
+}
+
+/* Whether it is opened for one of many calls that open files; it stays open then. */
+static bool is_opened(struct caller_memory *m, int32_t tid)
+{
+	struct call c = call_of(tid, 257);
+	bool opened = false;
+
+	for (unsigned i = 0; i < 64; i++) {
+		int fd = caller_memory(m, &c);
+
+		assert_false(opened && fd == 0);
+		opened |= fd > 0;
+	}
+	return opened;
+}
+
+static void memory_is_opened_for_calls_of_one_program_in_a_row(void **state _unused_)
+{
+	struct call own = call_of(getpid(), 257), exec = call_of(getpid(), 59),
+		    other = call_of(getppid(), 257);
+	uint64_t word = 0x7265657665ULL, seen = 0;
+	unsigned before = count_fds();
+	struct caller_memory m = { 0 };
+
+	assert_false(is_opened(&m, getpid())); /* it may execute what it likes, unseen */
+	assert_int_equal(caller_memory(&m, &exec), 0);
+	assert_true(is_opened(&m, getpid()));
+	assert_int_equal(count_fds(), before + 1);
+	assert_int_equal(
+		pread(caller_memory(&m, &own), &seen, sizeof(seen), (off_t)(uintptr_t)&word),
+		sizeof(seen));
+	assert_true(seen == word);
+
+	assert_int_equal(caller_memory(&m, &exec), 0);
+	assert_int_equal(count_fds(), before);
+	assert_int_equal(caller_memory(&m, &own), 0);
+	assert_true(is_opened(&m, getpid()));
+	assert_int_equal(caller_memory(&m, &other), 0);
+	assert_int_equal(count_fds(), before);
+	assert_int_equal(caller_memory(&m, &own), 0);
+	assert_true(is_opened(&m, getpid()));
+	caller_memory_close(&m);
+	assert_int_equal(count_fds(), before);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -278,6 +332,7 @@ int main(void)
 		cmocka_unit_test(addresses_are_told_as_they_are),
 		cmocka_unit_test(names_of_unix_sockets_are_told),
 		cmocka_unit_test(what_is_no_address_is_refused),
+		cmocka_unit_test(memory_is_opened_for_calls_of_one_program_in_a_row),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
