@@ -34,6 +34,8 @@ static void add_frame(struct digest *d, const struct frame *f)
 	add(d, (uint64_t)f->type << 8 | f->stream);
 	add(d, f->offset);
 	add(d, f->dropped);
+	add(d, f->ring);
+	add(d, f->gone);
 	add(d, (uint64_t)f->exit_known << 32 | f->outcome << 16 | f->cause << 8 | f->reason);
 	add(d, (uint64_t)f->signal << 48 | (uint64_t)f->status << 32 | (uint32_t)f->rows << 16 |
 		       f->cols);

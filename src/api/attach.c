@@ -156,6 +156,7 @@ static int read_options(struct request *rq, const struct session *s, struct atta
 	if (r >= 0)
 		r = read_screen(rq, s, o, err);
 	o->numbers = request_header(rq, FRAME_SIGNALS_HEADER) != NULL;
+	o->memory = request_header(rq, FRAME_MEMORY_HEADER) != NULL;
 	o->peer = request_peer_pid(rq);
 	return r;
 }

@@ -12,6 +12,9 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#define HEADERS                                                                                    \
+	"Connection: Upgrade\r\nUpgrade: " FRAME_PROTOCOL "\r\n" FRAME_SIGNALS_HEADER              \
+	": numbered\r\n"
 #define OUT_MAX          (512U * KiB)
 #define RETRY_MS         20U
 #define ANSWER_MS        5000 /* for the rest of a head whose first bytes are there */
@@ -33,6 +36,7 @@ int attach_new(struct attach **ret, const struct attach_options *o)
 	a->cols = o->cols;
 	a->refresh = o->restore;
 	a->fd = -1;
+	a->memory.fd = -1;
 	a->give_up_at = clock_monotonic_ms() + ATTACH_PATIENCE_MS;
 	buffer_init(&a->out, OUT_MAX);
 	*ret = a;
@@ -45,6 +49,7 @@ struct attach *attach_free(struct attach *a)
 		return NULL;
 	a->http = http_client_close(a->http);
 	fd_close(a->fd);
+	attach_memory_done(&a->memory);
 	buffer_done(&a->out);
 	free(a);
 	return NULL;
@@ -105,13 +110,18 @@ static int format_target(struct attach *a, struct buffer *b)
 	return r;
 }
 
+/* A terminal's client lets go what comes too fast. */
+static bool reads_memory(const struct attach *a)
+{
+	return a->o->mode && strcmp(a->o->mode, "block") == 0 && !a->memory.refused;
+}
+
 static int send_request(struct attach *a, struct error *e)
 {
 	_cleanup_(buffer_done) struct buffer target;
 	struct http_request rq = {
 		.method = "GET",
-		.headers = "Connection: Upgrade\r\nUpgrade: " FRAME_PROTOCOL
-			   "\r\n" FRAME_SIGNALS_HEADER ": numbered\r\n",
+		.headers = reads_memory(a) ? HEADERS FRAME_MEMORY_HEADER ": rings\r\n" : HEADERS,
 	};
 	int r;
 
@@ -208,6 +218,7 @@ static int handshake(struct attach *a, struct error *e)
 		return error_set_errno(e, ERROR_INTERNAL, r, "attach: fcntl");
 	memcpy(a->receive, rest, n);
 	a->http = http_client_close(a->http);
+	attach_memory_done(&a->memory); /* it was the last connection's */
 	a->decoder = (struct frame_decoder){ .from = FRAME_FROM_SERVER };
 	buffer_consume(&a->out, a->out.size);
 	a->out_sent = 0;
@@ -251,7 +262,7 @@ static void send_what_waits(struct attach *a)
 
 	attach_send_signals(a);
 	attach_send_input(a);
-	attach_send_acks(a, due || a->paused || a->out.size > before);
+	attach_send_acks(a, due || a->paused || a->exited || a->out.size > before);
 	attach_flush(a);
 }
 

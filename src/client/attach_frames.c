@@ -189,6 +189,38 @@ static int on_output(struct attach *a, const struct frame *f)
 	return a->o->output(a->o->data, f->stream, f->data + known, f->size - known);
 }
 
+/* Without the memory there is still OUTPUT, from where it stands, over another connection. */
+static int on_memory(struct attach *a, const struct frame *f)
+{
+	if (attach_memory_map(&a->memory, f) == 0)
+		return 0;
+	a->memory.refused = true;
+	return -ECONNRESET;
+}
+
+static int on_written(struct attach *a, const struct frame *f)
+{
+	struct output *o = &a->outputs[f->stream];
+	uint64_t told = o->next - o->skip;
+
+	if (!o->started || f->offset < told ||
+	    f->offset - told > attach_memory_size(&a->memory, f->stream))
+		return -EPROTO;
+	o->skip = f->offset < o->next ? o->next - f->offset : 0;
+	while (o->next < f->offset) {
+		struct attach_copy c = { .at = o->next, .n = f->offset - o->next };
+		int r;
+
+		attach_memory_copy(&a->memory, f->stream, &c);
+		gone(a, f->stream, c.gone);
+		o->next += c.n;
+		r = c.n > 0 ? a->o->output(a->o->data, f->stream, c.bytes, c.n) : 0;
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
 static int on_screen(struct attach *a, const struct frame *f)
 {
 	return a->o->screen ? a->o->screen(a->o->data, f->data, f->size) : 0;
@@ -235,7 +267,8 @@ static int on_accepted(struct attach *a, const struct frame *f)
 static int (*const handlers[N_FRAME_TYPES])(struct attach *a, const struct frame *f) = {
 	[FRAME_HELLO] = on_hello,       [FRAME_START] = on_start,     [FRAME_OUTPUT] = on_output,
 	[FRAME_DROPPED] = on_dropped,   [FRAME_EXIT] = on_exit_frame, [FRAME_ENDED] = on_ended,
-	[FRAME_ACCEPTED] = on_accepted, [FRAME_SCREEN] = on_screen,
+	[FRAME_ACCEPTED] = on_accepted, [FRAME_SCREEN] = on_screen,   [FRAME_MEMORY] = on_memory,
+	[FRAME_WRITTEN] = on_written,
 };
 
 int attach_decode(struct attach *a, const uint8_t *data, size_t size, struct error *e)
@@ -264,7 +297,8 @@ int attach_decode(struct attach *a, const uint8_t *data, size_t size, struct err
 int attach_receive(struct attach *a, struct error *e)
 {
 	for (size_t total = 0; total < STEP_MAX && a->state == ATTACH_UP && !a->paused;) {
-		ssize_t n = recv(a->fd, a->receive, sizeof(a->receive), 0);
+		ssize_t n =
+			attach_memory_receive(&a->memory, a->fd, a->receive, sizeof(a->receive));
 		int r;
 
 		if (n < 0 && errno == EINTR)

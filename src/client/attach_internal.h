@@ -5,6 +5,7 @@
 #include "base/buffer.h"
 #include "client/attach.h"
 #include "client/attach_input.h"
+#include "client/attach_memory.h"
 
 #define RECEIVE_SIZE (256U * KiB)
 #define SIGNALS_MAX  32U
@@ -37,6 +38,7 @@ struct attach {
 	uint64_t ack_at; /* monotonic ms when what is consumed is acknowledged; 0: nothing waits */
 	struct frame_decoder decoder;
 	struct output outputs[N_FRAME_STREAMS];
+	struct attach_memory memory;
 	struct attach_input input;
 	struct buffer out; /* frames on their way */
 	size_t out_sent;

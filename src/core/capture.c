@@ -70,6 +70,16 @@ static void finish(struct capture *c, struct capture_stream *s, uint64_t target,
 	word_store(&c->daemon->move_phase, PHASE_IDLE);
 }
 
+void capture_give_notice(const struct capture_stream *s, uint64_t offset)
+{
+	uint64_t lent = s->lent ? word_load(s->lent) : 0;
+
+	if (lent == 0 || offset < lent)
+		return;
+	word_store(s->lent, offset + 1);
+	atomic_thread_fence(memory_order_seq_cst); /* nothing is overwritten before */
+}
+
 ssize_t capture_step(struct capture *c, struct capture_stream *s, size_t max, uint64_t when)
 {
 	struct control_daemon *d = c->daemon;
@@ -79,6 +89,8 @@ ssize_t capture_step(struct capture *c, struct capture_stream *s, size_t max, ui
 
 	if (max > s->ring.size)
 		max = s->ring.size; /* the transfer pipe may hold more than a small ring */
+	target = word_load(&s->words->head) + max;
+	capture_give_notice(s, target > s->ring.size ? target - s->ring.size : 0);
 	word_store(&d->move_where, (uint64_t)s->slot * STREAMS_MAX + s->stream);
 	word_store(&d->move_phase, PHASE_MOVING);
 	n = move(c, s, max);

@@ -12,6 +12,10 @@
  * head; in COPYING target - k bytes are in place already. `capture_recover` finishes from there.
  * A copy that is done again writes the same bytes to the same place.
  *
+ * Other processes may read R while it is written (`lent`), as a reader of a seqlock does: what it
+ * has copied is good if the word, loaded afterwards, says so. The word is stored before a step for
+ * all that the step may overwrite.
+ *
  * T and P are non-blocking. One thread. Sources: pipe(7), splice(2), ioctl_pipe FIONREAD. */
 #pragma once
 #include "core/index.h"
@@ -30,7 +34,13 @@ struct capture_stream {
 	struct ring ring;
 	struct index *index;
 	struct control_stream *words;
+	struct word *lent; /* 0: R is not lent; else 1 + the offset before which its bytes may be
+			      overwritten. NULL: it never is */
 };
+
+/* Bytes before `offset` may be overwritten from now on: whoever reads the ring itself will see that
+ * before it trusts what it has read. */
+void capture_give_notice(const struct capture_stream *s, uint64_t offset);
 
 /* Moves once: at most `max` > 0 bytes, and no more than the ring holds. Returns the number of bytes
  * now in the ring, 0 at end of file, -EAGAIN when there is nothing to take, another negative errno

@@ -25,6 +25,8 @@ enum part {
 	PART_ROWS,
 	PART_COLS,
 	PART_SIGNAL,
+	PART_RING,
+	PART_GONE,
 	N_PARTS,
 };
 
@@ -43,6 +45,7 @@ static const struct {
 	[PART_CAUSE] = MEMBER(cause),     [PART_REASON] = MEMBER(reason),
 	[PART_STATUS] = MEMBER(status),   [PART_ROWS] = MEMBER(rows),
 	[PART_COLS] = MEMBER(cols),       [PART_SIGNAL] = MEMBER(signal),
+	[PART_RING] = MEMBER(ring),       [PART_GONE] = MEMBER(gone),
 };
 
 #define PARTS_MAX   4
@@ -69,6 +72,8 @@ static const struct rule rules[N_FRAME_TYPES] = {
 	[FRAME_SCREEN] = { .streams = STREAM(FRAME_PTY),
 			   .tail_max = FRAME_PAYLOAD_MAX,
 			   .bulk = true },
+	[FRAME_MEMORY] = { .streams = OUTPUTS, .parts = { PART_OFFSET, PART_RING, PART_GONE } },
+	[FRAME_WRITTEN] = { .streams = OUTPUTS, .parts = { PART_OFFSET } },
 	[FRAME_INPUT] = { .streams = INPUTS,
 			  .parts = { PART_OFFSET },
 			  .tail_max = FRAME_PAYLOAD_MAX - sizeof(uint64_t),

@@ -11,13 +11,15 @@
 #define FRAME_PROTOCOL "reeve-attach/1"
 /* The client's signals have numbers; it wants START of no stream. */
 #define FRAME_SIGNALS_HEADER "Reeve-Signals"
-#define FRAME_HEADER         8U
-#define FRAME_PAYLOAD_MAX    (1024U * 1024U)
-#define FRAME_INPUT_WINDOW   (64U * 1024U)   /* bytes of INPUT that may be not yet ACCEPTED */
-#define FRAME_OUTPUT_WINDOW  (1024U * 1024U) /* bytes a block cursor may have out per stream */
-#define FRAME_TOKEN          16U
-#define FRAME_TEXT_MAX       1024U /* bytes of the text of HELLO and ERROR */
-#define FRAME_ENCODED_MAX    (FRAME_HEADER + FRAME_TOKEN + FRAME_TEXT_MAX)
+/* The client can read the rings' memory itself. */
+#define FRAME_MEMORY_HEADER "Reeve-Memory"
+#define FRAME_HEADER        8U
+#define FRAME_PAYLOAD_MAX   (1024U * 1024U)
+#define FRAME_INPUT_WINDOW  (64U * 1024U)   /* bytes of INPUT that may be not yet ACCEPTED */
+#define FRAME_OUTPUT_WINDOW (1024U * 1024U) /* bytes a block cursor may have out per stream */
+#define FRAME_TOKEN         16U
+#define FRAME_TEXT_MAX      1024U /* bytes of the text of HELLO and ERROR */
+#define FRAME_ENCODED_MAX   (FRAME_HEADER + FRAME_TOKEN + FRAME_TEXT_MAX)
 
 enum frame_type {
 	/* server */
@@ -32,6 +34,10 @@ enum frame_type {
 	FRAME_ERROR,    /* status, text; then the server closes */
 	FRAME_SCREEN,   /* data: draws a terminal's screen as it was where OUTPUT goes on; not
 			   counted in offsets */
+	FRAME_MEMORY,   /* offset, ring, gone: where the stream's ring lies in the file that came
+			   with the frame, how large it is, and where the word lies that says
+			   what of it may be overwritten; WRITTEN comes now instead of OUTPUT */
+	FRAME_WRITTEN,  /* offset: the ring holds output up to here */
 	/* client */
 	FRAME_INPUT = 16, /* offset, data */
 	FRAME_RESIZE,     /* rows, cols */
@@ -79,6 +85,7 @@ struct frame {
 	uint32_t size;       /* of `data` */
 	uint64_t offset;     /* INPUT: of data[0], also in later pieces */
 	uint64_t dropped;
+	uint64_t ring, gone;
 	uint8_t token[FRAME_TOKEN];
 	uint8_t exit_known; /* 0: nobody saw how it ended */
 	uint8_t outcome;    /* enum frame_outcome; a decoder passes on values it does not know */

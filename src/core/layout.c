@@ -18,6 +18,7 @@ int layout_of(const struct control_slot *slot, struct layout *ret)
 	    !is_ring_size(index) || !is_ring_size(in) || (screen != 0 && screen != SCREEN_SIZE))
 		return -EINVAL;
 	l.notes = l.meta + meta;
+	l.lent = l.notes + NOTES_SIZE - STOP_REASON_MAX - LENT_SIZE;
 	l.index = l.notes + NOTES_SIZE;
 	l.in = l.index + index;
 	l.size = l.in + in;

@@ -9,7 +9,8 @@
  * metadata is the session's spawn request as JSON, `size` bytes behind a u64 that holds `size`;
  * it is written before the slot becomes LIVE and is immutable after that. The notes are JSON too,
  * written once when the leader has ended: what it left behind; and, as text at their end, why the
- * session was stopped, for the first who said it. The screen of a terminal has two
+ * session was stopped, for the first who said it, and before that a word a stream, for clients
+ * that read the rings' memory themselves (capture.h). The screen of a terminal has two
  * records; what is in them is said in engine/screen.h. */
 #pragma once
 #include "core/control.h"
@@ -23,11 +24,12 @@
 #define INDEX_SIZE_MIN  4096ULL
 #define META_SIZE_MAX   (8ULL << 20)
 #define NOTES_SIZE      8192ULL
-#define STOP_REASON_MAX 1024ULL /* of the notes, at their end */
+#define STOP_REASON_MAX 1024ULL                             /* of the notes, at their end */
+#define LENT_SIZE       (STREAMS_MAX * sizeof(struct word)) /* of the notes, before that */
 #define SCREEN_SIZE     (1ULL << 20)
 
 struct layout {
-	uint64_t meta, notes, index, in, out[STREAMS_MAX], screen;
+	uint64_t meta, notes, lent, index, in, out[STREAMS_MAX], screen;
 	uint64_t size;
 };
 

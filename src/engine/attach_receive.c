@@ -21,6 +21,7 @@ static void on_ack(struct attachment *a, const struct frame *f)
 	    f->offset <= word_load(&w->acked))
 		return;
 	word_store(&w->acked, f->offset);
+	a->loan.heard = true;
 	output_resume(a->session);
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* attach_send.c - what an attached client is told: output from its cursors, exit, end, input taken.
  */
+#include "base/fd.h"
 #include "engine/attachment_private.h"
 #include <errno.h>
 #include <string.h>
@@ -12,7 +13,7 @@
 #define ACCEPTED_SOON (FRAME_INPUT_WINDOW / 4) /* so much is told at once, */
 #define ACCEPTED_MS   5U                       /* less of it waits so long for output */
 
-static enum frame_stream frame_stream_of(const struct attachment *a, unsigned stream)
+enum frame_stream attach_stream(const struct attachment *a, unsigned stream)
 {
 	if (word_load(&a->session->words->kind) == KIND_PTY)
 		return FRAME_PTY;
@@ -39,6 +40,7 @@ static int flush(struct attachment *a)
 	while (a->out.size > 0 || a->body_left > 0) {
 		struct iovec v[3];
 		struct msghdr m = { .msg_iov = v };
+		union attach_control control;
 		ssize_t n;
 
 		if (a->out.size > 0)
@@ -49,11 +51,13 @@ static int flush(struct attachment *a)
 			m.msg_iovlen += (size_t)ring_pieces(c->ring, c->offset, a->body_left,
 							    v + m.msg_iovlen);
 		}
+		attach_add_descriptor(a, &m, &control);
 		n = sendmsg(a->fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
 			return errno == EAGAIN ? 0 : -errno;
+		a->loan.fd = fd_close(a->loan.fd);
 		if ((size_t)n < a->out.size) {
 			buffer_consume(&a->out, (size_t)n);
 			continue;
@@ -93,12 +97,13 @@ static uint64_t stream_limit(const struct attachment *a, unsigned stream)
 static void push_output(struct attachment *a, unsigned stream, uint64_t n)
 {
 	struct cursor *c = &a->cursors[stream];
-	struct frame f = { .type = FRAME_OUTPUT, .stream = frame_stream_of(a, stream) };
+	struct frame f = { .type = FRAME_OUTPUT, .stream = attach_stream(a, stream) };
 	struct iovec view[2];
 	int pieces;
 
 	if (a->mode == ATTACH_BLOCK) {
 		f.size = (uint32_t)MIN(n, (uint64_t)OUTPUT_MAX);
+		a->loan.sent += f.size;
 		attach_push(a, &f);
 		a->body_stream = stream;
 		a->body_left = f.size;
@@ -129,7 +134,7 @@ static bool next_output(struct attachment *a, unsigned stream)
 	skipped = cursor_catch_up(c);
 	if (skipped > 0) {
 		struct frame f = { .type = FRAME_DROPPED,
-				   .stream = frame_stream_of(a, stream),
+				   .stream = attach_stream(a, stream),
 				   .offset = skipped };
 
 		attach_push(a, &f);
@@ -141,6 +146,10 @@ static bool next_output(struct attachment *a, unsigned stream)
 	n = MIN(limit - c->offset, window(a, stream));
 	if (n == 0)
 		return false;
+	if (a->loan.made)
+		return attach_tell_written(a, stream, n);
+	if (attach_lend(a))
+		return true;
 	attach_push_accepted(a);
 	push_output(a, stream, n);
 	return true;
@@ -172,11 +181,19 @@ static bool leader_sent(const struct attachment *a)
 	return true;
 }
 
+/* Who reads the ring itself has not read yet what it was told of. */
+static bool is_unread(const struct attachment *a, unsigned stream)
+{
+	return a->loan.made &&
+	       word_load(&a->session->words->streams[stream].acked) < a->cursors[stream].offset;
+}
+
 static bool streams_over(const struct attachment *a)
 {
 	for (unsigned i = 0; i < STREAMS_MAX; i++)
-		if (a->want[i] && (!word_load(&a->session->words->streams[i].ended) ||
-				   a->cursors[i].offset < ring_head(a->cursors[i].ring)))
+		if (a->want[i] &&
+		    (!word_load(&a->session->words->streams[i].ended) ||
+		     a->cursors[i].offset < ring_head(a->cursors[i].ring) || is_unread(a, i)))
 			return false;
 	return true;
 }
@@ -315,7 +332,7 @@ void attach_push_start(struct attachment *a)
 		attach_push(a, &signals);
 	for (unsigned i = 0; i < STREAMS_MAX; i++) {
 		struct frame f = { .type = FRAME_START,
-				   .stream = frame_stream_of(a, i),
+				   .stream = attach_stream(a, i),
 				   .offset = a->cursors[i].offset,
 				   .dropped = a->cursors[i].dropped };
 

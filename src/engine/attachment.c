@@ -66,9 +66,16 @@ static void give_up_control(struct attachment *a)
 	attachment_lease_check(s);
 }
 
-static void timer_closed(uv_handle_t *handle)
+static void loan_timer_closed(uv_handle_t *handle)
 {
 	free(handle->data);
+}
+
+static void timer_closed(uv_handle_t *handle)
+{
+	struct attachment *a = handle->data;
+
+	uv_close((uv_handle_t *)&a->loan.timer, loan_timer_closed);
 }
 
 static void poll_closed(uv_handle_t *handle)
@@ -88,6 +95,7 @@ void attach_finish(struct attachment *a)
 		return;
 	a->finished = true;
 	attach_screen_close(a);
+	attach_loan_close(a);
 	session_unlisten(&a->listener);
 	give_up_control(a);
 	a->session = NULL;
@@ -193,6 +201,7 @@ struct attachment *attachment_new(struct session *s, const struct attach_options
 	}
 	uv_timer_init(&s->engine->loop, &a->accepted_timer);
 	a->poll.data = a->accepted_timer.data = a;
+	attach_loan_open(a, o);
 	session_listen(s, &a->listener);
 	if (a->controlling) {
 		if (s->controller) {

@@ -36,6 +36,7 @@ struct attach_options {
 	bool steal, read_only;
 	bool restore; /* a terminal's screen first, and again after a gap: from the head on */
 	uint16_t rows, cols; /* the window of a controlling client; 0: as it is */
+	bool memory;         /* it can read the rings' memory itself */
 	bool numbers; /* its signals have numbers, so that it can say them again after a crash */
 	bool has_token;
 	uint64_t token[2];

@@ -4,6 +4,18 @@
 #include "base/buffer.h"
 #include "engine/attachment.h"
 #include "engine/screen.h"
+#include <sys/socket.h>
+
+/* The rings' memory, in the hands of a client that reads it itself. */
+struct attach_loan {
+	bool wanted;      /* it can, and has not got it yet */
+	bool heard;       /* it has acknowledged something on this connection: it reads frames */
+	bool made;        /* from now on it is told WRITTEN */
+	bool late;        /* what was put off is told now */
+	int fd;           /* goes with the next bytes; -1 for none */
+	uint64_t sent;    /* bytes of OUTPUT on this connection */
+	uv_timer_t timer; /* what was put off is told when it says so */
+};
 
 struct attachment {
 	struct session *session; /* NULL after it was removed */
@@ -17,6 +29,7 @@ struct attachment {
 	bool deaf;    /* it talks nonsense: nothing more of it is decoded */
 	bool leaving; /* all is sent; it is heard until it closes, for its last ACKs */
 	bool exit_sent;
+	struct attach_loan loan;
 	bool stuck; /* input waits for the child: nothing more is read */
 	struct cursor cursors[STREAMS_MAX];
 	bool want[STREAMS_MAX];
@@ -58,12 +71,30 @@ void attach_pump(struct attachment *a);
 /* Queues a frame. A client that lets its queue overflow is given up. */
 void attach_push(struct attachment *a, const struct frame *f);
 void attach_push_start(struct attachment *a);
+enum frame_stream attach_stream(const struct attachment *a, unsigned stream);
 /* Queues ACCEPTED, if there is news. `offer` may leave it for a moment: the echo of a key goes
  * first, and takes it along. */
 void attach_push_accepted(struct attachment *a);
 void attach_offer_accepted(struct attachment *a);
 /* Copies the rest of a half-sent OUTPUT into the queue. */
 void attach_complete_body(struct attachment *a);
+
+/* --- attach_lend.c --- */
+
+void attach_loan_open(struct attachment *a, const struct attach_options *o);
+void attach_loan_close(struct attachment *a);
+/* Lends the memory to a client that has had a lot of output; false when it is not to be lent now.
+ */
+bool attach_lend(struct attachment *a);
+/* Tells of `n` > 0 bytes more in the stream's ring; false when that can wait for a moment. */
+bool attach_tell_written(struct attachment *a, unsigned stream, uint64_t n);
+/* Room for the control message of one descriptor. */
+union attach_control {
+	char bytes[CMSG_SPACE(sizeof(int))];
+	struct cmsghdr align;
+};
+/* Adds the descriptor, if there is one to send, to a message. */
+void attach_add_descriptor(struct attachment *a, struct msghdr *m, union attach_control *control);
 
 /* --- attach_receive.c --- */
 

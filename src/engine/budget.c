@@ -33,6 +33,7 @@ static void give_back(struct session *s)
 		if (used == 0)
 			continue;
 		word_store(&s->words->streams[i].floor, ring_head(r));
+		capture_give_notice(&s->streams[i].capture, ring_head(r));
 		if (fallocate(s->fds[SLOT_FD_MEMORY], FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
 			      (off_t)s->layout.out[i], (off_t)r->size) < 0)
 			log_warn("%s: its memory cannot be given back", s->id);

@@ -28,14 +28,14 @@ void flood_init(struct flood *f, uv_loop_t *loop)
 	f->idle.data = f;
 }
 
-static bool is_awake(const struct flood *f)
+bool flood_is_awake(const struct flood *f)
 {
 	return uv_is_active((const uv_handle_t *)&f->idle);
 }
 
 void flood_gather(const struct flood *f, const struct stream *stream)
 {
-	if (!is_awake(f) || f->stream != stream || !f->partial)
+	if (!flood_is_awake(f) || f->stream != stream || !f->partial)
 		return;
 	while (clock_monotonic_us() - f->at < GATHER_US)
 		;
@@ -49,15 +49,15 @@ void flood_step(struct flood *f, const struct stream *stream, size_t n, bool alo
 		f->quick = 0;
 	else if (f->quick < QUICK_STEPS << MISSES_MAX)
 		f->quick++;
-	if (is_awake(f))
+	if (flood_is_awake(f))
 		f->misses = 0;
 	f->stream = stream;
 	f->at = now;
 	f->partial = n < GATHER_MAX;
 	if (f->quick >= QUICK_STEPS << f->misses) {
-		if (!is_awake(f))
+		if (!flood_is_awake(f))
 			uv_idle_start(&f->idle, on_idle);
-	} else if (is_awake(f)) {
+	} else if (flood_is_awake(f)) {
 		uv_idle_stop(&f->idle);
 	}
 }

@@ -24,6 +24,9 @@ struct flood {
 
 void flood_init(struct flood *f, uv_loop_t *loop);
 
+/* The loop does not sleep. */
+bool flood_is_awake(const struct flood *f);
+
 /* Before a step: lets it gather. */
 void flood_gather(const struct flood *f, const struct stream *stream);
 

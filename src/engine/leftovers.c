@@ -7,7 +7,7 @@
 #include <string.h>
 
 #define LISTED_MAX   32U
-#define LISTED_BYTES (NOTES_SIZE - STOP_REASON_MAX)
+#define LISTED_BYTES (NOTES_SIZE - STOP_REASON_MAX - LENT_SIZE)
 
 struct listing {
 	json_t *items;

@@ -211,6 +211,7 @@ static int open_stream(struct session *s, unsigned stream)
 	st->capture.stream = stream;
 	st->capture.pieces = session_is_pty(s);
 	st->capture.words = &s->words->streams[stream];
+	st->capture.lent = (struct word *)((char *)s->map + s->layout.lent) + stream;
 	st->capture.ring = (struct ring){
 		.data = (uint8_t *)s->map + s->layout.out[stream],
 		.size = word_load(&s->words->out_size[stream]),

@@ -257,9 +257,10 @@ class Api:
     def kill(self, session, signal=None):
         return self.post(self.path_of(session, "/kill"), {"signal": signal} if signal else {})
 
-    def attach(self, session, numbered=False, **query):
+    def attach(self, session, numbered=False, kind=Attachment, memory=False, **query):
         """An attachment; `frames.Refused` when the answer is not 101."""
-        return Attachment(self.path, self.path_of(session, "/attach", **query), numbered=numbered)
+        target = self.path_of(session, "/attach", **query)
+        return kind(self.path, target, numbered=numbered, memory=memory)
 
 
 # --- the command ---------------------------------------------------------------------------------

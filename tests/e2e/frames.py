@@ -15,7 +15,7 @@ TIMEOUT = 60.0
 
 
 class Type(IntEnum):
-    HELLO, START, OUTPUT, DROPPED, EXIT, ENDED, ACCEPTED, ERROR, SCREEN = range(9)
+    HELLO, START, OUTPUT, DROPPED, EXIT, ENDED, ACCEPTED, ERROR, SCREEN, MEMORY, WRITTEN = range(11)
     INPUT, RESIZE, SIGNAL, DETACH, EOF, ACK = range(16, 22)
 
 
@@ -106,9 +106,10 @@ class Connection:
 class Attachment(Connection):
     """Attached on return; `hello` and `starts` hold what the server said first."""
 
-    def __init__(self, path, target, extra=b"", numbered=False):
+    def __init__(self, path, target, extra=b"", numbered=False, memory=False):
         super().__init__(path)
         header = "Reeve-Signals: numbered\r\n" if numbered else ""
+        header += "Reeve-Memory: rings\r\n" if memory else ""
         self.sock.sendall(
             f"GET {target} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\n{header}"
             "Upgrade: reeve-attach/1\r\n\r\n".encode() + extra

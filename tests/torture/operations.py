@@ -16,6 +16,7 @@ from attach import (
 )
 from daemon import HELPERS, wait_for
 from operation import Operation, Triggered, same_bytes, stream, streams
+from operations_lent import LentOutput
 from operations_screen import ScreenRenewed
 from operations_signals import Signals, UncertainSignals
 
@@ -457,6 +458,7 @@ ALL = [
     Output,
     LargeOutput,
     OnlyErrors,
+    LentOutput,
     PostInput,
     CloseInput,
     AttachedInput,

@@ -98,6 +98,40 @@ static void a_step_moves_no_more_than_the_ring_holds(void **state _unused_)
 	assert_true(is_idle());
 }
 
+/* --- a ring that others read ------------------------------------------------------------------ */
+
+static void a_ring_that_is_not_lent_gives_no_notice(void **state _unused_)
+{
+	struct word lent = { 0 };
+
+	m.streams[0].lent = &lent;
+	say(&m, 0, 0, 40000);
+	while (step(0, SIZE_MAX) > 0)
+		;
+	assert_int_equal(head_of(0), 40000);
+	assert_int_equal(word_load(&lent), 0);
+}
+
+static void notice_is_given_of_all_that_a_step_may_overwrite(void **state _unused_)
+{
+	struct word lent = { 0 };
+
+	m.streams[0].lent = &lent;
+	word_store(&lent, 1);
+	say(&m, 0, 0, 17000);
+	assert_int_equal(step(0, 10000), 10000);
+	assert_int_equal(step(0, 6384), 6384);
+	assert_int_equal(word_load(&lent), 1); /* all of it has found room */
+	assert_int_equal(step(0, 500), 500);
+	assert_int_equal(word_load(&lent), 1 + 500);
+	assert_int_equal(step(0, 1000), 116);
+	assert_int_equal(word_load(&lent), 1 + 1500);
+	assert_int_equal(step(0, 2000), -EAGAIN); /* notice comes first */
+	assert_int_equal(word_load(&lent), 1 + 616 + 2000);
+	assert_int_equal(step(0, 1), -EAGAIN);
+	assert_int_equal(word_load(&lent), 1 + 616 + 2000);
+}
+
 static void the_end_comes_after_the_last_byte(void **state _unused_)
 {
 	say(&m, 0, 0, 10);
@@ -411,6 +445,8 @@ int main(void)
 		TEST(each_stream_has_its_own_ring),
 		TEST(a_step_moves_no_more_than_it_is_told),
 		TEST(a_step_moves_no_more_than_the_ring_holds),
+		TEST(a_ring_that_is_not_lent_gives_no_notice),
+		TEST(notice_is_given_of_all_that_a_step_may_overwrite),
 		TEST(the_end_comes_after_the_last_byte),
 		TEST(a_source_that_cannot_be_read_is_an_error_and_no_harm),
 		TEST(bytes_are_right_however_often_the_ring_turns),

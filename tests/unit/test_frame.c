@@ -23,6 +23,12 @@ static const struct frame samples[] = {
 	{ .type = FRAME_SIGNAL, .signal = 15 },
 	{ .type = FRAME_SIGNAL, .signal = 15, .offset = 1ULL << 40 },
 	{ .type = FRAME_START, .offset = 3 },
+	{ .type = FRAME_MEMORY,
+	  .stream = FRAME_STDERR,
+	  .offset = 1ULL << 21,
+	  .ring = 1ULL << 30,
+	  .gone = 7160 },
+	{ .type = FRAME_WRITTEN, .stream = FRAME_STDOUT, .offset = 1ULL << 40 },
 	{ .type = FRAME_DETACH },
 	{ .type = FRAME_EOF, .stream = FRAME_STDIN },
 	{ .type = FRAME_ACK, .stream = FRAME_STDOUT, .offset = UINT64_MAX },
@@ -43,6 +49,8 @@ static void assert_same(const struct frame *a, const struct frame *b)
 	assert_int_equal(a->stream, b->stream);
 	assert_true(a->offset == b->offset);
 	assert_true(a->dropped == b->dropped);
+	assert_true(a->ring == b->ring);
+	assert_true(a->gone == b->gone);
 	assert_memory_equal(a->token, b->token, FRAME_TOKEN);
 	assert_int_equal(a->exit_known, b->exit_known);
 	assert_int_equal(a->exit_code, b->exit_code);
@@ -182,7 +190,11 @@ static void what_is_not_a_frame_is_refused_for_good(void **state)
 		enum frame_side from;
 		uint8_t wire[FRAME_HEADER];
 	} bad[] = {
-		{ "unknown type", FRAME_FROM_SERVER, { 9, 0 } },
+		{ "unknown type", FRAME_FROM_SERVER, { 11, 0 } },
+		{ "memory of stdin", FRAME_FROM_SERVER, { FRAME_MEMORY, 4, 0, 0, 24 } },
+		{ "too short", FRAME_FROM_SERVER, { FRAME_MEMORY, 1, 0, 0, 23 } },
+		{ "too long", FRAME_FROM_SERVER, { FRAME_WRITTEN, 1, 0, 0, 9 } },
+		{ "of the other side", FRAME_FROM_CLIENT, { FRAME_WRITTEN, 1, 0, 0, 8 } },
 		{ "a screen of no terminal", FRAME_FROM_SERVER, { FRAME_SCREEN, 1, 0, 0, 1 } },
 		{ "unknown type", FRAME_FROM_CLIENT, { 22, 0 } },
 		{ "unknown stream", FRAME_FROM_SERVER, { FRAME_OUTPUT, 5, 0, 0, 1 } },
@@ -239,7 +251,8 @@ static void encoding_refuses_what_no_decoder_would_take(void **state)
 {
 	static const struct frame bad[] = {
 		{ .type = N_FRAME_TYPES },
-		{ .type = 9 },
+		{ .type = 11 },
+		{ .type = FRAME_WRITTEN, .stream = FRAME_STDIN },
 		{ .type = FRAME_OUTPUT, .stream = FRAME_STDIN, .size = 1 },
 		{ .type = FRAME_OUTPUT, .stream = FRAME_STDOUT, .size = FRAME_PAYLOAD_MAX + 1 },
 		{ .type = FRAME_HELLO, .size = FRAME_TEXT_MAX + 1 },

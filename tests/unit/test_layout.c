@@ -36,6 +36,7 @@ static void the_parts_follow_each_other(void **state _unused_)
 	assert_int_equal(layout_of(&slot, &l), 0);
 	assert_int_equal(l.meta, 0);
 	assert_int_equal(l.notes, 3 * LAYOUT_PAGE);
+	assert_int_equal(l.lent + LENT_SIZE, l.notes + NOTES_SIZE - STOP_REASON_MAX);
 	assert_int_equal(l.index, l.notes + NOTES_SIZE);
 	assert_int_equal(l.in, l.index + 65536);
 	assert_int_equal(l.out[0], l.in + RING_SIZE_IN);
