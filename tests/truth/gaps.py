@@ -6,6 +6,8 @@ of both sides alike again: a function of (seen, told), two Counters of facts, th
 """
 
 import collections
+import functools
+import pathlib
 import posixpath
 import re
 
@@ -88,11 +90,28 @@ def succeeded(seen, told):
     return altered(seen, lambda fact: None if fact[0] == "file" and fact[3] < 0 else fact), told
 
 
-def local_files(seen, told):
-    def marked(fact):
-        return None if fact[0] == "file" and (fact[4] or "").startswith(UNMARKED) else fact
+@functools.lru_cache(maxsize=None)
+def mounts():
+    """(where, the type of file system), the deepest first."""
+    lines = pathlib.Path("/proc/self/mountinfo").read_text().splitlines()
+    both = [line.partition(" - ")[::2] for line in lines]
+    return sorted(((a.split()[4], b.split()[0]) for a, b in both), key=lambda m: -len(m[0]))
 
-    return altered(seen, marked), told
+
+def is_hosts(path):
+    """Whether it lies in what an emulated machine sees of its host: some kernels can mark that."""
+    kinds = (kind for where, kind in mounts() if path.startswith(where.rstrip("/") + "/"))
+    return path.startswith("/") and next(kinds, None) == "virtiofs"
+
+
+def local_files(seen, told):
+    def local(fact):
+        return None if fact[0] == "file" and is_hosts(fact[4] or "") else fact
+
+    def marked(fact):
+        return None if fact[0] == "file" and (fact[4] or "").startswith(UNMARKED) else local(fact)
+
+    return altered(seen, marked), altered(told, local)
 
 
 def merged(seen, told):
