@@ -2,11 +2,14 @@
 /* The backend `ebpf` when its rings are too small: what is delivered and what is missed is all that
  * happened. REEVE_TORTURE=full for five million events. */
 #include "ebpf_observed.h"
+#include <stdatomic.h>
+#include <sys/mman.h>
 
 #define SMALL    "16384"
 #define LARGE    "4194304"
 #define CHILDREN 100
-#define WAITING  1500 /* opens and closes, of which none was read */
+#define FULL_AT  400UL /* opens and closes; of each there is a record of more than 40 bytes */
+#define WAITING  1500  /* opens and closes, of which none was read */
 
 /* Unlike struct observed, it keeps nothing. */
 struct counted {
@@ -38,12 +41,24 @@ static void count_missed(void *userdata, enum reeve_category category, uint64_t 
 	((struct counted *)userdata)->missed[category] += n;
 }
 
-/* Each turn is two events; children come and go all the while. */
-static void flood(void *userdata _unused_)
+/* What the flood says, and is told: calls for that would be events, too. */
+struct flood {
+	atomic_bool is_full, go_on;
+};
+
+/* Each turn is two events; children come and go all the while. It stops when more happened than a
+ * small ring holds, before there are many children, until somebody reads. */
+static void flood(void *userdata)
 {
+	struct flood *f = userdata;
 	unsigned long n = opens();
 
 	for (unsigned long i = 0; i < n; i++) {
+		if (i == FULL_AT) {
+			atomic_store(&f->is_full, true);
+			while (!atomic_load(&f->go_on))
+				usleep(1000);
+		}
 		must(close(open("/dev/null", O_RDONLY | O_CLOEXEC)) == 0);
 		if (i % (n / CHILDREN) == 0) {
 			pid_t pid = fork();
@@ -56,7 +71,7 @@ static void flood(void *userdata _unused_)
 }
 
 static void start_counting(struct observed *o, struct counted *c, const char *ring_bytes,
-			   void (*role)(void *))
+			   void (*role)(void *), void *userdata)
 {
 	struct observation_config config = {
 		.sink = { count_event, count_missed, c },
@@ -67,7 +82,7 @@ static void start_counting(struct observed *o, struct counted *c, const char *ri
 	for (unsigned i = REEVE_FILE; i < REEVE_CATEGORIES; i++)
 		config.choices[i] = (struct choice){ .backend = &backend_ebpf };
 	observed_init(o);
-	observed_fork(o, role, NULL);
+	observed_fork(o, role, userdata);
 	config.host = o->host;
 	config.target.leader = o->pid;
 	assert_int_equal(setenv("REEVE_EBPF_RING_BYTES", ring_bytes, 1), 0);
@@ -80,10 +95,17 @@ static void what_does_not_fit_is_counted_and_processes_are_not_displaced(void **
 {
 	struct counted c = { 0 };
 	struct observed o;
+	struct flood *f;
 
 	need_backend();
-	start_counting(&o, &c, SMALL, flood);
+	f = mmap(NULL, sizeof(*f), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	assert_ptr_not_equal(f, MAP_FAILED);
+	start_counting(&o, &c, SMALL, flood, f);
+	observed_go(&o);
+	wait_until(atomic_load(&f->is_full));
+	atomic_store(&f->go_on, true);
 	observed_finish(&o);
+	assert_int_equal(munmap(f, sizeof(*f)), 0);
 	assert_int_equal(o.status, 0);
 	assert_true(c.missed[REEVE_FILE] > 0);
 	assert_int_equal(c.delivered[REEVE_FILE] + c.missed[REEVE_FILE], 2 * opens());
@@ -110,7 +132,7 @@ static void who_shares_the_loop_need_not_wait_until_all_is_read(void **state _un
 	siginfo_t ended;
 
 	need_backend();
-	start_counting(&o, &c, LARGE, open_some);
+	start_counting(&o, &c, LARGE, open_some, NULL);
 	observed_go(&o);
 	assert_int_equal(waitid(P_PID, (id_t)o.pid, &ended, WEXITED | WNOWAIT), 0);
 	host_dispatch(o.host);
@@ -146,7 +168,7 @@ static void the_end_of_a_file_that_found_no_room_is_counted(void **state _unused
 	struct observed o;
 
 	need_backend();
-	start_counting(&o, &c, SMALL, open_many);
+	start_counting(&o, &c, SMALL, open_many, NULL);
 	observed_finish(&o);
 	assert_true(WIFEXITED(o.status));
 	if (WEXITSTATUS(o.status) != 77) {
