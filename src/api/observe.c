@@ -132,15 +132,17 @@ int observers_list(struct request *rq, void *context, struct error *err)
 {
 	_cleanup_(buffer_done) struct buffer b = { .max = ANSWER_MAX };
 	struct json_writer w = { .to = &b };
+	const struct events_state *state;
 	struct session *s;
 	int r = request_session(rq, context, &s, err);
 
 	if (r < 0)
 		return r;
+	state = s->observed ? events_state(&s->observed->memory) : NULL;
 	json_write_open(&w, NULL, '{');
 	json_write_open(&w, "items", '[');
-	for (unsigned i = 0; s->observed && i < EVENTS_SUBSCRIBERS_MAX; i++) {
-		if (events_state(&s->observed->memory)->subscribers[i].number == 0)
+	for (unsigned i = 0; state && i < state->places; i++) {
+		if (state->subscribers[i].number == 0)
 			continue;
 		json_write_open(&w, NULL, '{');
 		render_subscriber(&w, s, i);

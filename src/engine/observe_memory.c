@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 
 #define MAGIC        0x72656576652d6576ULL /* "reeve-ev" */
-#define VERSION      3U
+#define VERSION      4U
 #define USUAL        1024U /* bytes that few events are longer than, for the size of a ring */
 #define HEADER_SIZE  ((sizeof(struct events_header) + 4095) & ~4095ULL)
 #define NO_CATEGORY  UINT32_MAX
@@ -91,7 +91,9 @@ static bool state_ok(const struct events_memory *m)
 		if (s->tail[i] > s->head[i] || s->head[i] - s->tail[i] > m->header->ring_size ||
 		    s->tail[i] % 8 != 0)
 			return false;
-	for (unsigned i = 0; i < EVENTS_SUBSCRIBERS_MAX; i++)
+	if (s->places > EVENTS_SUBSCRIBERS_MAX)
+		return false;
+	for (unsigned i = 0; i < s->places; i++)
 		if (s->subscribers[i].number != 0 && !subscriber_ok(s, &s->subscribers[i]))
 			return false;
 	return true;
@@ -154,9 +156,12 @@ const struct events_state *events_state(const struct events_memory *m)
 struct events_state *events_change(struct events_memory *m)
 {
 	uint64_t commit = word_load(&m->header->commit);
+	const struct events_state *now = &m->header->states[commit & 1];
 	struct events_state *next = &m->header->states[(commit + 1) & 1];
 
-	memcpy(next, &m->header->states[commit & 1], sizeof(*next));
+	memcpy(next, now,
+	       offsetof(struct events_state, subscribers) +
+		       now->places * sizeof(now->subscribers[0]));
 	return next;
 }
 
@@ -177,24 +182,27 @@ int events_subscribe(struct events_memory *m, const struct reeve_observer_config
 		     uint32_t capacity, bool block)
 {
 	struct events_state *s = events_change(m);
+	struct events_subscriber *sub;
+	unsigned i = 0;
 
-	for (unsigned i = 0; i < EVENTS_SUBSCRIBERS_MAX; i++) {
-		struct events_subscriber *sub = &s->subscribers[i];
-
-		if (sub->number != 0)
-			continue;
-		*sub = (struct events_subscriber){ .number = ++s->last_number,
-						   .capacity = capacity,
-						   .n = config->n,
-						   .block = block };
-		memcpy(sub->at, s->head, sizeof(sub->at));
-		for (unsigned c = 0; c < config->n; c++)
-			sub->categories[c] = (uint8_t)config->categories[c];
-		memcpy(sub->base, s->seq, sizeof(sub->base));
-		events_commit(m);
-		return (int)i;
-	}
-	return -ENOSPC;
+	while (i < s->places && s->subscribers[i].number != 0)
+		i++;
+	if (i == EVENTS_SUBSCRIBERS_MAX)
+		return -ENOSPC;
+	s->places = MAX(s->places, (uint64_t)i + 1);
+	sub = &s->subscribers[i];
+	*sub = (struct events_subscriber){
+		.number = ++s->last_number,
+		.capacity = capacity,
+		.n = config->n,
+		.block = block,
+	};
+	memcpy(sub->at, s->head, sizeof(sub->at));
+	for (unsigned c = 0; c < config->n; c++)
+		sub->categories[c] = (uint8_t)config->categories[c];
+	memcpy(sub->base, s->seq, sizeof(sub->base));
+	events_commit(m);
+	return (int)i;
 }
 
 void events_unsubscribe(struct events_memory *m, unsigned place)
@@ -236,7 +244,7 @@ static void drop_tail(const struct events_memory *m, struct events_state *s, uns
 {
 	uint64_t end = s->tail[ring] + record_at(m, ring, s->tail[ring])->size;
 
-	for (unsigned i = 0; i < EVENTS_SUBSCRIBERS_MAX; i++) {
+	for (unsigned i = 0; i < s->places; i++) {
 		struct events_subscriber *sub = &s->subscribers[i];
 
 		if (sub->number == 0 || sub->at[ring] >= end)
@@ -288,7 +296,7 @@ void events_put(struct events_memory *m, const struct reeve_event *e,
 	r->bytes = event_pack(e, r + 1);
 	memcpy(r->seq, s->seq, sizeof(r->seq));
 	s->head[ring] = at + size;
-	for (unsigned i = 0; i < EVENTS_SUBSCRIBERS_MAX; i++) {
+	for (unsigned i = 0; i < s->places; i++) {
 		struct events_subscriber *sub = &s->subscribers[i];
 
 		if (!wants(sub, (uint32_t)e->category))
@@ -306,7 +314,7 @@ void events_missed(struct events_memory *m, enum reeve_category category, uint64
 	struct events_state *s = events_change(m);
 
 	s->seq[category] += n;
-	for (unsigned i = 0; i < EVENTS_SUBSCRIBERS_MAX; i++)
+	for (unsigned i = 0; i < s->places; i++)
 		if (wants(&s->subscribers[i], (uint32_t)category))
 			s->subscribers[i].missed[category] += n;
 	events_commit(m);

@@ -52,6 +52,9 @@ struct events_state {
 	uint32_t over;    /* 1: no event comes any more */
 	uint32_t detail;
 	uint64_t passed; /* word `passed` of the slot when that was last said to be a gap */
+	/* Of these, so many places were ever used: what lies behind has no meaning, and is not
+	 * copied with each event. */
+	uint64_t places;
 	struct events_subscriber subscribers[EVENTS_SUBSCRIBERS_MAX];
 };
 

@@ -17,7 +17,7 @@ unsigned events_wanted(const struct events_memory *m)
 	const struct events_state *s = events_state(m);
 	unsigned set = 0;
 
-	for (unsigned i = 0; i < EVENTS_SUBSCRIBERS_MAX; i++)
+	for (unsigned i = 0; i < s->places; i++)
 		set |= events_set_of(&s->subscribers[i]);
 	return set;
 }
@@ -26,7 +26,7 @@ int events_find(const struct events_memory *m, uint64_t number)
 {
 	const struct events_state *s = events_state(m);
 
-	for (unsigned i = 0; number != 0 && i < EVENTS_SUBSCRIBERS_MAX; i++)
+	for (unsigned i = 0; number != 0 && i < s->places; i++)
 		if (s->subscribers[i].number == number)
 			return (int)i;
 	return -ENOENT;
@@ -45,7 +45,7 @@ bool events_full(const struct events_memory *m, bool was_full)
 {
 	const struct events_state *s = events_state(m);
 
-	for (unsigned i = 0; i < EVENTS_SUBSCRIBERS_MAX * EVENTS_RINGS; i++) {
+	for (unsigned i = 0; i < s->places * EVENTS_RINGS; i++) {
 		const struct events_subscriber *sub = &s->subscribers[i / EVENTS_RINGS];
 		uint64_t limit = was_full ? sub->capacity / 2 + 1 : sub->capacity;
 

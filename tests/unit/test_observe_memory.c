@@ -269,6 +269,49 @@ static void a_place_is_used_again_but_no_number(void **state)
 			 category_bit(REEVE_FILE) | category_bit(REEVE_PROCESS));
 }
 
+/* As one leaves it that died before its change was true. */
+static void what_was_never_committed_is_no_subscription(void **state)
+{
+	struct events_state *s = events_change(&memory);
+	unsigned first, second;
+
+	(void)state;
+	s->places = 2;
+	for (unsigned i = 0; i < 2; i++)
+		s->subscribers[i] = (struct events_subscriber){
+			.number = 7 + i, .capacity = 8, .n = 1, .categories = { REEVE_NETWORK }
+		};
+	for (uint64_t i = 1; i <= 2; i++) { /* in both copies */
+		put(REEVE_NETWORK, 10, i);
+		assert_int_equal(events_wanted(&memory), 0);
+		assert_int_equal(events_find(&memory, 7), -ENOENT);
+	}
+	first = subscribe(8, REEVE_FILE, REEVE_FILE);
+	second = subscribe(8, REEVE_FILE, REEVE_PROCESS);
+	for (uint64_t i = 1; i <= 2; i++) {
+		put(REEVE_FILE, 10, 2 + i);
+		assert_int_equal(events_waiting(at(first)), i);
+		assert_int_equal(events_waiting(at(second)), i);
+		assert_int_equal(events_find(&memory, 8), -ENOENT);
+	}
+}
+
+static void a_subscription_that_was_ended_stays_so(void **state)
+{
+	unsigned first = subscribe(8, REEVE_FILE, REEVE_FILE);
+	unsigned second = subscribe(8, REEVE_FILE, REEVE_PROCESS);
+	uint64_t number = at(second)->number;
+
+	(void)state;
+	events_unsubscribe(&memory, second);
+	for (uint64_t i = 1; i <= 3; i++) {
+		put(REEVE_FILE, 10, i);
+		assert_int_equal(events_find(&memory, number), -ENOENT);
+		assert_int_equal(events_wanted(&memory), category_bit(REEVE_FILE));
+		assert_int_equal(events_waiting(at(first)), i);
+	}
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -283,6 +326,8 @@ int main(void)
 		TEST(an_event_is_there_or_it_is_not),
 		TEST(memory_that_cannot_be_trusted_is_refused),
 		TEST(a_place_is_used_again_but_no_number),
+		TEST(what_was_never_committed_is_no_subscription),
+		TEST(a_subscription_that_was_ended_stays_so),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
