@@ -70,7 +70,7 @@ int observe_host(struct engine *e, struct host **ret, struct error *err);
 int observe_kept(const struct engine *e, uint64_t place);
 /* All slots are loaded: goes on with what an engine before had begun. */
 int observe_resume(struct engine *e, struct error *err);
-/* Has readers told, before the loop waits again. */
+/* Has readers told soon (observe_news.c): in turn, where those of many sessions are to be. */
 void observe_news(struct observed *o);
 
 /* --- observe_session.c: one session ------------------------------------------------------------

@@ -9,8 +9,6 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#define TOLD_A_TURN 4U /* sessions whose readers are told in one turn of the loop */
-
 struct observatory *observatory_of(struct engine *e)
 {
 	struct observatory *ob = e->observatory;
@@ -21,9 +19,10 @@ struct observatory *observatory_of(struct engine *e)
 	if (!ob)
 		return NULL;
 	ob->engine = e;
-	uv_idle_init(&e->loop, &ob->tell);
-	ob->tell.data = ob;
-	ob->news_end = &ob->news;
+	if (observe_news_init(ob) < 0) {
+		free(ob);
+		return NULL;
+	}
 	e->observatory = ob;
 	return ob;
 }
@@ -106,54 +105,6 @@ int observe_kept(const struct engine *e, uint64_t place)
 
 /* --- the host -------------------------------------------------------------------------------- */
 
-void observe_no_news(struct observed *o)
-{
-	if (!o->news_back)
-		return;
-	*o->news_back = o->news_next;
-	if (o->news_next)
-		o->news_next->news_back = o->news_back;
-	else
-		o->session->engine->observatory->news_end = o->news_back;
-	o->news_back = NULL;
-}
-
-static void tell_readers(struct observed *o)
-{
-	struct observe_reader *next;
-
-	observe_no_news(o);
-	for (struct observe_reader *r = o->readers; r; r = next) {
-		next = r->next;
-		r->news(r);
-	}
-}
-
-/* What they are told is written for them in the same turn of the loop; others wait meanwhile. */
-static void on_tell(uv_idle_t *idle)
-{
-	struct observatory *ob = idle->data;
-
-	for (unsigned i = 0; i < TOLD_A_TURN && ob->news; i++)
-		tell_readers(ob->news);
-	if (!ob->news)
-		uv_idle_stop(idle);
-}
-
-void observe_news(struct observed *o)
-{
-	struct observatory *ob = o->session->engine->observatory;
-
-	if (!o->readers || o->news_back)
-		return;
-	o->news_next = NULL;
-	o->news_back = ob->news_end;
-	*ob->news_end = o;
-	ob->news_end = &o->news_next;
-	if (!uv_is_active((uv_handle_t *)&ob->tell))
-		uv_idle_start(&ob->tell, on_tell);
-}
-
 static void on_readable(uv_poll_t *poll, int status, int events)
 {
 	struct observatory *ob = poll->data;
@@ -161,6 +112,7 @@ static void on_readable(uv_poll_t *poll, int status, int events)
 	(void)status;
 	(void)events;
 	host_dispatch(ob->host);
+	observe_awake(ob);
 }
 
 /* --- what is waited for without the host's detour ----------------------------------------------

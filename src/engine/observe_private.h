@@ -14,15 +14,25 @@ struct observatory {
 	struct host *host;       /* NULL until a backend runs */
 	uv_poll_t poll;          /* of the host, while there is one */
 	struct direct *direct;   /* what it watches without the host's detour */
-	uv_idle_t tell;          /* while readers are to be told */
 	struct observed *news, **news_end; /* sessions whose readers are to be told, in turn */
+	uv_idle_t tell;                    /* while some are told before the loop waits again */
+	uv_poll_t rest;                    /* of rest_fd, a timer: they are told when it is due */
+	int rest_fd;
+	bool resting;  /* it is set */
+	uint64_t told; /* monotonic us: when some were told last */
 	struct observed *sessions;
 	struct kept_entry *names; /* the table in place 0, mapped; NULL: nothing is kept */
 	int kept[KEPT_MAX];       /* lent to us, but for place 0; each + 1; 0: none */
 };
 
-/* NULL without memory. */
+/* NULL without memory, or a descriptor. */
 struct observatory *observatory_of(struct engine *e);
 
+/* --- observe_news.c: telling readers -----------------------------------------------------------
+ */
+
+int observe_news_init(struct observatory *ob);
 /* Its readers need not be told any more. */
 void observe_no_news(struct observed *o);
+/* The engine is awake for another reason: it takes its next turn now, if that is due soon. */
+void observe_awake(struct observatory *ob);

@@ -2,7 +2,7 @@
 /* The backend `ebpf`: programs in the kernel, loaded once a host, that see what tagged tasks do.
  *
  * The kernel need not wake us for each event. Asleep, we are woken by the first; awake, we look
- * every TICK_MS, and go to sleep again after a while without any. Everything that must outlive the
+ * every TICK_US, and go to sleep again after a while without any. Everything that must outlive the
  * engine is in maps, whose descriptors are held: what was read is counted in the ring itself. */
 #include "observe/ebpf.h"
 #include "base/clock.h"
@@ -15,10 +15,13 @@
 #include <time.h>
 #include <unistd.h>
 
-#define TICK_MS        4U
-#define QUIET_TICKS    8U  /* without an event: asleep */
-#define SWEEP_SOON_MS  50U /* when some may have been closed unseen */
-#define RECORDS_A_TURN 64U /* of each ring: who shares the loop waits meanwhile */
+#define TICK_US        4000U
+#define QUIET_TICKS    8U   /* without an event: asleep */
+#define SWEEP_SOON_MS  50U  /* when some may have been closed unseen */
+#define RECORDS_A_TURN 64U  /* of each ring: who shares the loop waits meanwhile, */
+#define REST_US        400U /* and who shares the processor has it between two turns, */
+#define RESTLESS       8U   /* unless one part in so many of a ring is used up */
+#define UNTOLD_TURNS   16U  /* what was dropped is told after so many at the latest */
 
 /* --- records -----------------------------------------------------------------------------------
  */
@@ -69,7 +72,7 @@ static void tell_missed(struct ebpf *b, struct ebpf_run *run)
 }
 
 /* Reads up to RECORDS_A_TURN of each ring. Returns how many there were; `*ret_more`: a ring may
- * have others. */
+ * have others. What was dropped is told when there are none: all runs are looked through for it. */
 static unsigned read_rings(struct ebpf *b, bool *ret_more)
 {
 	struct reading reading = { .b = b, .offset_ns = clock_offset() };
@@ -84,6 +87,9 @@ static unsigned read_rings(struct ebpf *b, bool *ret_more)
 		*ret_more |= read == RECORDS_A_TURN;
 		n += read;
 	}
+	if (*ret_more && ++b->untold < UNTOLD_TURNS)
+		return n;
+	b->untold = 0;
 	for (struct ebpf_run *run = b->first; run; run = run->next)
 		tell_missed(b, run);
 	return n;
@@ -92,11 +98,11 @@ static unsigned read_rings(struct ebpf *b, bool *ret_more)
 /* --- awake and asleep --------------------------------------------------------------------------
  */
 
-void ebpf_set_timer(int fd, uint64_t ms, uint64_t every_ms)
+void ebpf_set_timer(int fd, uint64_t us, uint64_t every_us)
 {
 	struct itimerspec t = {
-		.it_value = { (time_t)(ms / 1000), (long)(ms % 1000) * 1000000L },
-		.it_interval = { (time_t)(every_ms / 1000), (long)(every_ms % 1000) * 1000000L },
+		.it_value = { (time_t)(us / 1000000), (long)(us % 1000000) * 1000L },
+		.it_interval = { (time_t)(every_us / 1000000), (long)(every_us % 1000000) * 1000L },
 	};
 
 	(void)timerfd_settime(fd, 0, &t, NULL);
@@ -115,14 +121,14 @@ static void wake_up(struct ebpf *b)
 		return;
 	b->awake = true;
 	ebpf_set_sleeping(b, 0);
-	ebpf_set_timer(b->tick.fd, TICK_MS, TICK_MS);
+	ebpf_set_timer(b->tick.fd, TICK_US, TICK_US);
 }
 
 /* An event that came before the kernel could know that we sleep keeps us awake. */
 static void fall_asleep(struct ebpf *b)
 {
 	ebpf_set_sleeping(b, 1);
-	if (!ebpf_ring_empty(&b->rings[0]) || !ebpf_ring_empty(&b->rings[1])) {
+	if (ebpf_ring_fill(&b->rings[0]) > 0 || ebpf_ring_fill(&b->rings[1]) > 0) {
 		ebpf_set_sleeping(b, 0);
 		return;
 	}
@@ -155,6 +161,14 @@ void ebpf_on_other_ring(struct watch *w)
 	wake_up(b);
 }
 
+static bool may_rest(const struct ebpf *b)
+{
+	for (unsigned i = 0; i < RINGS; i++)
+		if (ebpf_ring_fill(&b->rings[i]) > b->rings[i].size / RESTLESS)
+			return false;
+	return true;
+}
+
 void ebpf_on_tick(struct watch *w)
 {
 	struct ebpf *b = container_of(w, struct ebpf, tick);
@@ -170,8 +184,11 @@ void ebpf_on_tick(struct watch *w)
 		b->quiet = 0;
 	else if (++b->quiet >= QUIET_TICKS)
 		fall_asleep(b);
-	if (!more) /* else we are called again, by what is not read */
+	if (!more)
 		(void)!read(w->fd, &times, sizeof(times));
+	else if (may_rest(b))
+		ebpf_set_timer(w->fd, REST_US, TICK_US);
+	/* else we are called again at once, by what is not read */
 }
 
 void ebpf_on_sweep(struct watch *w)

@@ -109,7 +109,8 @@ struct ebpf_ring {
 
 int ebpf_ring_open(struct ebpf_ring *r, int map);
 void ebpf_ring_close(struct ebpf_ring *r);
-bool ebpf_ring_empty(const struct ebpf_ring *r);
+/* Bytes that wait in it. */
+uint64_t ebpf_ring_fill(const struct ebpf_ring *r);
 
 /* Hands up to `max` records to `each`, with the place behind each. Returns how many. */
 unsigned ebpf_ring_read(struct ebpf_ring *r, unsigned max,

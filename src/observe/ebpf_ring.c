@@ -56,9 +56,9 @@ void ebpf_ring_close(struct ebpf_ring *r)
 	*r = (struct ebpf_ring){ 0 };
 }
 
-bool ebpf_ring_empty(const struct ebpf_ring *r)
+uint64_t ebpf_ring_fill(const struct ebpf_ring *r)
 {
-	return __atomic_load_n(r->produced, __ATOMIC_ACQUIRE) == *r->consumed;
+	return __atomic_load_n(r->produced, __ATOMIC_ACQUIRE) - *r->consumed;
 }
 
 unsigned ebpf_ring_read(struct ebpf_ring *r, unsigned max,

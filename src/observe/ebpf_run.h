@@ -23,8 +23,9 @@ struct ebpf {
 	struct reader *reader; /* shared with the kernel */
 	struct watch watches[RINGS], tick, sweeper, end;
 	bool awake;
-	unsigned quiet; /* ticks without an event */
-	uint64_t swept; /* monotonic ms */
+	unsigned quiet;  /* ticks without an event */
+	unsigned untold; /* turns since it was told what was dropped */
+	uint64_t swept;  /* monotonic ms */
 	uint64_t gone;
 	struct ebpf_run *first;
 	struct ebpf_run *runs[SESSIONS_MAX];
@@ -61,7 +62,7 @@ void ebpf_on_ring(struct watch *w);
 void ebpf_on_other_ring(struct watch *w);
 void ebpf_on_tick(struct watch *w);
 void ebpf_on_sweep(struct watch *w);
-void ebpf_set_timer(int fd, uint64_t ms, uint64_t every_ms);
+void ebpf_set_timer(int fd, uint64_t us, uint64_t every_us);
 void ebpf_set_sleeping(struct ebpf *b, uint32_t value);
 
 /* --- ebpf_run.c ----------------------------------------------------------------------------------

@@ -323,10 +323,10 @@ int ebpf_update_links(struct ebpf *b)
 			return r;
 	}
 	ebpf_set_timer(b->sweeper.fd,
-		       b->n_calls > 0 ? EBPF_SWEEP_MS
-		       : lingers      ? EBPF_LINGER_MS
-				      : 0,
-		       b->n_calls > 0 ? EBPF_SWEEP_MS : EBPF_LINGER_MS);
+		       1000ULL * (b->n_calls > 0 ? EBPF_SWEEP_MS
+				  : lingers      ? EBPF_LINGER_MS
+						 : 0),
+		       1000ULL * (b->n_calls > 0 ? EBPF_SWEEP_MS : EBPF_LINGER_MS));
 	return 0;
 }
 

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Observing sessions: subscriptions, their events and their counts."""
 
+import contextlib
+
 import pytest
 from conftest import wait_for
 from observers import (
@@ -268,6 +270,23 @@ def test_a_slow_subscriber_costs_another_nothing(api):
     api.stdin(session, b"\n")
     api.ended(session)
     assert kinds(events(api, session, quick)) == kinds(events(api, session, slow)) == ["exited"]
+
+
+def test_each_of_many_readers_gets_all_there_is(api):
+    script = "read x; for i in $(seq 20); do /bin/true; done; exit 0"
+    backends = seeing(api, "process")
+    with contextlib.ExitStack() as stack:
+        sessions, streams = [], []
+        for _ in range(12):
+            observe = {"categories": ["process"], "backends": backends}
+            sessions.append(api.sh(script, stdin="pipe", observe=observe))
+            streams.append(stack.enter_context(reading(api, sessions[-1])))
+        for session in sessions:
+            api.stdin(session, b"\n")
+        for stream in streams:
+            seen = list(iter(stream.next, None))
+            exactly(seen)
+            assert kinds(seen).count("exited") >= 21  # seq is a process, too
 
 
 # --- attaching again -----------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The backend `ebpf` when its rings are too small: what is delivered and what is missed is all that
  * happened. REEVE_TORTURE=full for five million events. */
+#include "base/clock.h"
 #include "ebpf_observed.h"
 #include <stdatomic.h>
 #include <sys/mman.h>
@@ -144,6 +145,32 @@ static void who_shares_the_loop_need_not_wait_until_all_is_read(void **state _un
 	observed_done(&o);
 }
 
+#define TURNS     (2 * WAITING / 64) /* at least, to read what waits */
+#define A_REST_US 250
+#define USUAL     "8388608"
+
+/* It takes no less time, however quick the machine is. */
+static void who_shares_the_processor_has_it_between_two_turns(void **state _unused_)
+{
+	struct counted c = { 0 };
+	struct observed o;
+	siginfo_t ended;
+	uint64_t begin;
+
+	need_backend();
+	start_counting(&o, &c, USUAL, open_some, NULL);
+	observed_go(&o);
+	assert_int_equal(waitid(P_PID, (id_t)o.pid, &ended, WEXITED | WNOWAIT), 0);
+	begin = clock_monotonic_us();
+	while (c.delivered[REEVE_FILE] + c.missed[REEVE_FILE] < (uint64_t)2 * WAITING)
+		observed_look(&o);
+	/* The first turn and the second are a tick apart. */
+	assert_true(clock_monotonic_us() - begin >= (uint64_t)(TURNS - 2) * A_REST_US);
+	observed_finish(&o);
+	assert_int_equal(c.delivered[REEVE_FILE], 2 * WAITING);
+	observed_done(&o);
+}
+
 #define FILES_AT_ONCE 20000
 
 /* More open files than the kernel's side has room for: the end of the others is missed. */
@@ -183,6 +210,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		TEST(what_does_not_fit_is_counted_and_processes_are_not_displaced),
 		TEST(who_shares_the_loop_need_not_wait_until_all_is_read),
+		TEST(who_shares_the_processor_has_it_between_two_turns),
 		TEST(the_end_of_a_file_that_found_no_room_is_counted),
 	};
 
