@@ -29,6 +29,7 @@
 #define WAKES       16
 #define DELAY_NS    2000000L
 #define PATIENCE_NS 100000000ULL /* for an execve to be over */
+#define MANY        64U
 #define PARANOID    "/proc/sys/kernel/perf_event_paranoid"
 
 struct follower {
@@ -47,7 +48,11 @@ struct tracked {
 	struct tracked *next;
 	struct backend_run *run;
 	struct follower *follower;
-	struct pidset pids; /* where the follower is shared */
+	/* Where the follower is shared: */
+	struct pidset pids;
+	struct pidset gone; /* of these: they were no more before we read what there is */
+	bool looked;        /* for those */
+	size_t many;        /* so many members are worth it */
 };
 
 /* --- events ---------------------------------------------------------------------------------- */
@@ -108,26 +113,46 @@ static void tell_exit(struct backend_run *run, const struct perf_record *r)
 }
 
 /* Whether the run is told of a record; the members of its tree are kept up to date. What ends may
- * be the first thread alone: as long as the number is taken it is a member's, or a fork gives it to
- * another. */
+ * be the first thread alone, whose process still forks: nobody is forgotten for that. */
 static bool covers(struct tracked *t, const struct perf_record *r)
 {
 	if (!t->follower->shared)
 		return true;
-	if (r->type == PERF_RECORD_FORK) {
-		if (!pidset_has(&t->pids, (pid_t)r->ppid)) {
-			(void)pidset_remove(&t->pids, (pid_t)r->pid);
-			return false;
-		}
-		if (pidset_add(&t->pids, (pid_t)r->pid) < 0)
-			run_missed(t->run, REEVE_PROCESS, 1);
-		return true;
-	}
-	if (!pidset_has(&t->pids, (pid_t)r->pid))
-		return false;
-	if (r->type == PERF_RECORD_EXIT && kill((pid_t)r->pid, 0) < 0 && errno == ESRCH)
+	if (r->type != PERF_RECORD_FORK)
+		return pidset_has(&t->pids, (pid_t)r->pid);
+	(void)pidset_remove(&t->gone, (pid_t)r->pid);
+	if (!pidset_has(&t->pids, (pid_t)r->ppid)) {
 		(void)pidset_remove(&t->pids, (pid_t)r->pid);
+		return false;
+	}
+	if (pidset_add(&t->pids, (pid_t)r->pid) < 0)
+		run_missed(t->run, REEVE_PROCESS, 1);
 	return true;
+}
+
+/* Whatever a process did that is no more was written before now. */
+static void find_gone(struct tracked *t)
+{
+	const struct pidset *s = &t->pids;
+
+	t->looked = s->n >= t->many;
+	for (size_t i = 0; t->looked && i < s->capacity; i++)
+		if (s->places[i] != 0 && kill(s->places[i], 0) < 0 && errno == ESRCH &&
+		    pidset_add(&t->gone, s->places[i]) < 0)
+			return;
+}
+
+/* All that those did was told. Others need not be looked for before there are twice as many. */
+static void forget_gone(struct tracked *t)
+{
+	const struct pidset *s = &t->gone;
+
+	if (!t->looked)
+		return;
+	for (size_t i = 0; i < s->capacity; i++)
+		(void)pidset_remove(&t->pids, s->places[i]);
+	pidset_done(&t->gone);
+	t->many = MAX(2 * t->pids.n, (size_t)MANY);
 }
 
 /* False when it has to wait, which nothing does for those that want no more than forks. */
@@ -154,8 +179,10 @@ static void tell_lost(struct follower *f)
 {
 	for (struct tracked *t = f->rings.lost > 0 ? f->first : NULL; t; t = t->next) {
 		run_missed(t->run, REEVE_PROCESS, f->rings.lost);
-		if (f->shared)
-			tree_pids_learn(&t->pids, f->host, &t->run->target, true);
+		if (!f->shared)
+			continue;
+		pidset_done(&t->gone); /* their numbers may be those of others now */
+		tree_pids_learn(&t->pids, f->host, &t->run->target, true);
 	}
 	f->rings.lost = 0;
 }
@@ -169,6 +196,8 @@ static void tell_all(struct follower *f, uint64_t patience)
 	uint64_t now;
 	size_t i = 0;
 
+	for (struct tracked *each = f->shared ? f->first : NULL; each; each = each->next)
+		find_gone(each);
 	(void)clock_gettime(CLOCK_MONOTONIC, &t);
 	now = (uint64_t)t.tv_sec * 1000000000ULL + (uint64_t)t.tv_nsec;
 	f->found |= perf_rings_read(rings);
@@ -177,6 +206,8 @@ static void tell_all(struct follower *f, uint64_t patience)
 	       tell_each(f, &rings->records[i], now, patience))
 		i++;
 	perf_rings_drop(rings, i);
+	for (struct tracked *each = f->shared ? f->first : NULL; each; each = each->next)
+		forget_gone(each);
 }
 
 static void flush(struct backend_run *run)
@@ -331,6 +362,7 @@ static void stop(struct backend_run *run)
 		place = &(*place)->next;
 	*place = t->next;
 	pidset_done(&t->pids);
+	pidset_done(&t->gone);
 	free(t);
 	run->state = NULL;
 	if (f->first)
@@ -380,10 +412,11 @@ static void note(struct backend_run *run, const struct backend_note *n)
 	if (n->what != NOTE_LEADER || run->target.leader != 0)
 		return;
 	run->target.leader = n->pid;
-	if (t->follower->shared)
+	if (t->follower->shared) {
+		tell_all(t->follower, 0); /* as at the start: its own fork, too */
 		tree_pids_learn(&t->pids, run->host, &run->target,
 				!run->target.gated || run->target.resume);
-	else if (!run->target.everything && attach(t) < 0)
+	} else if (!run->target.everything && attach(t) < 0)
 		run_missed(run, REEVE_PROCESS, 1);
 }
 

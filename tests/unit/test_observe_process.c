@@ -310,6 +310,34 @@ static void what_forks_when_its_first_thread_has_ended_is_told(void **state _unu
 	observed_done(&o);
 }
 
+static void end_first_thread_soon(void *userdata _unused_)
+{
+	pid_t pid = fork();
+
+	if (pid == 0)
+		end_first_thread(NULL);
+	_exit(pid > 0 && waitpid(pid, NULL, 0) == pid ? 0 : 1);
+}
+
+/* All of it, from the end of that thread to that of its process, is seen in one look. */
+static void what_forks_then_is_told_however_late_we_look(void **state _unused_)
+{
+	struct observed o;
+	siginfo_t ended;
+	int32_t child;
+
+	need_backend(REEVE_LAUNCHED_TREE);
+	observed_start(&o, backend, PROCESSES, end_first_thread_soon, NULL);
+	observed_go(&o);
+	assert_int_equal(waitid(P_PID, (id_t)o.pid, &ended, WEXITED | WNOWAIT), 0);
+	observed_finish(&o);
+	assert_int_equal(o.status, 0);
+	assert_int_equal(o.missed[REEVE_PROCESS], 0);
+	child = observed_find(&o, REEVE_FORKED, o.pid)->child_pid;
+	observed_find(&o, REEVE_EXITED, observed_find(&o, REEVE_FORKED, child)->child_pid);
+	observed_done(&o);
+}
+
 static void has_told_twenty_forks(const struct observed *o)
 {
 	assert_int_equal(o->missed[REEVE_PROCESS], 0);
@@ -408,6 +436,7 @@ int main(void)
 		TEST(each_of_many_short_ones_is_seen, perf),
 		TEST(each_of_two_in_a_host_is_told_its_own, perf),
 		TEST(what_forks_when_its_first_thread_has_ended_is_told, perf),
+		TEST(what_forks_then_is_told_however_late_we_look, perf),
 		TESTS(proc_connector),
 		TEST(exit_codes_are_told, proc_connector),
 		TEST(each_of_many_short_ones_is_seen, proc_connector),
@@ -418,6 +447,7 @@ int main(void)
 		TEST(one_that_forks_twice_is_not_lost, seccomp_user_notify),
 		TEST(each_of_two_in_a_host_is_told_its_own, seccomp_user_notify),
 		TEST(what_forks_when_its_first_thread_has_ended_is_told, seccomp_user_notify),
+		TEST(what_forks_then_is_told_however_late_we_look, seccomp_user_notify),
 		TEST(what_is_not_of_the_tree_is_not_told, seccomp_user_notify),
 		TEST(each_of_many_short_ones_is_seen, seccomp_user_notify),
 		TEST(nothing_is_left_open, seccomp_user_notify),
