@@ -15,14 +15,15 @@
 ssize_t attach_memory_receive(struct attach_memory *m, int fd, void *to, size_t max)
 {
 	union {
-		char bytes[CMSG_SPACE(sizeof(int))]; /* of more descriptors the kernel keeps none */
+		char bytes[CMSG_SPACE(sizeof(int))];
 		struct cmsghdr align;
 	} control;
 	struct iovec v = { to, max };
 	struct msghdr msg = { .msg_iov = &v,
 			      .msg_iovlen = 1,
 			      .msg_control = control.bytes,
-			      .msg_controllen = sizeof(control.bytes) };
+			      /* the padding has room for another that nobody would close */
+			      .msg_controllen = CMSG_LEN(sizeof(int)) };
 	ssize_t n = recvmsg(fd, &msg, MSG_CMSG_CLOEXEC);
 	struct cmsghdr *c = n >= 0 ? CMSG_FIRSTHDR(&msg) : NULL;
 

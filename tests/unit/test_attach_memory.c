@@ -186,6 +186,20 @@ static void nothing_is_left_open(void **state _unused_)
 	}
 }
 
+static void of_several_files_one_is_taken(void **state _unused_)
+{
+	int files[] = { file, file, file };
+	unsigned before = count_fds();
+	char byte;
+
+	assert_int_equal(fd_send(pair[0], "x", 1, files, ARRAY_SIZE(files)), 0);
+	assert_int_equal(attach_memory_receive(&m, pair[1], &byte, 1), 1);
+	assert_int_equal(count_fds(), before + 1);
+	assert_int_equal(attach_memory_map(&m, &good), 0);
+	attach_memory_done(&m);
+	assert_int_equal(count_fds(), before);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -199,6 +213,7 @@ int main(void)
 						teardown),
 		cmocka_unit_test_setup_teardown(a_frame_without_a_file_is_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(nothing_is_left_open, setup, teardown),
+		cmocka_unit_test_setup_teardown(of_several_files_one_is_taken, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
