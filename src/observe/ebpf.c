@@ -225,15 +225,28 @@ static void note(struct backend_run *run, const struct backend_note *n)
 		run_missed(run, REEVE_PROCESS, 1);
 }
 
+static bool is_behind(const struct ebpf *b, const uint64_t ends[RINGS])
+{
+	for (unsigned i = 0; i < RINGS; i++)
+		if (*b->rings[i].consumed < ends[i])
+			return true;
+	return false;
+}
+
+/* What others do meanwhile is not waited for: it may have no end. */
 static void flush(struct backend_run *run)
 {
 	struct ebpf *b = ((struct ebpf_run *)run->state)->b;
+	uint64_t ends[RINGS];
 	bool more;
 
 	if (b->n_calls > 0)
 		sweep(b, true);
-	while (read_rings(b, &more) > 0)
+	for (unsigned i = 0; i < RINGS; i++)
+		ends[i] = *b->rings[i].consumed + ebpf_ring_fill(&b->rings[i]);
+	while (is_behind(b, ends) && read_rings(b, &more) > 0)
 		continue;
+	tell_missed(b, run->state);
 }
 
 static void stop(struct backend_run *run)

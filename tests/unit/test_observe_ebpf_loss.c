@@ -71,11 +71,11 @@ static void flood(void *userdata)
 	}
 }
 
-static void start_counting(struct observed *o, struct counted *c, const char *ring_bytes,
-			   void (*role)(void *), void *userdata)
+static void start_telling(struct observed *o, struct backend_sink sink, const char *ring_bytes,
+			  void (*role)(void *), void *userdata)
 {
 	struct observation_config config = {
-		.sink = { count_event, count_missed, c },
+		.sink = sink,
 		.target = { .session = 1, .gated = true },
 	};
 	struct error e = { 0 };
@@ -90,6 +90,13 @@ static void start_counting(struct observed *o, struct counted *c, const char *ri
 	if (observation_start(&o->observation, &config, &e) < 0)
 		fail_msg("%s", e.message);
 	assert_int_equal(unsetenv("REEVE_EBPF_RING_BYTES"), 0);
+}
+
+static void start_counting(struct observed *o, struct counted *c, const char *ring_bytes,
+			   void (*role)(void *), void *userdata)
+{
+	start_telling(o, (struct backend_sink){ count_event, count_missed, c }, ring_bytes, role,
+		      userdata);
 }
 
 static void what_does_not_fit_is_counted_and_processes_are_not_displaced(void **state _unused_)
@@ -171,6 +178,68 @@ static void who_shares_the_processor_has_it_between_two_turns(void **state _unus
 	observed_done(&o);
 }
 
+#define ROUNDS_MAX 1000U
+
+/* Of each event that is told the process makes two more. */
+struct endless {
+	struct counted counted;
+	unsigned rounds;
+	int sock[2]; /* to the process, and its end */
+};
+
+static void open_whenever_told(void *userdata)
+{
+	const struct endless *f = userdata;
+	char byte;
+
+	must(close(f->sock[0]) == 0);
+	while (read(f->sock[1], &byte, 1) == 1) {
+		must(close(open("/dev/null", O_RDONLY | O_CLOEXEC)) == 0);
+		must(write(f->sock[1], &byte, 1) == 1);
+	}
+}
+
+static void make_more(struct endless *f)
+{
+	char byte = 0;
+
+	f->rounds++;
+	assert_int_equal(write(f->sock[0], &byte, 1), 1);
+	assert_int_equal(read(f->sock[0], &byte, 1), 1);
+}
+
+static void count_and_make_more(void *userdata, struct reeve_event *e,
+				const struct backend_origin *origin)
+{
+	struct endless *f = userdata;
+
+	count_event(&f->counted, e, origin);
+	if (e->category == REEVE_FILE && f->rounds < ROUNDS_MAX)
+		make_more(f);
+}
+
+static void what_comes_without_end_does_not_hold_up_a_flush(void **state _unused_)
+{
+	struct endless f = { 0 };
+	struct observed o;
+
+	need_backend();
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, f.sock), 0);
+	start_telling(&o, (struct backend_sink){ count_and_make_more, count_missed, &f }, USUAL,
+		      open_whenever_told, &f);
+	assert_int_equal(close(f.sock[1]), 0);
+	observed_go(&o);
+	make_more(&f);
+	observation_flush(o.observation);
+	assert_true(f.counted.delivered[REEVE_FILE] >= 2);
+	assert_true(f.rounds < ROUNDS_MAX);
+	f.rounds = ROUNDS_MAX;
+	assert_int_equal(close(f.sock[0]), 0);
+	observed_finish(&o);
+	assert_int_equal(o.status, 0);
+	observed_done(&o);
+}
+
 #define FILES_AT_ONCE 20000
 
 /* More open files than the kernel's side has room for: the end of the others is missed. */
@@ -211,6 +280,7 @@ int main(void)
 		TEST(what_does_not_fit_is_counted_and_processes_are_not_displaced),
 		TEST(who_shares_the_loop_need_not_wait_until_all_is_read),
 		TEST(who_shares_the_processor_has_it_between_two_turns),
+		TEST(what_comes_without_end_does_not_hold_up_a_flush),
 		TEST(the_end_of_a_file_that_found_no_room_is_counted),
 	};
 
