@@ -250,7 +250,8 @@ def test_nothing_is_done_before_it_is_loaded(helper):
 def test_a_user_has_only_so_many():
     user = 60000 + os.getpid() % 4000 if os.geteuid() == 0 else os.getuid()
     helper = Helper(user)
-    taken = [socket.socket(socket.AF_UNIX) for _ in range(16)]
+    # Where none may load, no names are needed: they are those of root's tests of this user, too.
+    taken = [socket.socket(socket.AF_UNIX) for _ in range(16 if os.geteuid() == 0 else 0)]
     try:
         for i, each in enumerate(taken):
             with contextlib.suppress(OSError):  # another test of this user has it
