@@ -198,6 +198,18 @@ static int on_memory(struct attach *a, const struct frame *f)
 	return -ECONNRESET;
 }
 
+/* What one WRITTEN behind the other has lost is told as one. */
+static void tell_gone(struct attach *a)
+{
+	for (unsigned s = 0; s < N_FRAME_STREAMS; s++) {
+		uint64_t n = a->outputs[s].gone;
+
+		a->outputs[s].gone = 0;
+		if (n > 0 && a->o->dropped)
+			a->o->dropped(a->o->data, s, n);
+	}
+}
+
 static int on_written(struct attach *a, const struct frame *f)
 {
 	struct output *o = &a->outputs[f->stream];
@@ -212,9 +224,13 @@ static int on_written(struct attach *a, const struct frame *f)
 		int r;
 
 		attach_memory_copy(&a->memory, f->stream, &c);
-		gone(a, f->stream, c.gone);
-		o->next += c.n;
-		r = c.n > 0 ? a->o->output(a->o->data, f->stream, c.bytes, c.n) : 0;
+		o->next += c.gone + c.n;
+		o->consumed += c.gone;
+		o->gone += c.gone;
+		if (c.n == 0)
+			continue;
+		tell_gone(a);
+		r = a->o->output(a->o->data, f->stream, c.bytes, c.n);
 		if (r < 0)
 			return r;
 	}
@@ -271,7 +287,14 @@ static int (*const handlers[N_FRAME_TYPES])(struct attach *a, const struct frame
 	[FRAME_WRITTEN] = on_written,
 };
 
-int attach_decode(struct attach *a, const uint8_t *data, size_t size, struct error *e)
+static int obey(struct attach *a, const struct frame *f)
+{
+	if (f->type != FRAME_WRITTEN)
+		tell_gone(a);
+	return handlers[f->type](a, f);
+}
+
+static int decode(struct attach *a, const uint8_t *data, size_t size, struct error *e)
 {
 	struct frame f;
 	int r;
@@ -280,7 +303,7 @@ int attach_decode(struct attach *a, const uint8_t *data, size_t size, struct err
 		if (r > 0 && f.type == FRAME_ERROR)
 			return api_error_plain(f.status, (const char *)f.data, f.size, e);
 		if (r > 0)
-			r = handlers[f.type](a, &f);
+			r = obey(a, &f);
 		if (r == -ESTALE)
 			error_set(e, ERROR_UNAVAILABLE,
 				  "%s was lost together with the daemon that held it",
@@ -292,6 +315,14 @@ int attach_decode(struct attach *a, const uint8_t *data, size_t size, struct err
 			return r;
 	}
 	return 0;
+}
+
+int attach_decode(struct attach *a, const uint8_t *data, size_t size, struct error *e)
+{
+	int r = decode(a, data, size, e);
+
+	tell_gone(a);
+	return r;
 }
 
 int attach_receive(struct attach *a, struct error *e)

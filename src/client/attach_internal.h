@@ -15,6 +15,7 @@ struct output {
 	uint64_t next;     /* offset of the byte that comes next */
 	uint64_t skip;     /* of the coming bytes, these are known already */
 	uint64_t consumed; /* told by attach_consumed */
+	uint64_t gone;     /* bytes that were overwritten, which is not told yet */
 	uint64_t acked;
 };
 

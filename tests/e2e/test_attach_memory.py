@@ -6,13 +6,14 @@ import mmap
 import os
 import pathlib
 import select
+import signal
 import socket
 import struct
 import threading
 
 import pytest
 from commands import ROUND, big, written
-from conftest import wait_for
+from conftest import stat_fields, wait_for
 from frames import SESSION_EXITED, Attachment, Stream, Type, connected, exit_of, types, u64_of
 
 pytestmark = pytest.mark.shared
@@ -231,6 +232,42 @@ def test_a_slow_reader_of_the_rings_loses_nothing_though_engines_die(reeve):
         reeve.kill_engine()
     data += client.stdout.read()
     assert client.wait(60) == 0 and data == big(size)
+
+
+def test_all_that_was_overwritten_is_told_in_one_line(reeve):
+    first, pieces = 3 * ROUND, 8
+    fifo = reeve.dir / "fifo"
+    os.mkfifo(fifo)
+    script = (
+        f"import os\n"
+        f"for line in open({str(fifo)!r}):\n"
+        f"    left = int(line)\n"
+        f"    while left:\n"
+        f"        left -= os.write(1, bytes(left))\n"
+    )
+    client = reeve.popen("run", "--name", "job", "--", "/usr/bin/python3", "-c", script)
+    with open(fifo, "w", buffering=1) as go:
+        api, end = reeve.api, first
+        session = reeve.json("inspect", "job")["id"]
+        go.write(f"{first}\n")
+        read_until(client, lambda data: len(data) == first)
+        assert maps_rings(client)
+        client.send_signal(signal.SIGSTOP)
+        wait_for(lambda: stat_fields(client.pid)[0] == "T", what="the stop of the client")
+        for _ in range(pieces):
+            go.write(f"{PIECE // pieces}\n")
+            end += PIECE // pieces
+            wait_for(lambda: written(api, session) == end, what="a piece more")
+        with api.attach(session, steal="true", mode="drop-oldest"):
+            go.write(f"{2 * ROUND}\n")
+            wait_for(lambda: written(api, session) == end + 2 * ROUND, what="a ring that turns")
+    client.send_signal(signal.SIGCONT)
+    assert client.communicate(timeout=60) == (
+        b"",
+        b"reeve: %d bytes of stdout are gone\nreeve: %s: another client has taken over\n"
+        % (PIECE, session.encode()),
+    )
+    assert client.returncode == 1
 
 
 class Forwarder(threading.Thread):
