@@ -72,9 +72,7 @@ static void finish(struct capture *c, struct capture_stream *s, uint64_t target,
 
 void capture_give_notice(const struct capture_stream *s, uint64_t offset)
 {
-	uint64_t lent = s->lent ? word_load(s->lent) : 0;
-
-	if (lent == 0 || offset < lent)
+	if (!word_load(&s->words->lent) || offset < word_load(s->lent))
 		return;
 	word_store(s->lent, offset + 1);
 	atomic_thread_fence(memory_order_seq_cst); /* nothing is overwritten before */

@@ -34,8 +34,8 @@ struct capture_stream {
 	struct ring ring;
 	struct index *index;
 	struct control_stream *words;
-	struct word *lent; /* 0: R is not lent; else 1 + the offset before which its bytes may be
-			      overwritten. NULL: it never is */
+	struct word *lent; /* once words->lent is set: 1 + the offset before which R's bytes may be
+			      overwritten; not looked at before, since that takes a page */
 };
 
 /* Bytes before `offset` may be overwritten from now on: whoever reads the ring itself will see that

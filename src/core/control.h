@@ -155,7 +155,9 @@ struct control_stream {
 	struct word acked;  /* E: consumed by attached controlling clients up to here */
 	struct word lost;   /* E: bytes lost to an impossible pipe state, ever */
 	struct word floor;  /* E: what is older was given back to save memory */
-	struct word spare[2];
+	struct word
+		lent; /* E: 1: a client reads the ring's memory, and is owed notice, capture.h */
+	struct word spare;
 };
 
 struct control_plan {

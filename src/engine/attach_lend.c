@@ -67,6 +67,7 @@ bool attach_lend(struct attachment *a)
 			continue;
 		/* Exact, where the notice before a step says more than it takes. */
 		word_store(c->lent, 1 + ring_tail(&c->ring));
+		word_store(&c->words->lent, 1);
 		attach_push(a, &f);
 	}
 	a->loan.made = true;

@@ -22,6 +22,7 @@ static struct capture_stream writer; /* the daemon's side of the same file */
 static struct word head;
 static uint8_t *map;
 static int file;
+static struct control_stream words;
 static int pair[2];
 
 static const struct frame good = {
@@ -39,6 +40,8 @@ static int setup(void **state _unused_)
 	writer.ring = (struct ring){ .data = map + AT, .size = RING, .head = &head };
 	writer.lent = (struct word *)(map + GONE);
 	word_store(&head, 0);
+	writer.words = &words;
+	word_store(&words.lent, 1);
 	word_store(writer.lent, 1);
 	return socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair);
 }

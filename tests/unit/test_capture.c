@@ -102,14 +102,11 @@ static void a_step_moves_no_more_than_the_ring_holds(void **state _unused_)
 
 static void a_ring_that_is_not_lent_gives_no_notice(void **state _unused_)
 {
-	struct word lent = { 0 };
-
-	m.streams[0].lent = &lent;
+	m.streams[0].lent = NULL; /* it is not even looked at: that would take a page */
 	say(&m, 0, 0, 40000);
 	while (step(0, SIZE_MAX) > 0)
 		;
 	assert_int_equal(head_of(0), 40000);
-	assert_int_equal(word_load(&lent), 0);
 }
 
 static void notice_is_given_of_all_that_a_step_may_overwrite(void **state _unused_)
@@ -117,6 +114,7 @@ static void notice_is_given_of_all_that_a_step_may_overwrite(void **state _unuse
 	struct word lent = { 0 };
 
 	m.streams[0].lent = &lent;
+	word_store(&m.streams[0].words->lent, 1);
 	word_store(&lent, 1);
 	say(&m, 0, 0, 17000);
 	assert_int_equal(step(0, 10000), 10000);
