@@ -251,6 +251,15 @@ static void remove_now(struct cli *cli, const char *id)
 	(void)cli_call_session(cli, "DELETE", id, "", NULL, NULL, &e);
 }
 
+/* The command has ended, as far as it was watched. */
+static void leave(struct cli *cli, const struct run_values *v, const char *id)
+{
+	if (v->leftovers && strcmp(v->leftovers, "fail") == 0)
+		leftovers_tell(cli, id);
+	if (v->remove)
+		remove_now(cli, id);
+}
+
 static int run_here(struct cli *cli, const struct run_values *v, json_t *request)
 {
 	_cleanup_(freep) char *id = NULL;
@@ -285,10 +294,8 @@ static int run_here(struct cli *cli, const struct run_values *v, json_t *request
 	watcher = watch(cli, v, id);
 	r = terminal ? show_terminal(cli, &keys, &o) : show_here(cli, v, &o);
 	end_watch(cli, v, id, watcher);
-	if (v->leftovers && strcmp(v->leftovers, "fail") == 0 && r != EXIT_UNREACHABLE)
-		leftovers_tell(cli, id);
-	if (v->remove && r != EXIT_UNREACHABLE)
-		remove_now(cli, id);
+	if (r != EXIT_UNREACHABLE)
+		leave(cli, v, id);
 	return r;
 }
 
