@@ -20,7 +20,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define LOG_MAX (16 * MiB)
+#define LOG_MAX    (16 * MiB)
+#define LOOKERS_MS 2000U /* who only looks at the lock is waited for so long */
 
 static int join(const struct keeper *k, const char *name, char path[PATH_MAX])
 {
@@ -52,10 +53,23 @@ static int open_log(struct keeper *k, const struct setup_options *o, struct erro
 	return 0;
 }
 
+/* Whoever asks whether a daemon runs has a shared lock for an instant, and that is none. */
+static int lock_alone(int fd)
+{
+	for (unsigned i = 0; flock(fd, LOCK_EX | LOCK_NB) < 0; i++) {
+		if (errno != EWOULDBLOCK || i == LOOKERS_MS || flock(fd, LOCK_SH | LOCK_NB) < 0)
+			return -errno;
+		flock(fd, LOCK_UN);
+		usleep(1000);
+	}
+	return 0;
+}
+
 static int take_lock(struct keeper *k, struct error *e)
 {
 	_cleanup_(closep) int fd = -1;
 	char path[PATH_MAX], text[64] = "";
+	int r;
 
 	if (join(k, "lock", path) < 0)
 		return error_set(e, ERROR_INVALID_ARGUMENT, "directory name %s is too long",
@@ -63,9 +77,10 @@ static int take_lock(struct keeper *k, struct error *e)
 	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
 		return error_set_errno(e, ERROR_INTERNAL, errno, "open %s", path);
-	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
-		if (errno != EWOULDBLOCK)
-			return error_set_errno(e, ERROR_INTERNAL, errno, "lock %s", path);
+	r = lock_alone(fd);
+	if (r < 0) {
+		if (r != -EWOULDBLOCK)
+			return error_set_errno(e, ERROR_INTERNAL, r, "lock %s", path);
 		if (pread(fd, text, sizeof(text) - 1, 0) < 0)
 			text[0] = 0;
 		return error_set(e, ERROR_ALREADY_EXISTS, "already running (PID %d)", atoi(text));

@@ -2,6 +2,7 @@
 """The life of the daemon: start, status, stop, restart, and what the sessions notice of it."""
 
 import contextlib
+import fcntl
 import os
 import resource
 import signal
@@ -164,6 +165,27 @@ def test_the_pid_of_another_process_is_stale(reeve):
 
 
 # --- stop ----------------------------------------------------------------------------------------
+
+
+def test_who_looks_whether_a_daemon_runs_is_not_taken_for_one(reeve):
+    reeve.start()
+    reeve.ok("daemon", "stop")
+    keeper = [BUILD / "reeve-keeper", "--dir", reeve.dir, "--foreground"]
+    with open(os.path.realpath(reeve.dir / "lock"), "r+") as lock:
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        with subprocess.Popen(keeper, env=reeve.env, stderr=subprocess.DEVNULL) as process:
+            fds = f"/proc/{process.pid}/fd"
+
+            def has_come_to_the_lock():
+                with contextlib.suppress(FileNotFoundError):  # of one that it has just closed
+                    names = [os.readlink(f"{fds}/{fd}") for fd in os.listdir(fds)]
+                    return process.poll() is not None or lock.name in names
+
+            wait_for(has_come_to_the_lock)
+            fcntl.flock(lock, fcntl.LOCK_UN)
+            wait_for(lambda: reeve.status() or process.poll() is not None)
+            assert process.poll() is None
+            reeve.ok("daemon", "stop")
 
 
 def test_no_daemon_starts_beside_one_whose_lock_was_removed(reeve):
