@@ -260,32 +260,6 @@ static bool search_entries(struct entry_search *s, const char *bytes, size_t n)
 	return false;
 }
 
-int proc_environ_get(pid_t pid, const char *name, char *to, size_t size)
-{
-	struct entry_search s = { .name = name, .n_name = strlen(name), .to = to, .size = size };
-	_cleanup_(closep) int fd = -EBADF;
-	char bytes[4096];
-	size_t total = 0;
-	ssize_t n;
-
-	fd = open_of(pid, "environ");
-	if (fd < 0)
-		return fd;
-	while (total < PROC_ENVIRON_MAX) {
-		n = read(fd, bytes, sizeof(bytes));
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		if (n == 0)
-			return -ENOENT;
-		if (search_entries(&s, bytes, (size_t)n))
-			return 0;
-		total += (size_t)n;
-	}
-	return -ENOENT;
-}
-
 int proc_last_pid(pid_t *ret)
 {
 	_cleanup_(closep) int fd = -EBADF;
@@ -346,6 +320,59 @@ static int each_number(const char *directory, proc_fn fn, void *userdata)
 int proc_each(proc_fn fn, void *userdata)
 {
 	return each_number("/proc", fn, userdata);
+}
+
+static int search_environ(pid_t tid, struct entry_search *s)
+{
+	_cleanup_(closep) int fd = -EBADF;
+	char bytes[4096];
+	size_t total = 0;
+	ssize_t n;
+
+	s->at = 0;
+	s->other = false;
+	fd = open_of(tid, "environ");
+	if (fd < 0)
+		return fd;
+	while (total < PROC_ENVIRON_MAX) {
+		n = read(fd, bytes, sizeof(bytes));
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		if (n == 0)
+			return total == 0 ? -ENODATA : -ENOENT;
+		if (search_entries(s, bytes, (size_t)n))
+			return 0;
+		total += (size_t)n;
+	}
+	return -ENOENT;
+}
+
+static int search_environ_of_thread(pid_t tid, void *userdata)
+{
+	int r = search_environ(tid, userdata);
+
+	return r == 0 ? 1 : r == -ENOENT ? r : 0;
+}
+
+int proc_environ_get(pid_t pid, const char *name, char *to, size_t size)
+{
+	struct entry_search s = { .name = name, .n_name = strlen(name), .to = to, .size = size };
+	char path[PATH_BYTES];
+	int first, r;
+
+	first = search_environ(pid, &s);
+	if (first == 0 || first == -ENOENT)
+		return first;
+	/* A first thread that has ended has none any more, or may not be asked any more. */
+	(void)snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
+	r = each_number(path, search_environ_of_thread, &s);
+	if (access(path, F_OK) < 0)
+		return -ESRCH;
+	if (r == 0)
+		return first == -ESRCH ? -ENODATA : first;
+	return MIN(r, 0);
 }
 
 struct child_walk {

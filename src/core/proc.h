@@ -65,8 +65,11 @@ int proc_cmdline(pid_t pid, char *buffer, size_t size, size_t *ret_length);
 int proc_arguments(pid_t pid, char *buffer, size_t size, size_t *ret_length);
 
 /* Copies the value of a variable in the environment that the process was started with, unless it
- * has overwritten that. -ENOENT when it is not there, or longer than fits; -ESRCH, -EACCES. Reads
- * at most PROC_ENVIRON_MAX bytes; waits while another thread changes the target's mappings. */
+ * has overwritten that. -ENOENT when it is not there, or longer than fits; -ENODATA when there is
+ * none at all, as at the end, and for a moment in every execve; -ESRCH; -EACCES, which an ordinary
+ * user is told at the end, too.
+ * Reads at most PROC_ENVIRON_MAX bytes; waits while another thread changes the target's mappings.
+ * Sources: environ_read() in fs/proc/base.c, exit_mm() in kernel/exit.c. */
 int proc_environ_get(pid_t pid, const char *name, char *to, size_t size);
 
 /* The pid given out last in this pid namespace (loadavg, field 5). A second reading that is lower

@@ -219,31 +219,51 @@ static int look_at_process(pid_t pid, void *userdata)
 struct orphan {
 	struct proc_stat stat;
 	char session[TREE_SESSION_MAX];
+	bool unknown; /* it had or will have an environment, only not now */
 };
 
+/* The environment goes at the beginning of an end, long before the process does, and changes with
+ * an execve: none is seen in between. What was over at the second look may have come to be since.
+ */
 static int orphan_read(pid_t pid, struct orphan *ret)
 {
-	int r = proc_stat_read(pid, &ret->stat);
+	int r, found, look;
 
-	if (r >= 0 && proc_environ_get(pid, TREE_VARIABLE, ret->session, sizeof(ret->session)) < 0)
+	ret->unknown = false;
+	for (look = 0; look < 2; look++) {
+		found = proc_environ_get(pid, TREE_VARIABLE, ret->session, sizeof(ret->session));
+		r = proc_stat_read(pid, &ret->stat);
+		if (found >= 0 || r < 0)
+			return r;
 		ret->session[0] = '\0';
-	return r;
+		if (found != -ENODATA && found != -EACCES)
+			return 0;
+		ret->unknown = (ret->stat.flags & PROC_EXITING) || proc_stat_execing(&ret->stat);
+		if (ret->unknown)
+			return 0;
+	}
+	return 0;
+}
+
+static bool is_of_reaper(const struct tree *t, const struct orphan *o)
+{
+	return t->reaper != 0 && o->stat.ppid == t->reaper && o->stat.pid != t->spared;
 }
 
 /* A number is that of a POSIX session as long as one process is in it; the leader still has it. */
 static bool owns(const struct tree *t, const struct orphan *o)
 {
-	if (t->reaper == 0 || o->stat.ppid != t->reaper || o->stat.pid == t->spared)
-		return false;
-	return t->all_orphans || (t->leader != 0 && o->stat.session == t->leader) ||
-	       (t->session[0] != '\0' && strcmp(o->session, t->session) == 0);
+	return is_of_reaper(t, o) &&
+	       (t->all_orphans || (t->leader != 0 && o->stat.session == t->leader) ||
+		(t->session[0] != '\0' && strcmp(o->session, t->session) == 0));
 }
 
-bool tree_has_orphan(const struct tree *t, pid_t pid)
+bool tree_may_have_orphan(const struct tree *t, pid_t pid)
 {
 	struct orphan o;
 
-	return t->reaper != 0 && orphan_read(pid, &o) >= 0 && owns(t, &o);
+	return orphan_read(pid, &o) >= 0 && !proc_stat_dead(&o.stat) &&
+	       (owns(t, &o) || (o.unknown && is_of_reaper(t, &o)));
 }
 
 static int look_at_orphan(pid_t pid, void *userdata)
@@ -262,6 +282,7 @@ static int look_at_orphan(pid_t pid, void *userdata)
 		return 0;
 	}
 	for (i = 0; i < s->n_trees; i++) {
+		s->unknown |= orphan.unknown && is_of_reaper(&s->trees[i], &orphan);
 		if (!owns(&s->trees[i], &orphan))
 			continue;
 		r = add_member(s, (uint32_t)i, pid, TREE_ORPHAN, &alive);
@@ -343,6 +364,7 @@ int scan_look(struct scan *s)
 	s->n_members = 0;
 	s->corpses = 0;
 	s->doubtful = false;
+	s->unknown = false;
 	(void)proc_last_pid(&before);
 	r = look_at_cgroups(s);
 	if (r != 0)
@@ -406,9 +428,10 @@ static bool is_leader(const struct scan *s, const struct tree *t, pid_t pid)
 static bool is_orphan(const struct tree *t, pid_t pid)
 {
 	struct proc_stat stat;
+	struct orphan o;
 
 	return t->reaper != 0 && proc_stat_read(pid, &stat) == 0 && stat.ppid == t->reaper &&
-	       tree_has_orphan(t, pid);
+	       orphan_read(pid, &o) >= 0 && owns(t, &o);
 }
 
 /* From a process up to the first ancestor that is a member by itself. */

@@ -29,6 +29,7 @@ struct scan {
 	pid_t self;
 	uint64_t corpses; /* a sum over those of the trees that have ended, whoever they were */
 	bool doubtful;    /* a process may have slipped by */
+	bool unknown;     /* it cannot be told now whose an orphan is */
 };
 
 void scan_init(struct scan *s, const struct tree *trees, size_t n,

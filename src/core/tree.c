@@ -24,9 +24,10 @@ static void clear(struct tree_result *results, size_t n)
 /* A tree without members may not be gone when a process could not be looked at. */
 static bool in_doubt(const struct scan *s)
 {
+	bool doubt = s->doubtful || (s->unknown && !(s->filter && s->filter->disown_unknown));
 	size_t i;
 
-	for (i = 0; s->doubtful && i < s->n_trees; i++) {
+	for (i = 0; doubt && i < s->n_trees; i++) {
 		if (scan_count(s, i) == 0)
 			return true;
 	}

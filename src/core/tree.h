@@ -59,10 +59,12 @@ struct tree_member {
 };
 
 /* Which marks belong to sessions of their own. A process with such a mark, and what descends from
- * it, is no member by descent. NULL: none. */
+ * it, is no member by descent. NULL: none. An orphan whose environment cannot be read, since it is
+ * ending or in the middle of an execve, may be of any tree, or with `disown_unknown` is of none. */
 struct tree_filter {
 	bool (*excluded)(uint64_t mark, void *userdata);
 	void *userdata;
+	bool disown_unknown;
 };
 
 /* What happened to one tree. A process is counted once a call, and again by the next call when it
@@ -86,8 +88,8 @@ int tree_each(const struct tree *trees, size_t n, const struct tree_filter *filt
 
 /* Counts the members of each tree into `ret_alive[n]`, except those by descent alone, who take
  * far longer to find: no tree consists of these. 0 means that the tree is gone. Looks again when
- * a process ended under its eyes, so that it could not be told whose it was; -EAGAIN when that
- * happened again and again. */
+ * it could not be told whose a process was, for one because it ended under its eyes; -EAGAIN when
+ * that happened again and again. */
 int tree_alive(const struct tree *trees, size_t n, const struct tree_filter *filter,
 	       unsigned *ret_alive);
 
@@ -95,9 +97,9 @@ int tree_alive(const struct tree *trees, size_t n, const struct tree_filter *fil
  * so that false is not yet the end of the tree. -EOPNOTSUPP without a cgroup. */
 int tree_populated(const struct tree *t, bool *ret);
 
-/* Whether a child of the reaper that bears no mark and is in no cgroup of any tree is this one's.
- */
-bool tree_has_orphan(const struct tree *t, pid_t pid);
+/* Whether a child of the reaper that bears no mark and is in no cgroup of any tree is this one's,
+ * or cannot be told now. */
+bool tree_may_have_orphan(const struct tree *t, pid_t pid);
 
 /* Sends `signal` to every member once, and, when `wake` is set, SIGCONT to those that were stopped,
  * without which a soft signal waits until somebody continues them. Descendants come before their

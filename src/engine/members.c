@@ -21,7 +21,7 @@ static bool is_mark(uint64_t mark, void *userdata)
 
 int members_each(const struct session *s, tree_fn fn, void *userdata)
 {
-	struct tree_filter filter = { is_mark, s->engine };
+	struct tree_filter filter = { .excluded = is_mark, .userdata = s->engine };
 	struct tree t = {
 		.mark = word_load(&s->words->mark),
 		.cgroup_dir = s->engine->daemon_fds[DAEMON_FD_CGROUP],

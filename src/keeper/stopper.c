@@ -19,6 +19,7 @@
 #define LOOK_MIN_MS     2U
 #define LOOK_MAX_MS     200U
 #define LOOK_REFUSED_MS 2000U
+#define UNSURE_MAX_MS   5000U /* how long one that cannot be told may hold up others */
 
 /* Several slots and their trees, treated in one walk. */
 struct batch {
@@ -246,7 +247,7 @@ static bool same_signal(int signal, int *chosen)
 /* Soft steps: all slots whose next signal is the same are served by one walk. */
 static void send_due(struct keeper *k, uint64_t now)
 {
-	struct tree_filter filter = { is_mark, k };
+	struct tree_filter filter = { .excluded = is_mark, .userdata = k };
 	struct batch b;
 	int chosen;
 
@@ -288,7 +289,7 @@ static void give_up_refused(struct keeper *k, unsigned slot)
 
 static void kill_batch(struct keeper *k, struct batch *b, uint64_t now)
 {
-	struct tree_filter filter = { is_mark, k };
+	struct tree_filter filter = { .excluded = is_mark, .userdata = k };
 	int r;
 
 	for (unsigned i = 0; i < b->n; i++)
@@ -324,28 +325,34 @@ static bool may_be_gone(struct keeper *k, unsigned slot)
 	       word_load(&keeper_slot(k, slot)->spawn) == SPAWN_STARTED;
 }
 
-static void look(struct keeper *k)
+static void look(struct keeper *k, uint64_t now)
 {
-	struct tree_filter filter = { is_mark, k };
+	struct tree_filter filter = { .excluded = is_mark, .userdata = k };
 	unsigned alive[BATCH_MAX];
 	struct batch b;
 
+	filter.disown_unknown = k->unsure_since != 0 && now - k->unsure_since > UNSURE_MAX_MS;
 	for (unsigned next = 1; batch_fill(k, &b, &next, may_be_gone);) {
-		if (tree_alive(b.trees, b.n, &filter, alive) < 0)
+		if (tree_alive(b.trees, b.n, &filter, alive) < 0) {
+			if (k->unsure_since == 0)
+				k->unsure_since = now;
 			return;
+		}
 		for (unsigned i = 0; i < b.n; i++)
 			if (alive[i] == 0)
 				tree_is_gone(k, b.slots[i]);
 	}
+	k->unsure_since = 0;
 }
 
 /* When to look again by oneself. Ends of our own children announce themselves; what is being
- * stopped, or belongs to another parent, is asked about with growing pauses. */
+ * stopped, or belongs to another parent, or could not be told, is asked about with growing pauses.
+ */
 static void plan_look(struct keeper *k, uint64_t now)
 {
 	unsigned pause = k->look_pause;
 
-	if (k->n_stopping == 0 && (k->n_watched == 0 || !k->look_anyway)) {
+	if (k->unsure_since == 0 && k->n_stopping == 0 && (k->n_watched == 0 || !k->look_anyway)) {
 		k->look_at = 0;
 		return;
 	}
@@ -366,7 +373,7 @@ void stopper_run(struct keeper *k, uint64_t boottime)
 		return;
 	k->look_at = 0;
 	kill_due(k, boottime);
-	look(k);
+	look(k, boottime);
 	plan_look(k, boottime);
 }
 
@@ -416,7 +423,7 @@ static int is_orphan(pid_t pid, void *userdata)
 	if (proc_mark(pid, &mark) < 0)
 		return 0;
 	return mark == o->tree.mark ||
-	       ((mark == 0 || !is_mark(mark, o->k)) && tree_has_orphan(&o->tree, pid));
+	       ((mark == 0 || !is_mark(mark, o->k)) && tree_may_have_orphan(&o->tree, pid));
 }
 
 /* This process has one thread. */

@@ -2,9 +2,13 @@
 /* What has taken another mark and lost its parent is still found, if it hangs on the subreaper. */
 #include "core/tree.h"
 #include "processes.h"
+#include <pthread.h>
+#include <sched.h>
 
 #define MINE  "pipe-0000000000000001-00000001"
 #define OTHER "pipe-0000000000000002-00000002"
+
+#define FIRST_THREAD_ENDS "first-thread-ends"
 
 static struct tree tree_called(const char *session)
 {
@@ -121,7 +125,7 @@ static void an_orphan_is_told_by_its_environment(_unused_ void **state)
 	/* With what descends from it. */
 	wait_until(how(&t) == (TREE_ORPHAN << 8 | TREE_DESCENT));
 	assert_int_equal(alive(&t), 1);
-	assert_true(tree_has_orphan(&t, s->pids[0]));
+	assert_true(tree_may_have_orphan(&t, s->pids[0]));
 	assert_int_equal(alive(&other), 0);
 	assert_int_equal(alive(&nameless), 0);
 	kill_all(&other);
@@ -143,7 +147,7 @@ static void an_orphan_is_told_by_the_session_of_a_leader_that_was_not_reaped(_un
 	kill(t.leader, SIGKILL);
 	wait_until(state_of(t.leader) == 'Z');
 	assert_int_equal(alive(&t), 1);
-	assert_true(tree_has_orphan(&t, s->pids[1]));
+	assert_true(tree_may_have_orphan(&t, s->pids[1]));
 	t.leader = 0;
 	assert_int_equal(alive(&t), 0);
 	t.all_orphans = true;
@@ -165,7 +169,7 @@ static void nobody_else_is_told_by_its_environment(_unused_ void **state)
 			pause();
 	}
 	wait_until(s->ready == 1 && how(&t) == 0);
-	assert_false(tree_has_orphan(&t, s->pids[0]));
+	assert_false(tree_may_have_orphan(&t, s->pids[0]));
 	t.all_orphans = true;
 	t.spared = pid;
 	assert_int_equal(how(&t), 0);
@@ -186,6 +190,122 @@ static void all_orphans_are_found_where_nothing_tells_whose_they_are(_unused_ vo
 	t.all_orphans = true;
 	wait_until(how(&t) == (TREE_ORPHAN << 8 | TREE_DESCENT));
 	kill_all(&t);
+}
+
+/* The first process of a pid namespace does not end before all others there were reaped. Here one
+ * of them is the child of a process outside that waits to be told: meanwhile that end stands still,
+ * with the environment gone and the process there. */
+enum { TEST, FIRST, JOINED, RELEASED };
+
+static void hold_up(struct shared *s, pid_t maker)
+{
+	char path[64];
+	pid_t pid;
+	int ns;
+
+	while (s->pids[FIRST] == 0)
+		pause_ms(1);
+	(void)snprintf(path, sizeof(path), "/proc/%d/ns/pid_for_children", (int)maker);
+	ns = open(path, O_RDONLY | O_CLOEXEC);
+	if (ns < 0 || setns(ns, CLONE_NEWPID) < 0)
+		_exit(98);
+	pid = fork();
+	if (pid == 0) {
+		for (;;)
+			pause();
+	}
+	s->pids[JOINED] = 1;
+	while (!s->pids[RELEASED] && kill(s->pids[TEST], 0) == 0)
+		pause_ms(1);
+	waitpid(pid, NULL, 0);
+	_exit(0);
+}
+
+static void role_ends_slowly(struct shared *s)
+{
+	char *argv[] = { "sleep", "1000", NULL };
+	char *envp[] = { "REEVE_SESSION=" MINE, NULL };
+	pid_t maker = getpid(), first;
+
+	set_mark(1);
+	if (geteuid() != 0 && unshare(CLONE_NEWUSER) < 0)
+		_exit(98);
+	if (fork() == 0)
+		hold_up(s, maker);
+	if (unshare(CLONE_NEWPID) < 0)
+		_exit(98);
+	first = fork();
+	if (first == 0) {
+		setsid();
+		execve("/bin/sleep", argv, envp);
+		_exit(127);
+	}
+	s->pids[FIRST] = first;
+	while (!s->pids[JOINED])
+		pause_ms(1);
+	_exit(0);
+}
+
+static void an_orphan_that_is_ending_may_be_of_any_tree(_unused_ void **state)
+{
+	struct tree t = tree_called(MINE), other = tree_called(OTHER);
+	struct tree_filter disown = { .disown_unknown = true };
+	struct shared *s = shared_new();
+	unsigned n = 1;
+	char value[64];
+
+	s->pids[TEST] = getpid();
+	start(t.mark, role_ends_slowly, s);
+	wait_until(s->pids[JOINED] && how(&t) == TREE_ORPHAN);
+	assert_int_equal(alive(&other), 0);
+	kill(s->pids[FIRST], SIGKILL);
+	wait_until(proc_environ_get(s->pids[FIRST], TREE_VARIABLE, value, 64) < 0);
+	assert_int_equal(tree_alive(&t, 1, NULL, &n), -EAGAIN);
+	assert_int_equal(tree_alive(&other, 1, NULL, &n), -EAGAIN);
+	assert_true(tree_may_have_orphan(&t, s->pids[FIRST]));
+	assert_int_equal(kill_once(&t), 1);
+	assert_int_equal(tree_alive(&t, 1, &disown, &n), 0);
+	assert_int_equal(n, 0);
+	s->pids[RELEASED] = 1;
+	wait_until(state_of(s->pids[FIRST]) == 'Z');
+	assert_false(tree_may_have_orphan(&t, s->pids[FIRST]));
+	reap();
+	assert_int_equal(alive(&t), 0);
+}
+
+static void *sleep_on(void *userdata)
+{
+	for (;;)
+		pause();
+	return userdata;
+}
+
+/* As the program itself: /proc shows the environment that it was started with. */
+static int run_first_thread_ends(void)
+{
+	pthread_t thread;
+
+	if (pthread_create(&thread, NULL, sleep_on, NULL) != 0)
+		return 1;
+	pthread_exit(NULL);
+}
+
+static void an_environment_outlives_the_first_thread(_unused_ void **state)
+{
+	char *argv[] = { "test_orphans", FIRST_THREAD_ENDS, NULL };
+	char *envp[] = { "A=a", NULL };
+	pid_t pid = fork();
+	char value[16] = "";
+
+	if (pid == 0) {
+		execve("/proc/self/exe", argv, envp);
+		_exit(127);
+	}
+	wait_until(state_of(pid) == 'Z');
+	assert_int_equal(proc_environ_get(pid, "A", value, sizeof(value)), 0);
+	assert_string_equal(value, "a");
+	assert_int_equal(proc_environ_get(pid, "B", value, sizeof(value)), -ENOENT);
+	end(pid);
 }
 
 static void the_environment_is_searched_by_whole_names(_unused_ void **state)
@@ -214,16 +334,20 @@ static void the_environment_is_searched_by_whole_names(_unused_ void **state)
 	assert_int_equal(proc_environ_get(pid, "A", value, sizeof(value)), -ESRCH);
 }
 
-int main(void)
+int main(int argc, char *argv[])
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(an_orphan_is_told_by_its_environment),
 		cmocka_unit_test(an_orphan_is_told_by_the_session_of_a_leader_that_was_not_reaped),
 		cmocka_unit_test(nobody_else_is_told_by_its_environment),
 		cmocka_unit_test(all_orphans_are_found_where_nothing_tells_whose_they_are),
+		cmocka_unit_test(an_orphan_that_is_ending_may_be_of_any_tree),
+		cmocka_unit_test(an_environment_outlives_the_first_thread),
 		cmocka_unit_test(the_environment_is_searched_by_whole_names),
 	};
 
+	if (argc == 2 && strcmp(argv[1], FIRST_THREAD_ENDS) == 0)
+		return run_first_thread_ends();
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
