@@ -51,6 +51,7 @@ static int map_file(struct attach_memory *m)
 	map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, m->fd, 0);
 	if (map == MAP_FAILED)
 		return -errno;
+	(void)madvise(map, (size_t)st.st_size, MADV_DONTDUMP); /* it is the session's, not ours */
 	m->map = map;
 	m->size = (uint64_t)st.st_size;
 	return 0;

@@ -55,9 +55,12 @@ static int flush(struct attachment *a)
 		n = sendmsg(a->fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT);
 		if (n < 0 && errno == EINTR)
 			continue;
-		if (n < 0)
+		if (n < 0 && (errno != ETOOMANYREFS || a->loan.fd < 0))
 			return errno == EAGAIN ? 0 : -errno;
+		/* With too many on their way it stays here, and the client does without. */
 		a->loan.fd = fd_close(a->loan.fd);
+		if (n < 0)
+			continue;
 		if ((size_t)n < a->out.size) {
 			buffer_consume(&a->out, (size_t)n);
 			continue;

@@ -304,10 +304,10 @@ static int follower_new(struct follower **ret, struct host *h)
 static struct follower *of_machine(struct host *h)
 {
 	void **shared = host_shared(h, &backend_perf);
-	struct follower *f;
+	struct follower *f = *shared;
 
-	if (*shared)
-		return *shared;
+	if (f)
+		return f;
 	if (follower_new(&f, h) < 0)
 		return NULL;
 	f->rings.large = true;
