@@ -301,6 +301,25 @@ static int ended_early(const struct starting *s, struct error *e)
 	return -ESRCH;
 }
 
+/* Somebody answers: ours, or another that was quicker. A keeper that has yet to find the lock taken
+ * could still find it free when that other one has ended: it is not left behind. */
+static int find_winner(const struct paths *paths, const struct starting *s, uint64_t until,
+		       struct daemon_status *ret, struct error *e)
+{
+	struct pollfd p = { .fd = s->sock, .events = POLLIN };
+	int r;
+
+	while ((r = daemon_probe(paths, ret, e)) == 0 && ret->pid != s->pid) {
+		if (poll(&p, 1, POLL_MS) > 0)
+			return -EEXIST;
+		if (clock_monotonic_ms() < until)
+			continue;
+		syscall(SYS_pidfd_send_signal, s->pidfd, SIGKILL, NULL, 0);
+		return -EEXIST;
+	}
+	return r;
+}
+
 /* One attempt. -EEXIST when there is another daemon, or one was. */
 static int start_once(const struct paths *paths, const char *keeper, uint64_t until,
 		      struct daemon_status *ret, struct error *e)
@@ -321,8 +340,7 @@ static int start_once(const struct paths *paths, const char *keeper, uint64_t un
 			  DAEMON_START_MS / 1000);
 		return r;
 	}
-	r = daemon_probe(paths, ret, e);
-	return r == 0 && ret->pid != s.pid ? -EEXIST : r;
+	return find_winner(paths, &s, until, ret, e);
 }
 
 static int check_limits(struct error *e)

@@ -54,6 +54,23 @@ def test_of_many_starts_at_once_exactly_one_wins(reeve):
     assert len([p for p, _ in reeve.members() if is_keeper(p)]) == 1
 
 
+def test_a_keeper_that_lost_is_gone_when_its_start_says_so(reeve):
+    """Else it might still find the lock, when the one that won has been stopped."""
+    slow, begun, go = (reeve.home / name for name in ("slow", "begun", "go"))
+    slow.write_text(
+        f"#!/bin/sh\necho $$ > {begun}-; mv {begun}- {begun}\n"
+        f'until [ -e {go} ]; do sleep 0.02; done; sleep 0.3; exec {BUILD}/reeve-keeper "$@"\n'
+    )
+    slow.chmod(0o755)
+    loser = reeve.popen("daemon", "start", env={"REEVE_KEEPER": str(slow)})
+    wait_for(begun.exists)
+    keeper = reeve.start()["keeperPid"]
+    go.touch()
+    out, err = loser.communicate(timeout=60)
+    assert loser.returncode == 1 and f"already running (PID {keeper})".encode() in err, (out, err)
+    assert not alive(int(begun.read_text()))
+
+
 def is_keeper(pid):
     with contextlib.suppress(OSError):
         return os.path.basename(os.readlink(f"/proc/{pid}/exe")) == "reeve-keeper" and (
