@@ -21,7 +21,10 @@ def names(api):
 
 
 def ended(api, name, **fields):
-    api.ended(api.spawn("true", name=name, **fields))
+    """It may be removed before anybody has looked."""
+    session = api.spawn("true", name=name, **fields)
+    answer = api.post(api.path_of(session, "/wait"), {"until": [{"tree": True}]})
+    assert answer.status in (200, 404), answer.body
 
 
 def test_ended_sessions_go_when_they_are_old(configured):
