@@ -71,12 +71,16 @@ static void without_arguments_under_its_new_name_it_is_execing(_unused_ void **s
 		struct shared *s = shared_new();
 		pid_t pid = start(new_mark(), role_exec_of_sleep, s);
 		struct proc_stat stat = { 0 };
+		bool renamed;
 
 		wait_until(s->ready == 1);
 		do {
 			assert_int_equal(proc_stat_read(pid, &stat), 0);
+			renamed = strcmp(stat.comm, "sleep") == 0;
+			/* The name may have changed after the rest was looked at. */
+			assert_int_equal(proc_stat_read(pid, &stat), 0);
 			assert_true(proc_cmdline(pid, arguments, sizeof(arguments), &n) >= 0);
-			if (strcmp(stat.comm, "sleep") == 0 && n == 0)
+			if (renamed && n == 0)
 				assert_true(proc_stat_execing(&stat));
 		} while (n == 0 || strcmp(arguments, "sleep") != 0);
 		assert_int_equal(proc_stat_read(pid, &stat), 0);
