@@ -158,6 +158,8 @@ int spawner_start(struct keeper *k);
 /* Takes over the descriptors in `table`; false when all places are taken. */
 bool spawning_begin(struct keeper *k, unsigned slot, int table[N_LINK_FDS]);
 void spawning_readable(struct keeper *k);
+/* The keeper could not look for so many ms until now: nobody is called hung for them. */
+void spawning_held_up(struct keeper *k, uint64_t now, uint64_t ms);
 void spawning_check(struct keeper *k, uint64_t now);
 /* ms until spawning_check has something to look at; -1 for never. */
 int spawning_timeout(const struct keeper *k);

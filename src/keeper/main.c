@@ -174,9 +174,11 @@ static void loop(struct keeper *k)
 			dispatch(k, p, n, gates);
 		slept = clock_monotonic_ms() - now;
 		now += slept;
-		/* A keeper that was itself held up has no right to call the engine slow. */
+		/* A keeper that was itself held up has no right to call others slow. */
 		if (timeout >= 0 && slept > (uint64_t)timeout + 2000)
 			k->engine.heard = now, k->engine.pinged = 0;
+		if (timeout >= 0 && slept > (uint64_t)timeout)
+			spawning_held_up(k, now, slept - (uint64_t)timeout);
 		engine_check(k, now);
 		passing_check(k, now);
 		spawning_check(k, now);

@@ -403,6 +403,15 @@ void spawner_died(struct keeper *k)
 	replace_spawner(k);
 }
 
+void spawning_held_up(struct keeper *k, uint64_t now, uint64_t ms)
+{
+	if (k->spawner.busy_since != 0)
+		k->spawner.busy_since = MIN(k->spawner.busy_since + ms, now);
+	for (unsigned i = 0; i < KEEPER_JOBS; i++)
+		if (k->jobs[i].orphaned != 0)
+			k->jobs[i].orphaned = MIN(k->jobs[i].orphaned + ms, now);
+}
+
 void spawning_check(struct keeper *k, uint64_t now)
 {
 	struct spawn_job *job;

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A keeper that is killed while it makes a child: nobody notices."""
+"""A keeper that is killed, or held up, while it makes a child: nobody notices."""
 
 import contextlib
 import os
 import signal
+import time
 
 import frames
 import pytest
@@ -62,6 +63,31 @@ def test_a_command_that_the_spawner_had_not_begun_runs_all_the_same(reeve, kind)
     wait_for(lambda: not alive(keeper))
     # it is a child of the next keeper's own, which alone can tell this
     assert session["exit"]["rusage"]["maxRssKib"] > 0
+
+
+def test_a_command_is_not_called_hung_for_the_time_that_the_keeper_was_held_up(reeve):
+    """As on a machine that stood still."""
+    keeper, api = reeve.start()["keeperPid"], reeve.api
+    teller = signal_teller(api)
+
+    def the_keeper_has_come_by():
+        before = api.raw(teller).count(b"SIGUSR1")
+        api.kill(teller, "USR1")
+        wait_for(lambda: api.raw(teller).count(b"SIGUSR1") > before, what="a signal")
+
+    spawner = spawner_of(keeper)
+    os.kill(spawner, signal.SIGSTOP)
+    client = reeve.popen("run", "--", "sh", "-c", "echo said; exit 7")
+    wait_for(lambda: len(api.get("/v1/sessions").json["items"]) == 2)
+    the_keeper_has_come_by()  # and so the spawner has been asked
+    os.kill(keeper, signal.SIGSTOP)
+    begin = time.monotonic()
+    wait_for(lambda: time.monotonic() > begin + 3)
+    os.kill(keeper, signal.SIGCONT)
+    the_keeper_has_come_by()
+    os.kill(spawner, signal.SIGCONT)
+    out, err = client.communicate(timeout=60)
+    assert (client.returncode, out, err) == (7, b"said\n", b""), reeve.log()
 
 
 @KINDS
