@@ -88,6 +88,11 @@ int cgroup_leaf_make(int dir, uint32_t leaf)
 	return mkdirat(dir, leaf_path(path, leaf, NULL), 0755) < 0 ? -errno : 0;
 }
 
+int cgroup_leaf_open(int dir, uint32_t leaf)
+{
+	return open_file(dir, leaf, NULL, O_PATH | O_DIRECTORY);
+}
+
 int cgroup_leaf_procs_fd(int dir, uint32_t leaf)
 {
 	return open_file(dir, leaf, "cgroup.procs", O_WRONLY);

@@ -28,6 +28,9 @@ int cgroup_close_down(int dir);
 /* -EEXIST when there is one of that number. */
 int cgroup_leaf_make(int dir, uint32_t leaf);
 
+/* The leaf's directory, opened with O_PATH: for CLONE_INTO_CGROUP, or to open its files. */
+int cgroup_leaf_open(int dir, uint32_t leaf);
+
 /* cgroup.procs opened for writing: a process that writes "0" to it enters the leaf. Returns the
  * descriptor or a negative errno. */
 int cgroup_leaf_procs_fd(int dir, uint32_t leaf);

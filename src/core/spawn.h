@@ -14,7 +14,7 @@
 
 struct spawn_fds {
 	int in, out, err; /* become 0, 1, 2; -1: /dev/null */
-	int cgroup;       /* cgroup.procs opened for writing; -1 for none */
+	int cgroup;       /* directory of the cgroup to be in; -1 for none */
 	int gate;         /* one end of a socket, which tells of a filter (entry_tell) and then
 			   * waits; -1 for none. Closed by a successful execve */
 };

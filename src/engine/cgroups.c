@@ -110,26 +110,26 @@ void cgroups_init(struct engine *e)
 	uv_idle_start(&p->refill, refill);
 }
 
-uint32_t cgroups_take(struct engine *e, int *ret_procs)
+uint32_t cgroups_take(struct engine *e, int *ret_dir)
 {
 	struct cgroup_pool *p = &e->cgroups;
 	uint32_t leaf;
 	int fd;
 
-	*ret_procs = -1;
+	*ret_dir = -1;
 	if (dir_of(e) < 0)
 		return 0;
 	leaf = p->n > 0 ? p->leaves[--p->n] : make_leaf(e);
 	uv_idle_start(&p->refill, refill);
 	if (leaf == 0)
 		return 0;
-	fd = cgroup_leaf_procs_fd(dir_of(e), leaf);
+	fd = cgroup_leaf_open(dir_of(e), leaf);
 	if (fd < 0) {
 		log_warn("cannot open cgroup s%u: %s", leaf, strerror(-fd));
 		cgroups_drop(e, leaf);
 		return 0;
 	}
-	*ret_procs = fd;
+	*ret_dir = fd;
 	return leaf;
 }
 

@@ -134,8 +134,8 @@ void housekeeping_soon(struct engine *e);
 /* --- cgroups.c ----------------------------------------------------------------------------------
  */
 void cgroups_init(struct engine *e);
-/* A fresh leaf and its cgroup.procs descriptor; 0 and -1 where sessions have no cgroup. */
-uint32_t cgroups_take(struct engine *e, int *ret_procs);
+/* A fresh leaf and a descriptor of its directory; 0 and -1 where sessions have no cgroup. */
+uint32_t cgroups_take(struct engine *e, int *ret_dir);
 /* Removes it, at once or when its last process is reaped. */
 void cgroups_drop(struct engine *e, uint32_t leaf);
 void cgroups_done(struct engine *e);

@@ -105,7 +105,7 @@ static void a_limit_that_makes_no_sense_is_named_by_its_step(void **state _unuse
 static void a_cgroup_that_does_not_take_it_is_named_by_its_step(void **state _unused_)
 {
 	plan.fds.cgroup = open("/dev/null", O_RDONLY | O_CLOEXEC);
-	assert_fails(ARGV("/bin/true"), STEP_CGROUP, EBADF);
+	assert_fails(ARGV("/bin/true"), STEP_CGROUP, ENOTDIR);
 	closep(&plan.fds.cgroup);
 }
 
