@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/run.h"
 #include "base/random.h"
+#include "base/slice.h"
 #include "base/text.h"
 #include "cli/commands.h"
 #include "cli/events.h"
@@ -137,6 +138,7 @@ static int run_detached(struct cli *cli, const struct run_values *v, json_t *req
 	struct error e = { 0 };
 	int status = 0;
 
+	slice_shorten(); /* the command that it starts does not hold it up */
 	if (spawn(cli, v, request, &id, &session, &e) < 0) {
 		json_decref(session);
 		return spawn_failed(cli, v, &e);

@@ -4,6 +4,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/paths.h"
+#include "base/slice.h"
 #include "core/cgroup.h"
 #include "keeper/keeper.h"
 #include "keeper/setup.h"
@@ -243,6 +244,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, "reeve-keeper: %s\n", e.message);
 		return e.code == ERROR_ALREADY_EXISTS ? 3 : 1;
 	}
+	slice_shorten(); /* it never computes for long, and each start and end passes through it */
 	loop(&keeper);
 	setup_leave(&keeper);
 	return 0;

@@ -3,6 +3,7 @@
  *
  * It may hang in an execve or chdir on a dead file system; the keeper then abandons it. */
 #include "base/fd.h"
+#include "base/slice.h"
 #include "keeper/keeper.h"
 #include <errno.h>
 #include <signal.h>
@@ -55,6 +56,7 @@ _Noreturn void spawner_main(int sock, void *memory)
 	prctl(PR_SET_NAME, SPAWNER_NAME);
 	word_hook_role(memory, ROLE_SPAWNER);
 	spawn_prepare();
+	slice_shorten();
 	for (;;) {
 		struct spawner_request rq = { 0 };
 		struct spawner_reply reply = { 0 };
