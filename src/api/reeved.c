@@ -15,7 +15,7 @@
 
 static int usage(FILE *to, int status)
 {
-	fputs("Usage: reeved --dir DIR --keeper FD\n"
+	fputs("Usage: reeved --dir DIR --keeper FD [--reads FD]\n"
 	      "       reeved --draw\n"
 	      "       reeved --probe\n"
 	      "       reeved --routes\n"
@@ -32,13 +32,14 @@ int main(int argc, char **argv)
 	static const struct option options[] = {
 		{ "dir", required_argument, NULL, 'd' },
 		{ "keeper", required_argument, NULL, 'k' },
+		{ "reads", required_argument, NULL, 'R' },
 		{ "draw", no_argument, NULL, 'w' },
 		{ "probe", no_argument, NULL, 'p' },
 		{ "routes", no_argument, NULL, 'r' },
 		{ "help", no_argument, NULL, 'h' },
 		{ 0 },
 	};
-	static struct engine engine;
+	static struct engine engine = { .reads_fd = -1 };
 	struct error err = { 0 };
 	int c, sock = -1;
 
@@ -49,6 +50,9 @@ int main(int argc, char **argv)
 			break;
 		case 'k':
 			sock = atoi(optarg);
+			break;
+		case 'R':
+			engine.reads_fd = atoi(optarg);
 			break;
 		case 'w':
 			return screen_serve(0) < 0;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "core/capture.h"
 #include "base/cleanup.h"
+#include "core/capture_run.h"
 #include "core/pipes.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -13,10 +14,11 @@
 
 static ssize_t move_piece(struct capture *c, struct capture_stream *s, size_t max)
 {
+	int from = s->splice_fd >= 0 ? s->splice_fd : s->fd;
 	ssize_t n;
 
 	do
-		n = splice(s->fd, NULL, c->pipe_w, NULL, max, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+		n = splice(from, NULL, c->pipe_w, NULL, max, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
 	while (n < 0 && errno == EINTR);
 	return n < 0 ? -errno : n;
 }
@@ -78,6 +80,13 @@ void capture_give_notice(const struct capture_stream *s, uint64_t offset)
 	atomic_thread_fence(memory_order_seq_cst); /* nothing is overwritten before */
 }
 
+void capture_give_notice_of(const struct capture_stream *s, uint64_t n)
+{
+	uint64_t target = word_load(&s->words->head) + n;
+
+	capture_give_notice(s, target > s->ring.size ? target - s->ring.size : 0);
+}
+
 ssize_t capture_step(struct capture *c, struct capture_stream *s, size_t max, uint64_t when)
 {
 	struct control_daemon *d = c->daemon;
@@ -85,10 +94,11 @@ ssize_t capture_step(struct capture *c, struct capture_stream *s, size_t max, ui
 	ssize_t n;
 	int r;
 
+	if (c->can_read)
+		capture_reopen(s);
 	if (max > s->ring.size)
 		max = s->ring.size; /* the transfer pipe may hold more than a small ring */
-	target = word_load(&s->words->head) + max;
-	capture_give_notice(s, target > s->ring.size ? target - s->ring.size : 0);
+	capture_give_notice_of(s, max);
 	word_store(&d->move_where, (uint64_t)s->slot * STREAMS_MAX + s->stream);
 	word_store(&d->move_phase, PHASE_MOVING);
 	n = move(c, s, max);
@@ -117,32 +127,56 @@ bool capture_pending(const struct capture *c, unsigned *ret_slot, unsigned *ret_
 	return true;
 }
 
-static uint64_t give_up(struct capture *c, struct capture_stream *s)
+static uint64_t throw_away(struct capture *c, struct capture_stream *s)
 {
 	uint64_t k = pipe_empty(c->pipe_r);
 
-	if (s)
+	if (s && k > 0)
 		word_store(&s->words->lost, word_load(&s->words->lost) + k);
+	return k;
+}
+
+static uint64_t give_up(struct capture *c, struct capture_stream *s)
+{
+	uint64_t k = throw_away(c, s);
+
 	word_store(&c->daemon->move_phase, PHASE_IDLE);
 	return k;
+}
+
+/* How many bytes a dead engine has taken from P and not yet accounted for, as the kernel says. */
+static uint64_t taken(const struct capture *c, uint64_t phase, uint64_t head, uint64_t k)
+{
+	ssize_t n;
+
+	if (phase != PHASE_READING)
+		return k;
+	n = uring_read_left(&c->reads, head);
+	return n > 0 ? (uint64_t)n : 0;
 }
 
 uint64_t capture_recover(struct capture *c, struct capture_stream *s, uint64_t when)
 {
 	struct control_daemon *d = c->daemon;
-	uint64_t phase = word_load(&d->move_phase), k = pipe_fill(c->pipe_r), head, target;
+	uint64_t phase = word_load(&d->move_phase), k = pipe_fill(c->pipe_r), head, target, n;
+	uint64_t lost = 0;
 
 	if (phase == PHASE_IDLE)
 		return k > 0 ? give_up(c, s) : 0;
 	if (!s)
 		return give_up(c, NULL);
+	if (phase == PHASE_READING && k > 0) {
+		lost = throw_away(c, s);
+		k = 0;
+	}
 	head = word_load(&s->words->head);
-	if (phase == PHASE_MOVING) {
-		if (k == 0) {
+	if (phase == PHASE_MOVING || phase == PHASE_READING) {
+		n = taken(c, phase, head, k);
+		if (n == 0) {
 			word_store(&d->move_phase, PHASE_IDLE);
-			return 0;
+			return lost;
 		}
-		word_store(&d->move_target, head + k);
+		word_store(&d->move_target, head + n);
 		word_store(&d->move_phase, PHASE_COPYING);
 	}
 	target = word_load(&d->move_target);
@@ -151,5 +185,5 @@ uint64_t capture_recover(struct capture *c, struct capture_stream *s, uint64_t w
 	if (copy_out(c, s, target, k) < 0)
 		return give_up(c, s);
 	finish(c, s, target, when);
-	return 0;
+	return lost;
 }

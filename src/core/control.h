@@ -60,13 +60,21 @@ static inline void word_store(struct word *w, uint64_t value)
 }
 
 /* What the transfer pipe (child's output -> ring) or the feed pipe (ring -> child's input) is
- * doing. Capture: IDLE -> MOVING -> COPYING -> IDLE. Feed: IDLE -> FILLING -> DRAINING -> IDLE. */
+ * doing. Capture: IDLE -> MOVING -> COPYING -> IDLE; without the transfer pipe, READING stands for
+ * MOVING. Feed: IDLE -> FILLING -> DRAINING -> IDLE. */
 enum pipe_phase {
 	PHASE_IDLE,
 	PHASE_MOVING,
 	PHASE_COPYING,
 	PHASE_FILLING,
 	PHASE_DRAINING,
+	PHASE_READING,
+};
+
+/* Where in the memory of the ring of reads (uring_read.h) the kernel has what: offsets in bytes. */
+struct control_reads {
+	struct word size;                                     /* K: of that memory */
+	struct word sq_head, sq_tail, cq_head, cq_tail, cqes; /* K */
 };
 
 struct control_daemon {
@@ -94,6 +102,7 @@ struct control_daemon {
 	struct word settled;     /* E: 1 after the sessions of a daemon before were dealt with */
 	struct word spawner_pid; /* K */
 	struct word socket_ino;  /* K: inode of the API's socket, in its directory */
+	struct control_reads reads;
 #ifdef REEVE_TORTURE
 	struct word
 		torture[N_WORD_ROLES]; /* passages until such a process is killed; 0: not armed */

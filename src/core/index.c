@@ -39,6 +39,17 @@ void index_commit(struct index *x, unsigned stream, uint64_t end, uint64_t when)
 	word_store(x->head, head + 1);
 }
 
+void index_extend(struct index *x, unsigned stream, uint64_t end, uint64_t when)
+{
+	uint64_t head = word_load(x->head);
+	struct index_raw *raw = &x->records[(head - 1) & (x->capacity - 1)];
+
+	if (head == 0 || raw->when_stream >> 60 != stream)
+		index_commit(x, stream, end, when);
+	else
+		raw->end = end;
+}
+
 /* First record in [tail, head) for which `when` is not below the given one. Time may have been set
  * back, so this is exact only for a clock that runs forward. */
 static uint64_t lower_bound_when(const struct index *x, uint64_t when)

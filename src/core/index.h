@@ -29,6 +29,9 @@ void index_init(struct index *x, void *memory, uint64_t size, struct word *head)
 /* Appends a record unless the newest one already stands for the same step (stream and end). */
 void index_commit(struct index *x, unsigned stream, uint64_t end, uint64_t when);
 
+/* The step that the newest record stands for went on up to there. */
+void index_extend(struct index *x, unsigned stream, uint64_t end, uint64_t when);
+
 static inline uint64_t index_tail(const struct index *x)
 {
 	uint64_t head = word_load(x->head);

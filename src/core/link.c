@@ -2,7 +2,9 @@
 #include "core/link.h"
 #include "base/fd.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
+#include <unistd.h>
 
 int link_send(int sock, const struct link_message *m, const int table[N_LINK_FDS])
 {
@@ -48,4 +50,26 @@ int link_receive(int sock, struct link_message *ret, int table[N_LINK_FDS])
 	}
 	*ret = m;
 	return 1;
+}
+
+/* `fd` under this number, for what comes after the execve. */
+static int inherit_as(int fd, int number)
+{
+	int r = fd == number ? fcntl(fd, F_SETFD, 0) : dup2(fd, number);
+
+	return r < 0 ? -errno : 0;
+}
+
+int link_inherit(int sock, int reads)
+{
+	const int first = LINK_SOCKET[0] - '0', second = LINK_READS[0] - '0';
+	int r;
+
+	if (reads == first) /* which the socket needs */
+		reads = dup(reads);
+	r = inherit_as(sock, first);
+	if (r >= 0 && reads >= 0)
+		r = inherit_as(reads, second);
+	close_range((unsigned)(reads >= 0 ? second : first) + 1, ~0U, CLOSE_RANGE_CLOEXEC);
+	return r;
 }

@@ -104,5 +104,13 @@ int link_send(int sock, const struct link_message *m, const int table[N_LINK_FDS
  */
 int link_receive(int sock, struct link_message *ret, int table[N_LINK_FDS]);
 
+/* What keeper and engine inherit from each other, whichever starts the other. */
+#define LINK_SOCKET "3"
+#define LINK_READS  "4" /* the ring of reads, which no message can bring, uring_read.h */
+
+/* In a new process before its execve: it will have these two, `reads` only unless it is negative,
+ * and none behind them. */
+int link_inherit(int sock, int reads);
+
 /* Closes all descriptors in the table. */
 void link_close_fds(int table[N_LINK_FDS]);

@@ -57,6 +57,7 @@ struct engine {
 	void *memory;
 	struct control_daemon *daemon;
 	int daemon_fds[N_DAEMON_FDS];
+	int reads_fd; /* the ring of reads (uring_read.h) that was inherited; -1 for none */
 	struct capture capture;
 	struct feed feed;
 	struct session *slots[CONTROL_SLOTS]; /* by slot number; NULL: none */

@@ -20,6 +20,10 @@ struct flood {
 	unsigned quick;              /* steps of it so far, large and close behind each other */
 	unsigned misses;             /* times in a row that the loop was kept awake for nothing */
 	bool partial;                /* the last step did not empty a full pipe */
+	bool large;                  /* the last step seems to have met large writes */
+	unsigned large_runs;         /* so many in a row did */
+	unsigned large_left;         /* steps until it is tried again whether they still are */
+	unsigned large_next;         /* that many the next time */
 };
 
 void flood_init(struct flood *f, uv_loop_t *loop);
@@ -30,6 +34,14 @@ bool flood_is_awake(const struct flood *f);
 /* Before a step: lets it gather. */
 void flood_gather(const struct flood *f, const struct stream *stream);
 
-/* Behind a step, which took `n` bytes; `now`: monotonic us. `alone`: no other process waits for
- * them, and for a processor to run on. */
-void flood_step(struct flood *f, const struct stream *stream, size_t n, bool alone, uint64_t now);
+enum flood_way {
+	FLOOD_NOT,
+	FLOOD_SMALL, /* of small writes, as far as is known */
+	FLOOD_LARGE,
+};
+enum flood_way flood_way(const struct flood *f, const struct stream *stream);
+
+/* Behind a step, which took `n` bytes from `begin` to `now`: monotonic us. `alone`: no other
+ * process waits for them, and for a processor to run on. */
+void flood_step(struct flood *f, const struct stream *stream, size_t n, bool alone, uint64_t begin,
+		uint64_t now);

@@ -9,6 +9,7 @@
 #include "engine/owner.h"
 #include "engine/session.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
 #include <string.h>
@@ -64,6 +65,19 @@ static int load_slot(struct engine *e, unsigned slot)
 	return 0;
 }
 
+/* What a dead engine left in the ring has been recovered. */
+static void begin_to_read(struct capture *c)
+{
+	int r;
+
+	if (!c->reads.rings)
+		return;
+	r = uring_read_open(&c->reads);
+	c->can_read = r >= 0;
+	if (r < 0)
+		log_info("output is not captured by io_uring: %s", strerror(-r));
+}
+
 static int load(struct engine *e, struct error *err)
 {
 	for (unsigned i = 1; i < CONTROL_SLOTS; i++) {
@@ -75,6 +89,7 @@ static int load(struct engine *e, struct error *err)
 	/* What belonged to a slot that is not there, and rubbish from the middle of a step. */
 	capture_recover(&e->capture, NULL, 0);
 	feed_recover(&e->feed, NULL);
+	begin_to_read(&e->capture);
 	return 0;
 }
 
@@ -160,6 +175,23 @@ static int find_keeper(struct engine *e)
 	return e->keeper_path ? 0 : -ENOMEM;
 }
 
+/* One can do without, but not when a dead engine has left in it how much it took. */
+static int map_reads(struct engine *e, struct error *err)
+{
+	int r;
+
+	if (e->reads_fd < 0)
+		return 0;
+	fcntl(e->reads_fd, F_SETFD, FD_CLOEXEC);
+	r = uring_read_map(&e->capture.reads, e->reads_fd, &e->daemon->reads);
+	if (r >= 0)
+		return 0;
+	if (word_load(&e->daemon->move_phase) == PHASE_READING)
+		return error_set_errno(err, ERROR_EXHAUSTED, r, "map the ring of reads");
+	log_warn("the ring of reads cannot be mapped: %s", strerror(-r));
+	return 0;
+}
+
 static int open_daemon(struct engine *e, int sock, struct error *err)
 {
 	int r = find_keeper(e);
@@ -182,6 +214,9 @@ static int open_daemon(struct engine *e, int sock, struct error *err)
 	e->capture = (struct capture){ .daemon = e->daemon,
 				       .pipe_r = e->daemon_fds[DAEMON_FD_TRANSFER_R],
 				       .pipe_w = e->daemon_fds[DAEMON_FD_TRANSFER_W] };
+	r = map_reads(e, err);
+	if (r < 0)
+		return r;
 	e->feed = (struct feed){ .daemon = e->daemon,
 				 .pipe_r = e->daemon_fds[DAEMON_FD_FEED_R],
 				 .pipe_w = e->daemon_fds[DAEMON_FD_FEED_W] };

@@ -301,11 +301,10 @@ static int start_keeper(struct engine *e)
 		if (fork() != 0)
 			_exit(0);
 		setsid();
-		if (dup2(pair[1], 3) < 0 || (pair[1] == 3 && fcntl(3, F_SETFD, 0) < 0))
+		if (link_inherit(pair[1], e->reads_fd) < 0)
 			_exit(127);
-		close_range(4, ~0U, CLOSE_RANGE_CLOEXEC);
-		execl(e->keeper_path, "reeve-keeper", "--dir", e->dir, "--adopt", "3",
-		      (char *)NULL);
+		execl(e->keeper_path, "reeve-keeper", "--dir", e->dir, "--adopt", LINK_SOCKET,
+		      e->reads_fd >= 0 ? "--reads" : (char *)NULL, LINK_READS, (char *)NULL);
 		_exit(127);
 	}
 	close(pair[1]);

@@ -15,6 +15,7 @@
 #define TERMINAL_BUFFERS (64 * 1024)
 #define TERMINAL_PIECES  16U /* as many as the transfer pipe holds */
 #define ALONE_MS         10U
+#define RUN_READS        256U /* take about 100 us */
 
 bool output_stream_exists(const struct session *s, unsigned stream)
 {
@@ -86,6 +87,7 @@ static void end_stream(struct session *s, unsigned stream)
 	word_store(&st->capture.words->ended, 1);
 	uv_close((uv_handle_t *)&st->poll, stream_closed);
 	st->open = st->polling = false;
+	capture_close(&st->capture);
 	s->fds[fd] = fd_close(s->fds[fd]);
 	if (!keeper_will_close(s))
 		link_tell(s->engine, LINK_CLOSE, s->slot, 1U << fd);
@@ -118,6 +120,30 @@ static bool is_end(const struct session *s, ssize_t n)
 	return n == 0 || (n == -EIO && session_is_pty(s));
 }
 
+/* Whether the next step reads (core/capture.h). What gives much at a time is spliced. */
+static bool is_read(const struct engine *e, const struct stream *st)
+{
+	enum flood_way way = flood_way(&e->flood, st);
+
+	if (!e->capture.can_read || st->capture.no_read || st->capture.pieces > 0)
+		return false;
+	return way == FLOOD_NOT ? !st->large : way == FLOOD_SMALL;
+}
+
+static ssize_t take_some(struct engine *e, struct stream *st, uint64_t room)
+{
+	bool many = flood_way(&e->flood, st) == FLOOD_SMALL;
+	ssize_t n;
+
+	if (is_read(e, st))
+		n = capture_run(&e->capture, &st->capture, room, clock_realtime_us(),
+				many ? RUN_READS : 1, &e->flood.large);
+	else
+		n = capture_step(&e->capture, &st->capture, room, clock_realtime_us());
+	st->large = n >= (ssize_t)CAPTURE_LARGE;
+	return n;
+}
+
 static enum captured capture_once(struct session *s, unsigned stream)
 {
 	struct stream *st = &s->streams[stream];
@@ -130,7 +156,7 @@ static enum captured capture_once(struct session *s, unsigned stream)
 	}
 	before = budget_of_ring(&st->capture.ring);
 	room = screen_before_capture(s, MIN(room, (uint64_t)CAPTURE_MAX));
-	n = capture_step(&s->engine->capture, &st->capture, room, clock_realtime_us());
+	n = take_some(s->engine, st, room);
 	if (n == -EAGAIN)
 		return NOTHING;
 	budget_add(s->engine, budget_of_ring(&st->capture.ring) - before);
@@ -179,12 +205,14 @@ static void on_readable(uv_poll_t *poll, int status, int events)
 	struct stream *st = poll->data;
 	unsigned stream = st->capture.stream;
 	struct session *s = container_of(st - stream, struct session, streams);
-	uint64_t before = word_load(&st->capture.words->head);
+	uint64_t before = word_load(&st->capture.words->head), begin;
 	enum captured r;
 
 	(void)status;
 	(void)events;
-	flood_gather(&s->engine->flood, st);
+	if (!is_read(s->engine, st))
+		flood_gather(&s->engine->flood, st);
+	begin = clock_monotonic_us();
 	set_pieces(s, st);
 	r = capture_once(s, stream);
 	if (r == BLOCKED && s->settled)
@@ -192,7 +220,7 @@ static void on_readable(uv_poll_t *poll, int status, int events)
 	if (r != CAPTURED)
 		return;
 	flood_step(&s->engine->flood, st, word_load(&st->capture.words->head) - before,
-		   !session_is_pty(s) && !is_handed_on(s), clock_monotonic_us());
+		   !session_is_pty(s) && !is_handed_on(s), begin, clock_monotonic_us());
 	session_hold(s);
 	tell_listeners(s, stream);
 	if (s->settled && !session_exited(s))
@@ -207,6 +235,7 @@ static int open_stream(struct session *s, unsigned stream)
 	int r;
 
 	st->capture.index = &s->index;
+	st->capture.splice_fd = -1;
 	st->capture.slot = s->slot;
 	st->capture.stream = stream;
 	st->capture.pieces = session_is_pty(s);
@@ -256,6 +285,7 @@ void output_close(struct session *s)
 		if (!st->open)
 			continue;
 		st->open = st->polling = false;
+		capture_close(&st->capture);
 		uv_poll_stop(&st->poll);
 		uv_close((uv_handle_t *)&st->poll, stream_closed);
 	}

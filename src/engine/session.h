@@ -56,6 +56,7 @@ struct stream {
 	uv_poll_t poll;
 	bool open;    /* the read end is held */
 	bool polling; /* false while a block cursor holds the writer back */
+	bool large;   /* the last step took much */
 };
 
 struct session {

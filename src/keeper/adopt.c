@@ -177,6 +177,8 @@ int setup_adopt(struct keeper *k, int sock, struct error *e)
 	log_set(2, log_level_from_env(LEVEL_INFO), "reeve-keeper");
 	k->engine.sock = sock;
 	fcntl(sock, F_SETFD, FD_CLOEXEC);
+	if (k->reads_fd >= 0)
+		fcntl(k->reads_fd, F_SETFD, FD_CLOEXEC);
 	fd_set_nonblock(sock, true);
 	if (getsockopt(sock, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0)
 		return error_set_errno(e, ERROR_INTERNAL, errno, "adopt: ask for the engine's pid");

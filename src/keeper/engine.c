@@ -31,17 +31,14 @@ int engine_send(struct keeper *k, const struct link_message *m, const int table[
 
 static _Noreturn void exec_engine(struct keeper *k, int sock)
 {
-	char number[16];
 	sigset_t none;
 
-	/* The one descriptor that the engine inherits. */
-	if (dup2(sock, 3) < 0 || (sock == 3 && fcntl(3, F_SETFD, 0) < 0))
+	if (link_inherit(sock, k->reads_fd) < 0)
 		_exit(127);
-	close_range(4, ~0U, CLOSE_RANGE_CLOEXEC);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
-	snprintf(number, sizeof(number), "%d", 3);
-	execl(k->engine_path, "reeved", "--dir", k->dir, "--keeper", number, (char *)NULL);
+	execl(k->engine_path, "reeved", "--dir", k->dir, "--keeper", LINK_SOCKET,
+	      k->reads_fd >= 0 ? "--reads" : (char *)NULL, LINK_READS, (char *)NULL);
 	log_error("cannot run %s: %s", k->engine_path, strerror(errno));
 	_exit(127);
 }

@@ -77,6 +77,7 @@ struct keeper {
 	int lock_fd, signal_fd;
 	int socket_watch; /* inotify; -1: looked at with every ping only */
 	int daemon_fds[N_DAEMON_FDS];
+	int reads_fd; /* the ring of reads (uring_read.h); negative for none */
 	void *memory;
 	struct control_daemon *daemon;
 	struct engine_process engine;

@@ -207,12 +207,13 @@ int main(int argc, char **argv)
 		{ "dir", required_argument, NULL, 'd' },
 		{ "engine", required_argument, NULL, 'e' },
 		{ "adopt", required_argument, NULL, 'a' },
+		{ "reads", required_argument, NULL, 'r' },
 		{ "foreground", no_argument, NULL, 'f' },
 		{ "help", no_argument, NULL, 'h' },
 		{ 0 },
 	};
 	static struct keeper keeper;
-	struct setup_options o = { .adopt_fd = -1 };
+	struct setup_options o = { .adopt_fd = -1, .reads_fd = -1 };
 	struct error e = { 0 };
 	int c, r;
 
@@ -226,6 +227,9 @@ int main(int argc, char **argv)
 			break;
 		case 'a':
 			o.adopt_fd = atoi(optarg);
+			break;
+		case 'r':
+			o.reads_fd = atoi(optarg);
 			break;
 		case 'f':
 			o.foreground = true;

@@ -7,6 +7,7 @@ struct setup_options {
 	const char *dir, *engine;
 	int adopt_fd; /* socket to the engine that outlived the keeper before; -1 for a fresh start
 		       */
+	int reads_fd; /* the ring of reads that it has; -1 for none */
 	bool foreground; /* log to stderr too */
 };
 

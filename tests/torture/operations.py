@@ -452,6 +452,8 @@ class UncertainStop(Stop):
 
 KEEPERS = [SpawnAnyway, Output, Exit, Leftovers, UncertainStop, HardStop, Kill, UncertainSignals]
 
+SPLICED = [Output, LargeOutput, LentOutput]
+
 ALL = [
     Spawn,
     SpawnFails,

@@ -6,7 +6,7 @@ import random
 
 import pytest
 from daemon import FULL, Control, size, wait_for
-from operations import ALL, KEEPERS, UncertainSpawn
+from operations import ALL, KEEPERS, SPLICED, UncertainSpawn
 
 CENSUS_EVERY_TIME = ("processes", "keeper", "engine")
 
@@ -75,6 +75,13 @@ def strike_everywhere(daemon, operation, role, census):
 def test_the_engine_dies_at_each_store(daemon, figure, operation):
     hits = strike_everywhere(daemon, operation, Control.ENGINE, CENSUS_EVERY_TIME)
     figure(f"stores, {operation.name}, kills", hits)
+
+
+@pytest.mark.parametrize("operation", SPLICED, ids=lambda o: o.name)
+def test_the_engine_dies_at_each_store_where_output_is_spliced(make_daemon, figure, operation):
+    daemon = make_daemon(REEVE_CAPTURE="splice")
+    hits = strike_everywhere(daemon, operation, Control.ENGINE, CENSUS_EVERY_TIME)
+    figure(f"stores, {operation.name}, spliced, kills", hits)
 
 
 @pytest.mark.parametrize("operation", KEEPERS, ids=lambda o: o.name)

@@ -35,6 +35,7 @@ struct moves {
 	struct feed_target target;
 	int child_out[STREAMS_MAX]; /* the ends that a child would have */
 	int child_in;
+	int reads_fd; /* the ring of reads that outlives engines; -1: there is none */
 };
 
 /* The byte at `offset` of a stream: a byte at a wrong place is seen. */
@@ -68,7 +69,7 @@ static inline void moves_init(struct moves *m, uint64_t ring_size, unsigned chil
 				     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
 	assert_ptr_not_equal(memory, MAP_FAILED);
-	*m = (struct moves){ .memory = memory };
+	*m = (struct moves){ .memory = memory, .reads_fd = -1 };
 	m->capture.daemon = m->feed.daemon = &memory->daemon;
 	assert_int_equal(pipe_make(pair, 1, 1, 0), 0);
 	m->capture.pipe_r = pair[0];
@@ -82,6 +83,7 @@ static inline void moves_init(struct moves *m, uint64_t ring_size, unsigned chil
 		m->child_out[i] = pair[1];
 		m->streams[i] = (struct capture_stream){
 			.fd = pair[0],
+			.splice_fd = -1,
 			.slot = SLOT,
 			.stream = i,
 			.ring = { .data = memory->out[i],
@@ -117,6 +119,34 @@ static inline void make_terminal(struct moves *m, unsigned stream)
 	m->streams[stream].pieces = 4;
 }
 
+/* What an engine does with the ring before it recovers, and after it. */
+static inline void map_reads(struct moves *m)
+{
+	assert_int_equal(uring_read_map(&m->capture.reads, m->reads_fd, &m->memory->daemon.reads),
+			 0);
+}
+
+static inline void begin_reads(struct moves *m)
+{
+	assert_int_equal(uring_read_open(&m->capture.reads), 0);
+	m->capture.can_read = true;
+}
+
+/* Makes the ring; skips the test where that cannot be had, or not be used. */
+static inline void make_reads(struct moves *m)
+{
+	int r = uring_read_make(&m->memory->daemon.reads);
+
+	if (r < 0)
+		skip();
+	m->reads_fd = r;
+	map_reads(m);
+	r = uring_read_open(&m->capture.reads);
+	uring_read_close(&m->capture.reads);
+	if (r < 0)
+		skip();
+}
+
 /* Nobody writes behind a ring. */
 static inline void assert_zero_behind(const struct ring *r, const uint8_t region[RING_MAX])
 {
@@ -130,9 +160,12 @@ static inline void moves_done(struct moves *m)
 		assert_zero_behind(&m->streams[i].ring, m->memory->out[i]);
 	assert_zero_behind(&m->target.ring, m->memory->in);
 	for (unsigned i = 0; i < STREAMS_MAX; i++) {
+		capture_close(&m->streams[i]);
 		closep(&m->streams[i].fd);
 		closep(&m->child_out[i]);
 	}
+	uring_read_close(&m->capture.reads);
+	closep(&m->reads_fd);
 	closep(&m->target.fd);
 	closep(&m->child_in);
 	closep(&m->capture.pipe_r);

@@ -170,6 +170,65 @@ static void a_terminal_is_exact_at_each_store_and_between_its_pieces(void **stat
 	assert_true(n > 17); /* seven stores, three pieces */
 }
 
+/* --- capture by reads ------------------------------------------------------------------------ */
+
+static void role_recover_reads(struct moves *w)
+{
+	word_hook_role(&w->memory->daemon, ROLE_ENGINE);
+	map_reads(w);
+	if (recover_capture(w, 6) != 0)
+		_exit(1);
+	begin_reads(w);
+}
+
+static void role_read(struct moves *w)
+{
+	bool large;
+	ssize_t n;
+
+	role_recover_reads(w);
+	n = capture_run(&w->capture, &w->streams[1], SIZE_MAX, 5, 3, &large);
+	if (n < 0 && n != -EAGAIN)
+		_exit(1);
+	if (w->streams[1].no_read)
+		_exit(2);
+}
+
+static void reads_at_each_store(const size_t *sizes, size_t n_sizes, unsigned least)
+{
+	uint64_t said = 0;
+	bool died = true;
+	unsigned n = 1;
+
+	make_reads(&m);
+	for (; died; n++) {
+		for (size_t i = 0; i < n_sizes; i++) {
+			say(&m, 1, said, sizes[i]);
+			said += sizes[i];
+		}
+		died = dies_at(n, role_read);
+		/* The recovery dies too, now here, now there. */
+		dies_at(1 + n % 14, role_recover_reads);
+		completes(role_recover_reads);
+		while (pipe_fill(m.streams[1].fd) > 0)
+			completes(role_read);
+		assert_captured(said, word_load(m.index.head));
+	}
+	assert_true(n > least);
+}
+
+static void reads_are_exact_at_each_store(void **state _unused_)
+{
+	/* Six stores a read, two where there is nothing, and one passage more on the way in. */
+	reads_at_each_store((size_t[]){ 5000 }, 1, 21);
+}
+
+static void reads_of_packets_are_exact_at_each_store(void **state _unused_)
+{
+	assert_int_equal(fcntl(m.child_out[1], F_SETFL, O_DIRECT), 0);
+	reads_at_each_store((size_t[]){ 1, 4096, 333, 1024 }, 4, 36);
+}
+
 /* --- feed ------------------------------------------------------------------------------------ */
 
 static void role_feed(struct moves *w)
@@ -250,6 +309,8 @@ int main(void)
 		TEST(capture_is_exact_when_recovery_dies_at_each_store_too),
 		TEST(packets_are_exact_at_each_store),
 		TEST(a_terminal_is_exact_at_each_store_and_between_its_pieces),
+		TEST(reads_are_exact_at_each_store),
+		TEST(reads_of_packets_are_exact_at_each_store),
 		TEST(feed_is_exact_at_each_store),
 		TEST(feed_is_exact_at_each_store_when_the_child_takes_a_part),
 	};

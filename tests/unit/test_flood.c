@@ -50,7 +50,7 @@ static bool steps(unsigned count, size_t n, uint64_t gap)
 {
 	for (unsigned i = 0; i < count; i++) {
 		now += gap;
-		flood_step(&flood, stream(0), n, true, now);
+		flood_step(&flood, stream(0), n, true, now, now);
 	}
 	return is_awake();
 }
@@ -70,7 +70,7 @@ static void the_loop_sleeps_when_another_process_waits_for_the_bytes(void **stat
 {
 	(void)state;
 	assert_true(steps(17, LARGE, 10));
-	flood_step(&flood, stream(0), LARGE, false, now);
+	flood_step(&flood, stream(0), LARGE, false, now, now);
 	assert_false(is_awake());
 	assert_false(steps(15, LARGE, 10));
 }
@@ -79,7 +79,7 @@ static void two_that_flood_in_turn_are_none(void **state)
 {
 	(void)state;
 	for (unsigned i = 0; i < 1000; i++)
-		flood_step(&flood, stream(i % 2), LARGE, true, now);
+		flood_step(&flood, stream(i % 2), LARGE, true, now, now);
 	assert_false(is_awake());
 }
 
@@ -111,6 +111,63 @@ static void a_small_step_of_a_flood_is_put_off(void **state)
 	assert_true(clock_monotonic_us() >= flood.at + 3);
 }
 
+/* --- which way the bytes are taken ------------------------------------------------------------ */
+
+/* So many runs of reads, each of which met large writes. */
+static enum flood_way after_large_runs(unsigned count)
+{
+	for (unsigned i = 0; i < count; i++) {
+		flood.large = true;
+		steps(1, LARGE, 10);
+	}
+	return flood_way(&flood, stream(0));
+}
+
+static void a_flood_is_of_small_writes_until_runs_of_reads_meet_large_ones(void **state)
+{
+	(void)state;
+	assert_int_equal(flood_way(&flood, stream(0)), FLOOD_NOT);
+	steps(17, LARGE, 10);
+	assert_int_equal(flood_way(&flood, stream(0)), FLOOD_SMALL);
+	assert_int_equal(flood_way(&flood, stream(1)), FLOOD_NOT);
+	assert_int_equal(after_large_runs(7), FLOOD_SMALL);
+	steps(1, LARGE, 10); /* one that did not */
+	assert_int_equal(after_large_runs(7), FLOOD_SMALL);
+	assert_int_equal(after_large_runs(1), FLOOD_LARGE);
+	steps(1, 100, 10);
+	assert_int_equal(flood_way(&flood, stream(0)), FLOOD_NOT);
+}
+
+static void large_writes_are_looked_for_again_and_each_time_later(void **state)
+{
+	(void)state;
+	steps(17, LARGE, 10);
+	for (unsigned pause = 64; pause <= 4096; pause *= 2) {
+		assert_int_equal(after_large_runs(8), FLOOD_LARGE);
+		steps(pause - 1, LARGE, 10);
+		assert_int_equal(flood_way(&flood, stream(0)), FLOOD_LARGE);
+		steps(1, LARGE, 10);
+		assert_int_equal(flood_way(&flood, stream(0)), FLOOD_SMALL);
+	}
+	assert_int_equal(after_large_runs(8), FLOOD_LARGE);
+	steps(4096, LARGE, 10);
+	assert_int_equal(flood_way(&flood, stream(0)), FLOOD_SMALL);
+}
+
+static void two_splices_behind_each_other_that_do_not_fill_the_pipe_show_small_writes(void **state)
+{
+	(void)state;
+	steps(17, LARGE, 10);
+	assert_int_equal(after_large_runs(8), FLOOD_LARGE);
+	for (unsigned i = 0; i < 10; i++) {
+		steps(1, 8192, 10);
+		assert_int_equal(flood_way(&flood, stream(0)), FLOOD_LARGE);
+		steps(1, LARGE, 10);
+	}
+	steps(2, 8192, 10);
+	assert_int_equal(flood_way(&flood, stream(0)), FLOOD_SMALL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -123,6 +180,13 @@ int main(void)
 			the_loop_sleeps_again_when_nothing_comes_and_each_time_for_longer, begin,
 			end),
 		cmocka_unit_test_setup_teardown(a_small_step_of_a_flood_is_put_off, begin, end),
+		cmocka_unit_test_setup_teardown(
+			a_flood_is_of_small_writes_until_runs_of_reads_meet_large_ones, begin, end),
+		cmocka_unit_test_setup_teardown(
+			large_writes_are_looked_for_again_and_each_time_later, begin, end),
+		cmocka_unit_test_setup_teardown(
+			two_splices_behind_each_other_that_do_not_fill_the_pipe_show_small_writes,
+			begin, end),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
