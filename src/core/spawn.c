@@ -333,7 +333,7 @@ static long clone3_child(struct clone_args *args, struct child *c)
 			 "hlt\n"
 			 "1:"
 			 : "+a"(r)
-			 : "D"(args), "S"(sizeof(*args)), [c] "r"(c), [run] "r"(child_main)
+			 : "D"(args), "S"(sizeof(*args)), [c] "d"(c), [run] "b"(child_main)
 			 : "rcx", "r11", "cc", "memory");
 	return r;
 #else
