@@ -3,6 +3,7 @@
  * soon after the test program, so that one that slipped away does no harm. */
 #pragma once
 #include "processes.h"
+#include <pthread.h>
 #include <sched.h>
 #include <sys/syscall.h>
 
@@ -10,6 +11,43 @@
 
 static pid_t test_pid;
 static time_t test_end;
+
+/* Takes in all that has ended below this process, which is the subreaper. */
+static inline void reap(void)
+{
+	while (waitpid(-1, NULL, WNOHANG) > 0)
+		;
+}
+
+/* What forks all the time leaves thousands of dead in a second. Each is looked at with every step
+ * against the living: they are taken in meanwhile, or they would use up all pids of the machine. */
+struct undertaker {
+	pthread_t thread;
+	atomic_bool over;
+};
+
+static inline void *bury(void *userdata)
+{
+	struct undertaker *u = userdata;
+
+	while (!u->over) {
+		reap();
+		pause_ms(1);
+	}
+	return NULL;
+}
+
+static inline void undertaker_start(struct undertaker *u)
+{
+	u->over = false;
+	assert_int_equal(pthread_create(&u->thread, NULL, bury, u), 0);
+}
+
+static inline void undertaker_end(struct undertaker *u)
+{
+	u->over = true;
+	pthread_join(u->thread, NULL);
+}
 
 /* Six kinds of descendant. */
 

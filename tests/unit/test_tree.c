@@ -8,16 +8,6 @@
 
 #define LEAF 3U
 
-/* Takes in all that has ended below this process, which is the subreaper. */
-static void reap(void)
-{
-	while (waitpid(-1, NULL, WNOHANG) > 0)
-		;
-}
-
-/* What forks all the time leaves thousands of dead in a second: they would use up all pids. */
-#define wait_reaping(condition) wait_until((reap(), (condition)))
-
 static struct tree marked_tree(void)
 {
 	return (struct tree){ .mark = new_mark(), .cgroup_dir = -1 };
@@ -112,8 +102,8 @@ static pid_t start_bystander(void)
 	pid_t pid = start(new_mark(), role_sleep, NULL);
 	struct proc_stat stat;
 
-	wait_reaping(proc_stat_read(pid, &stat) == 0 && strcmp(stat.comm, "sleep") == 0 &&
-		     stat.state == 'S');
+	wait_until(proc_stat_read(pid, &stat) == 0 && strcmp(stat.comm, "sleep") == 0 &&
+		   stat.state == 'S');
 	return pid;
 }
 
@@ -126,13 +116,16 @@ static void assert_untouched(pid_t bystander)
 static void kill_ends_all_kinds(struct tree t)
 {
 	struct shared *s = shared_new();
+	struct undertaker u;
 	pid_t bystander;
 
+	undertaker_start(&u);
 	start_leader(&t, role_all_kinds, s);
 	bystander = start_bystander();
-	wait_reaping(s->ready == N_KINDS);
+	wait_until(s->ready == N_KINDS);
 	assert_true(alive(&t) >= N_KINDS - 1);
 	assert_true(kill_all(&t) >= N_KINDS - 1);
+	undertaker_end(&u);
 	assert_untouched(bystander);
 }
 
@@ -154,10 +147,13 @@ static void kill_ends_what_comes_back_when_it_dies(_unused_ void **state)
 	struct tree t = marked_tree();
 	struct shared *s = shared_new();
 	pid_t bystander = start_bystander();
+	struct undertaker u;
 
+	undertaker_start(&u);
 	start_leader(&t, role_hydras, s);
-	wait_reaping(s->ready >= 4);
+	wait_until(s->ready >= 4);
 	kill_all(&t);
+	undertaker_end(&u);
 	assert_untouched(bystander);
 }
 
