@@ -193,8 +193,7 @@ def test_a_flood_of_signals_loses_none_of_a_kind(api):
     with api.attach(session) as client:
         flood = encode(Type.SIGNAL, payload=b"\x0a") + encode(Type.SIGNAL, payload=b"\x12")
         client.sock.sendall(flood * 5000 + encode(Type.SIGNAL, payload=b"\x0f"))
-        client.until(Type.OUTPUT)
-        seen = b""
+        seen = client.until(Type.OUTPUT)[-1].payload
         while b"SIGTERM" not in seen:
             frame = client.next()
             seen += frame.payload if frame.type == Type.OUTPUT else b""

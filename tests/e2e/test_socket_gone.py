@@ -6,7 +6,7 @@ import signal
 import stat
 
 import pytest
-from conftest import wait_for
+from conftest import alive, wait_for
 
 
 def path_of(reeve):
@@ -140,5 +140,5 @@ def test_stop_leaves_the_socket_of_another_daemon_alone(reeve):
     path_of(reeve).write_text("not a socket")
     os.kill(keeper, signal.SIGTERM)
     os.kill(keeper, signal.SIGCONT)
-    wait_for(lambda: not os.path.exists(f"/proc/{keeper}"))
+    wait_for(lambda: not alive(keeper))
     assert path_of(reeve).read_text() == "not a socket"
