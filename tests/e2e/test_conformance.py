@@ -92,19 +92,20 @@ def spawn_too_many_at_a_time(api):
     with contextlib.ExitStack() as stack:
         os.kill(spawner, signal.SIGSTOP)
         stack.callback(os.kill, spawner, signal.SIGCONT)
-        clients = []
+        clients, poll = [], select.poll()  # select() takes no descriptor above 1023
         for _ in range(SPAWNS + 1):
             client = stack.enter_context(contextlib.closing(frames.Connection(api.path)))
             client.sock.sendall(request)
             clients.append(client)
-        [answered], _, _ = select.select([client.sock for client in clients], [], [], 30)
-        client = next(client for client in clients if client.sock is answered)
+            poll.register(client.sock, select.POLLIN)
+        [(answered, _)] = poll.poll(30_000)
+        client = next(client for client in clients if client.sock.fileno() == answered)
         status, headers = client.read_head()
         error = json.loads(client.read(int(headers["Content-Length"])))["error"]
         assert error["retryable"] is True
         os.kill(spawner, signal.SIGCONT)
         for client in clients:
-            if client.sock is not answered:
+            if client.sock.fileno() != answered:
                 assert client.read_head()[0] == 201
     return status, error["code"]
 
