@@ -16,16 +16,27 @@ struct attributes {
 	uint64_t runtime, deadline, period;
 };
 
-void slice_shorten(void)
+/* SCHED_FLAG_RESET_ON_FORK gives children a nice value of 0 for one below. Who has no privilege
+ * cannot take the flag back, so it stays. */
+static bool set_slice(uint64_t ns)
 {
 	struct attributes a = { 0 };
 
-	/* SCHED_FLAG_RESET_ON_FORK gives children a nice value of 0 for one below. */
 	if (syscall(SYS_sched_getattr, 0, &a, sizeof(a), 0) < 0 || a.policy != SCHED_NORMAL ||
 	    a.nice < 0)
-		return;
+		return false;
 	a.size = sizeof(a);
 	a.flags = SCHED_FLAG_RESET_ON_FORK;
-	a.runtime = SHORTEST_NS;
-	(void)syscall(SYS_sched_setattr, 0, &a, 0);
+	a.runtime = ns;
+	return syscall(SYS_sched_setattr, 0, &a, 0) == 0;
+}
+
+bool slice_shorten(void)
+{
+	return set_slice(SHORTEST_NS);
+}
+
+void slice_restore(void)
+{
+	(void)set_slice(0);
 }

@@ -65,6 +65,7 @@ struct engine {
 	struct lookup lookup;
 	unsigned n_sessions, n_live;
 	unsigned spawns; /* at the keeper, not answered */
+	bool in_a_hurry; /* has a short slice for them */
 	struct cgroup_pool cgroups;
 	struct roster roster;
 	struct http_server *http;

@@ -60,8 +60,7 @@ static int load_slot(struct engine *e, unsigned slot)
 	}
 	restore_lease(s);
 	owner_resume(s);
-	s->pending_spawn = word_load(&w->spawn) < SPAWN_STARTED;
-	e->spawns += s->pending_spawn;
+	session_set_starting(s, word_load(&w->spawn) < SPAWN_STARTED);
 	return 0;
 }
 

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/slice.h"
 #include "core/pipes.h"
 #include "core/stopplan.h"
 #include "engine/attachment.h"
@@ -279,11 +280,28 @@ static void timer_closed(uv_handle_t *handle)
 	session_handle_closed(s);
 }
 
+/* While somebody waits for a start, commands that compute do not hold it up. At other times the
+ * engine does not interrupt them: at each small write that would cost more than it brings. */
+void session_set_starting(struct session *s, bool on)
+{
+	struct engine *e = s->engine;
+
+	if (s->pending_spawn == on)
+		return;
+	s->pending_spawn = on;
+	e->spawns += on ? 1 : -1U;
+	if (on && e->spawns == 1)
+		e->in_a_hurry = slice_shorten();
+	if (e->in_a_hurry && e->spawns == 0) {
+		slice_restore();
+		e->in_a_hurry = false;
+	}
+}
+
 void session_discard(struct session *s)
 {
 	link_out(s);
-	s->engine->spawns -= s->pending_spawn;
-	s->pending_spawn = false;
+	session_set_starting(s, false);
 	launch_done(s);
 	budget_forget(s);
 	output_close(s);
@@ -383,9 +401,8 @@ static void spawn_settled(struct session *s)
 {
 	if (!s->pending_spawn)
 		return;
-	s->pending_spawn = false;
+	session_set_starting(s, false);
 	launch_done(s);
-	s->engine->spawns--;
 	if (session_failed(s)) {
 		word_store(&s->words->ended_at, clock_realtime_ms());
 		word_store(&s->words->tree_gone, 1);

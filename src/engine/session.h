@@ -120,6 +120,8 @@ int session_load(struct engine *e, unsigned slot, int fds[N_SLOT_FDS], struct se
 void session_remove(struct session *s);
 void session_hold(struct session *s);
 void session_let_go(struct session *s);
+/* Whether its command is at the keeper to be started, `pending_spawn`. */
+void session_set_starting(struct session *s, bool on);
 /* Lets go of the object only; slot and keeper keep what they have. */
 void session_discard(struct session *s);
 /* The keeper forgets the slot; its record is free for another. */

@@ -258,8 +258,7 @@ static int launch(struct engine *e, unsigned slot, struct parcel *p, const struc
 		session_discard(s);
 		return r;
 	}
-	s->pending_spawn = true;
-	e->spawns++;
+	session_set_starting(s, true);
 	*ret = s;
 	return 0;
 }
