@@ -313,6 +313,7 @@ static void an_environment_outlives_the_first_thread(_unused_ void **state)
 	char value[16] = "";
 
 	if (pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		execve("/proc/self/exe", argv, envp);
 		_exit(127);
 	}
