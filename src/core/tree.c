@@ -51,7 +51,7 @@ int tree_alive(const struct tree *trees, size_t n, const struct tree_filter *fil
 			continue;
 		for (i = 0; i < n; i++)
 			ret_alive[i] = scan_count(&s, i);
-		return 0;
+		return s.unknown && filter && filter->disown_unknown;
 	}
 	return -EAGAIN;
 }

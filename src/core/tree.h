@@ -89,7 +89,7 @@ int tree_each(const struct tree *trees, size_t n, const struct tree_filter *filt
 /* Counts the members of each tree into `ret_alive[n]`, except those by descent alone, who take
  * far longer to find: no tree consists of these. 0 means that the tree is gone. Looks again when
  * it could not be told whose a process was, for one because it ended under its eyes; -EAGAIN when
- * that happened again and again. */
+ * that happened again and again. Returns 1 when there was one that the filter disowns. */
 int tree_alive(const struct tree *trees, size_t n, const struct tree_filter *filter,
 	       unsigned *ret_alive);
 

@@ -100,7 +100,7 @@ struct keeper {
 	uint64_t look_at;  /* CLOCK_BOOTTIME ms of the next look at trees; 0: none is planned */
 	bool look_anyway; /* some watched tree has parents that are not ours, or cannot be listed */
 	unsigned look_pause;   /* ms between looks, grows while nothing changes */
-	uint64_t unsure_since; /* CLOCK_BOOTTIME ms since when looks told nothing; 0: they do */
+	uint64_t unsure_since; /* CLOCK_BOOTTIME ms since when it cannot be told whose one is; 0 */
 	struct holding slots[CONTROL_SLOTS];
 	int kept[KEPT_MAX]; /* descriptors of the daemon's own, each + 1; 0: none */
 	int passing;        /* epoll of the listeners whose calls are let pass, + 1; 0: none */

@@ -325,34 +325,42 @@ static bool may_be_gone(struct keeper *k, unsigned slot)
 	       word_load(&keeper_slot(k, slot)->spawn) == SPAWN_STARTED;
 }
 
-static void look(struct keeper *k, uint64_t now)
+/* False when it could not be told. One that cannot be told for long holds up nobody any more, as
+ * long as it is there. */
+static bool look(struct keeper *k, uint64_t now)
 {
 	struct tree_filter filter = { .excluded = is_mark, .userdata = k };
 	unsigned alive[BATCH_MAX];
+	bool disowned = false;
 	struct batch b;
 
 	filter.disown_unknown = k->unsure_since != 0 && now - k->unsure_since > UNSURE_MAX_MS;
 	for (unsigned next = 1; batch_fill(k, &b, &next, may_be_gone);) {
-		if (tree_alive(b.trees, b.n, &filter, alive) < 0) {
+		int r = tree_alive(b.trees, b.n, &filter, alive);
+
+		if (r < 0) {
 			if (k->unsure_since == 0)
 				k->unsure_since = now;
-			return;
+			return false;
 		}
+		disowned |= r > 0;
 		for (unsigned i = 0; i < b.n; i++)
 			if (alive[i] == 0)
 				tree_is_gone(k, b.slots[i]);
 	}
-	k->unsure_since = 0;
+	if (!disowned)
+		k->unsure_since = 0;
+	return true;
 }
 
 /* When to look again by oneself. Ends of our own children announce themselves; what is being
  * stopped, or belongs to another parent, or could not be told, is asked about with growing pauses.
  */
-static void plan_look(struct keeper *k, uint64_t now)
+static void plan_look(struct keeper *k, uint64_t now, bool told)
 {
 	unsigned pause = k->look_pause;
 
-	if (k->unsure_since == 0 && k->n_stopping == 0 && (k->n_watched == 0 || !k->look_anyway)) {
+	if (told && k->n_stopping == 0 && (k->n_watched == 0 || !k->look_anyway)) {
 		k->look_at = 0;
 		return;
 	}
@@ -373,8 +381,7 @@ void stopper_run(struct keeper *k, uint64_t boottime)
 		return;
 	k->look_at = 0;
 	kill_due(k, boottime);
-	look(k, boottime);
-	plan_look(k, boottime);
+	plan_look(k, boottime, look(k, boottime));
 }
 
 int stopper_timeout(const struct keeper *k, uint64_t boottime)
@@ -402,6 +409,8 @@ void stopper_look(struct keeper *k)
 {
 	if (k->n_watched > 0 || k->n_stopping > 0)
 		look_soon(k, clock_boottime_ms(), LOOK_MIN_MS);
+	else
+		k->unsure_since = 0; /* it may have been the one that could not be told */
 }
 
 /* --- after a leader's end
