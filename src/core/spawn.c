@@ -316,10 +316,10 @@ void spawn_prepare(void)
 		sigaction(s, &sa, NULL);
 }
 
-/* clone3(2) of a child that begins with child_main(`c`) on a stack of its own; libc has no function
- * for it, so on other processors there is none here either. Returns in the caller alone: the pid,
- * or a negative errno. */
-static long clone3_child(struct clone_args *args, struct child *c)
+/* clone3(2) of a child that begins with run(`argument`), which does not return, on a stack of its
+ * own; libc has no function for it, so on other processors there is none here either. Returns in
+ * the caller alone: the pid, or a negative errno. */
+static long clone3_child(struct clone_args *args, int (*run)(void *), void *argument)
 {
 #if defined(__x86_64__)
 	long r = SYS_clone3;
@@ -328,19 +328,54 @@ static long clone3_child(struct clone_args *args, struct child *c)
 			 "testq %%rax, %%rax\n\t"
 			 "jnz 1f\n\t"
 			 "xorl %%ebp, %%ebp\n\t"
-			 "movq %[c], %%rdi\n\t"
+			 "movq %[argument], %%rdi\n\t"
 			 "call *%[run]\n\t"
 			 "hlt\n"
 			 "1:"
 			 : "+a"(r)
-			 : "D"(args), "S"(sizeof(*args)), [c] "d"(c), [run] "b"(child_main)
+			 : "D"(args), "S"(sizeof(*args)), [argument] "d"(argument), [run] "b"(run)
 			 : "rcx", "r11", "cc", "memory");
 	return r;
 #else
 	(void)args;
-	(void)c;
+	(void)run;
+	(void)argument;
 	return -ENOSYS;
 #endif
+}
+
+/* Of a child that is made in its cgroup. */
+static enum { UNTRIED, LIVES, DIES } made_there;
+
+static int note_that_it_runs(void *argument)
+{
+	*(volatile bool *)argument = true;
+	_exit(0);
+}
+
+/* Whether a child that is made in another cgroup lives. Linux takes it for one that escapes from a
+ * cgroup.kill, and kills it, when this process's cgroup has ever been killed, even while nobody was
+ * in it: cgroup_css_set_fork() remembers the count of the maker's cgroup, and cgroup_post_fork()
+ * compares it with that of the child's. Tried out once, for it mostly stays so. */
+static bool lives_in(int cgroup, char *stack)
+{
+	volatile bool runs = false;
+	struct clone_args args = {
+		.flags = CLONE_VM | CLONE_VFORK | CLONE_INTO_CGROUP,
+		.stack = (uintptr_t)stack,
+		.stack_size = CHILD_STACK,
+		.cgroup = (uint64_t)cgroup,
+	};
+	long pid;
+
+	if (made_there != UNTRIED)
+		return made_there == LIVES;
+	pid = clone3_child(&args, note_that_it_runs, (void *)&runs);
+	if (pid < 0)
+		return false;
+	waitpid((pid_t)pid, NULL, __WALL);
+	made_there = runs ? LIVES : DIES;
+	return runs;
 }
 
 /* A process that moves to another cgroup waits for all forks and ends on the machine, and the first
@@ -360,8 +395,11 @@ static long clone_into_cgroup(uint64_t flags, char *stack, struct child *c)
 	long r;
 
 	c->fds.cgroup = -1;
-	r = clone3_child(&args, c);
+	r = clone3_child(&args, child_main, c);
 	c->fds.cgroup = cgroup;
+	/* Killed before its first step: this process, or that cgroup, is not as it was. */
+	if (r > 0 && (flags & CLONE_VFORK) && word_load(&c->slot->step) == STEP_CLONE)
+		made_there = UNTRIED;
 	return r;
 }
 
@@ -381,7 +419,7 @@ int spawn_child(struct control_slot *slot, const struct spec_view *view,
 	sigfillset(&all);
 	sigprocmask(SIG_BLOCK, &all, &old);
 	word_store(&slot->step, STEP_CLONE);
-	if (fds->cgroup >= 0)
+	if (fds->cgroup >= 0 && lives_in(fds->cgroup, stack))
 		pid = clone_into_cgroup((uint64_t)flags, stack, &c);
 	if (pid < 0 &&
 	    clone(child_main, stack + CHILD_STACK, flags | SIGCHLD, &c, (pid_t *)&slot->pid) < 0)

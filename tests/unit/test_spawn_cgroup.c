@@ -8,7 +8,8 @@
 #include <stddef.h>
 #include <sys/syscall.h>
 
-#define LEAF 7U
+#define LEAF  7U
+#define OTHER 8U /* of the spawner, where that counts */
 
 static int leaves; /* the directory of these tests */
 
@@ -23,6 +24,7 @@ static int cgroup_setup(void **state)
 	if (cgroup_open(tag, &leaves, &e) < 0)
 		return 0;
 	assert_int_equal(cgroup_leaf_make(leaves, LEAF), 0);
+	assert_int_equal(cgroup_leaf_make(leaves, OTHER), 0);
 	plan.fds.cgroup = cgroup_leaf_open(leaves, LEAF);
 	assert_true(plan.fds.cgroup >= 0);
 	return 0;
@@ -63,8 +65,19 @@ static void refuse(unsigned number, unsigned error)
 		_exit(1);
 }
 
+static void enter_other_leaf(void)
+{
+	int procs = cgroup_leaf_procs_fd(leaves, OTHER);
+
+	if (write(procs, "0", 1) != 1)
+		_exit(1);
+	close(procs);
+}
+
+/* From a new leaf: in the cgroup of these tests somebody may have killed others before. */
 static void refuse_write(void)
 {
+	enter_other_leaf();
 	refuse(SYS_write, EPERM);
 }
 
@@ -107,6 +120,15 @@ static void a_child_goes_there_where_it_cannot_be_made_there(void **state _unuse
 	assert_runs_in_the_leaf();
 }
 
+static void a_child_of_a_cgroup_that_was_killed_before_lives(void **state _unused_)
+{
+	need_cgroup();
+	if (cgroup_leaf_kill(leaves, OTHER) == -EOPNOTSUPP)
+		skip();
+	plan.prepare = enter_other_leaf;
+	assert_runs_in_the_leaf();
+}
+
 static void a_child_that_can_do_neither_tells_why(void **state _unused_)
 {
 	need_cgroup();
@@ -143,6 +165,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(a_child_is_made_in_its_cgroup_and_need_not_go_there),
 		TEST(a_child_goes_there_where_it_cannot_be_made_there),
+		TEST(a_child_of_a_cgroup_that_was_killed_before_lives),
 		TEST(a_child_that_can_do_neither_tells_why),
 		TEST(a_child_that_waits_at_its_gate_is_in_its_cgroup),
 	};
