@@ -155,6 +155,20 @@ static uint64_t taken(const struct capture *c, uint64_t phase, uint64_t head, ui
 	return n > 0 ? (uint64_t)n : 0;
 }
 
+/* A read that was killed while the ring's memory had to be found may have put a part of a pipe's
+ * page behind the bytes up to `end` that it took: over the oldest ones, which are then gone. */
+static void give_up_overwritten(const struct capture_stream *s, uint64_t end, uint64_t upto)
+{
+	uint64_t floor;
+
+	if (pipe_fill(s->fd) == 0) /* no such page is left there */
+		return;
+	end = MIN(end + (uint64_t)sysconf(_SC_PAGESIZE), upto);
+	floor = end > s->ring.size ? end - s->ring.size : 0;
+	if (floor > word_load(&s->words->floor) && floor <= word_load(&s->words->head))
+		word_store(&s->words->floor, floor);
+}
+
 uint64_t capture_recover(struct capture *c, struct capture_stream *s, uint64_t when)
 {
 	struct control_daemon *d = c->daemon;
@@ -172,6 +186,8 @@ uint64_t capture_recover(struct capture *c, struct capture_stream *s, uint64_t w
 	head = word_load(&s->words->head);
 	if (phase == PHASE_MOVING || phase == PHASE_READING) {
 		n = taken(c, phase, head, k);
+		if (phase == PHASE_READING)
+			give_up_overwritten(s, head + n, word_load(&d->move_target));
 		if (n == 0) {
 			word_store(&d->move_phase, PHASE_IDLE);
 			return lost;

@@ -18,7 +18,8 @@
  *
  * Where a read can leave its result behind (uring_read.h) and P is a pipe, T is not needed:
  *
- *   1. where = R, phase = READING;      n = read(P -> R behind head), posted
+ *   1. where = R, target = how far it may go, phase = READING;
+ *      n = read(P -> R behind head), posted
  *   2. target = head + n, phase = COPYING; only then the result may be forgotten
  *   3. as above
  *

@@ -36,6 +36,7 @@ static ssize_t read_once(struct capture *c, struct capture_stream *s, size_t max
 	int pieces = ring_pieces(&s->ring, head, max, view);
 	ssize_t n;
 
+	word_store(&d->move_target, head + max); /* so far it may put bytes */
 	word_store(&d->move_phase, PHASE_READING);
 	n = uring_read(&c->reads, s->fd, view, pieces, head);
 	if (n > 0) {

@@ -163,7 +163,7 @@ struct control_stream {
 		leader_end; /* E: 1 + offset where the leader's own output ends; 0 until known */
 	struct word acked;  /* E: consumed by attached controlling clients up to here */
 	struct word lost;   /* E: bytes lost to an impossible pipe state, ever */
-	struct word floor;  /* E: what is older was given back to save memory */
+	struct word floor;  /* E: what is older is gone: given back to save memory, mostly */
 	struct word
 		lent; /* E: 1: a client reads the ring's memory, and is owed notice, capture.h */
 	struct word spare;

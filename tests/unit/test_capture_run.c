@@ -209,6 +209,7 @@ static void read_and_stop(size_t n)
 	int pieces = ring_pieces(&m.streams[0].ring, head_of(0), n, view);
 
 	word_store(&m.memory->daemon.move_where, SLOT * STREAMS_MAX);
+	word_store(&m.memory->daemon.move_target, head_of(0) + n);
 	word_store(&m.memory->daemon.move_phase, PHASE_READING);
 	assert_int_equal(uring_read(&m.capture.reads, m.streams[0].fd, view, pieces, head_of(0)),
 			 n);
@@ -231,6 +232,37 @@ static void a_result_that_was_posted_is_taken_into_account(void **state _unused_
 	say(&m, 0, 500, 50);
 	assert_int_equal(run(0, SIZE_MAX, 1), 50);
 	assert_said(&m, 0, 0);
+}
+
+/* It was killed in the middle of the next page, say. */
+static void what_a_killed_read_may_have_begun_to_overwrite_is_gone(void **state _unused_)
+{
+	uint64_t size = m.streams[0].ring.size, head;
+
+	begin();
+	for (head = 0; head < size + 1000; head += 1000) {
+		say(&m, 0, head, 1000);
+		assert_int_equal(run(0, SIZE_MAX, 1), 1000);
+	}
+	say(&m, 0, head, 500);
+	read_and_stop(500);
+	say(&m, 0, head + 500, 100);
+	word_store(&m.memory->daemon.move_target, head + 8192);
+	assert_int_equal(recover_capture(&m, 7), 0);
+	assert_int_equal(head_of(0), head + 500);
+	assert_int_equal(word_load(&m.streams[0].words->floor),
+			 head + 500 + (uint64_t)sysconf(_SC_PAGESIZE) - size);
+	assert_said(&m, 0, head + 500 - 4096);
+	begin_reads(&m);
+	assert_idle();
+	/* But no further than it had been allowed to go: a block cursor may need what is there. */
+	read_and_stop(100);
+	say(&m, 0, head + 600, 100);
+	assert_int_equal(recover_capture(&m, 7), 0);
+	assert_int_equal(word_load(&m.streams[0].words->floor),
+			 head + 500 + (uint64_t)sysconf(_SC_PAGESIZE) - size);
+	begin_reads(&m);
+	assert_idle();
 }
 
 static void a_result_of_another_read_is_none(void **state _unused_)
@@ -303,6 +335,7 @@ int main(void)
 		TEST(a_source_that_cannot_be_read_is_an_error_and_no_harm),
 		TEST(a_request_that_is_refused_is_done_without),
 		TEST(a_result_that_was_posted_is_taken_into_account),
+		TEST(what_a_killed_read_may_have_begun_to_overwrite_is_gone),
 		TEST(a_result_of_another_read_is_none),
 		TEST(a_request_that_was_not_submitted_takes_nothing_later),
 		TEST(what_stands_in_the_transfer_pipe_of_a_read_is_lost_and_counted),
