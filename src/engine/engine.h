@@ -9,6 +9,7 @@
 #include "core/feed.h"
 #include "core/link.h"
 #include "core/ttywait.h"
+#include "engine/direct.h"
 #include "engine/flood.h"
 #include "engine/pace.h"
 #include "engine/settings.h"
@@ -51,6 +52,7 @@ struct roster {
 
 struct engine {
 	uv_loop_t loop;
+	struct direct_waits direct;
 	const char *dir;
 	char *keeper_path;
 	struct link link;

@@ -97,7 +97,9 @@ static int load(struct engine *e, struct error *err)
 
 static void leave(uv_timer_t *timer)
 {
-	uv_stop(timer->loop);
+	struct engine *e = timer->data;
+
+	direct_stop(&e->direct, &e->loop);
 }
 
 /* A session that is still to be ended before the daemon can go; NULL for none. */
@@ -257,7 +259,7 @@ int engine_run(struct engine *e, struct error *err)
 	housekeeping_soon(e);
 	e->quitting = QUIT_NOT;
 	engine_quit(e, mode);
-	uv_run(&e->loop, UV_RUN_DEFAULT);
+	direct_run(&e->direct, &e->loop);
 	cgroups_done(e);
 	return 0;
 }

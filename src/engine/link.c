@@ -332,7 +332,7 @@ static void restart_closed(uv_handle_t *handle)
 static void keeper_gone(struct engine *e)
 {
 	if (e->quitting != QUIT_NOT) {
-		uv_stop(&e->loop);
+		direct_stop(&e->direct, &e->loop);
 		return;
 	}
 	log_warn("the keeper is gone; starting another");

@@ -115,59 +115,18 @@ static void on_readable(uv_poll_t *poll, int status, int events)
 	observe_awake(ob);
 }
 
-/* --- what is waited for without the host's detour ----------------------------------------------
- */
-
-struct direct {
-	uv_poll_t poll;
-	struct watch *watch;
-	struct direct *next;
-};
-
-static void on_direct(uv_poll_t *poll, int status, int events)
+static int watch_direct(void *userdata, struct watch *w)
 {
-	struct direct *d = poll->data;
+	struct engine *e = userdata;
 
-	(void)status;
-	(void)events;
-	d->watch->ready(d->watch);
+	return direct_watch(&e->direct, &e->loop, w);
 }
 
-static int direct_watch(void *userdata, struct watch *w)
+static void unwatch_direct(void *userdata, struct watch *w)
 {
-	struct observatory *ob = userdata;
-	struct direct *d = calloc(1, sizeof(*d));
-	int r = d ? uv_poll_init(&ob->engine->loop, &d->poll, w->fd) : -ENOMEM;
+	struct engine *e = userdata;
 
-	if (r < 0) {
-		free(d);
-		return r;
-	}
-	d->poll.data = d;
-	d->watch = w;
-	d->next = ob->direct;
-	ob->direct = d;
-	return uv_poll_start(&d->poll, UV_READABLE, on_direct);
-}
-
-static void on_direct_closed(uv_handle_t *h)
-{
-	free(h->data);
-}
-
-static void direct_unwatch(void *userdata, struct watch *w)
-{
-	struct observatory *ob = userdata;
-	struct direct **place = &ob->direct;
-
-	while (*place && (*place)->watch != w)
-		place = &(*place)->next;
-	if (*place) {
-		struct direct *d = *place;
-
-		*place = d->next;
-		uv_close((uv_handle_t *)&d->poll, on_direct_closed);
-	}
+	direct_unwatch(&e->direct, w);
 }
 
 /* --- the host ----------------------------------------------------------------------------------
@@ -199,7 +158,7 @@ int observe_host(struct engine *e, struct host **ret, struct error *err)
 			return error_set_errno(err, ERROR_EXHAUSTED, r, "observe");
 		}
 		host_listen(ob->host, on_complaint, ob);
-		host_set_loop(ob->host, &(struct host_loop){ direct_watch, direct_unwatch, ob });
+		host_set_loop(ob->host, &(struct host_loop){ watch_direct, unwatch_direct, e });
 		ob->poll.data = ob;
 		uv_poll_start(&ob->poll, UV_READABLE, on_readable);
 	}

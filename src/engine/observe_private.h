@@ -5,7 +5,6 @@
 #include "engine/observe.h"
 
 struct probing;
-struct direct;
 
 /* Of an engine, made with the first thing to observe. */
 struct observatory {
@@ -13,7 +12,6 @@ struct observatory {
 	struct probing *probing; /* observe_probe.c; NULL until something is to be tried out */
 	struct host *host;       /* NULL until a backend runs */
 	uv_poll_t poll;          /* of the host, while there is one */
-	struct direct *direct;   /* what it watches without the host's detour */
 	struct observed *news, **news_end; /* sessions whose readers are to be told, in turn */
 	uv_idle_t tell;                    /* while some are told before the loop waits again */
 	uv_poll_t rest;                    /* of rest_fd, a timer: they are told when it is due */
