@@ -38,8 +38,10 @@ static ssize_t read_memory(const struct call *c, uint64_t address, void *to, siz
 {
 	ssize_t n = c->memory > 0 ? pread(c->memory, to, size, (off_t)address) : 0;
 
-	/* Nothing, too, once another program runs there. */
-	return n > 0 ? n : call_memory(c->tid, address, to, size);
+	if (n > 0)
+		return n;
+	call_by_number(c); /* nothing is read, too, once another program runs there */
+	return call_memory(c->tid, address, to, size);
 }
 
 static bool read_all(const struct call *c, uint64_t address, void *to, size_t size)
@@ -76,12 +78,13 @@ static ssize_t read_string(const struct call *c, uint64_t address, char *to, siz
 /* --- paths ----------------------------------------------------------------------------------- */
 
 /* What /proc/TID/`name` leads to; its length, 0 when that cannot be read. */
-static size_t read_link(int32_t tid, const char *name, char *to, size_t max)
+static size_t read_link(const struct call *c, const char *name, char *to, size_t max)
 {
 	char link[64];
 	ssize_t n;
 
-	(void)snprintf(link, sizeof(link), "/proc/%d/%s", tid, name);
+	(void)snprintf(link, sizeof(link), "/proc/%d/%s", c->tid, name);
+	call_by_number(c);
 	n = readlink(link, to, max - 1);
 	if (n <= 0)
 		return 0;
@@ -89,12 +92,12 @@ static size_t read_link(int32_t tid, const char *name, char *to, size_t max)
 	return (size_t)n;
 }
 
-static size_t read_fd_link(int32_t tid, int fd, char *to, size_t max)
+static size_t read_fd_link(const struct call *c, int fd, char *to, size_t max)
 {
 	char name[32];
 
 	(void)snprintf(name, sizeof(name), "fd/%d", fd);
-	return read_link(tid, name, to, max);
+	return read_link(c, name, to, max);
 }
 
 /* The directory that a relative path begins at. */
@@ -102,8 +105,7 @@ static size_t read_base(const struct call *c, unsigned dir, char *to, size_t max
 {
 	int fd = dir != 0 ? (int)c->args[dir - 1] : AT_FDCWD;
 
-	return fd == AT_FDCWD ? read_link(c->tid, "cwd", to, max)
-			      : read_fd_link(c->tid, fd, to, max);
+	return fd == AT_FDCWD ? read_link(c, "cwd", to, max) : read_fd_link(c, fd, to, max);
 }
 
 /* Argument `path`, absolute where its directory is known. */
@@ -146,7 +148,7 @@ static void decode_paths(const struct call *c, const struct call_rule *r, struct
 	else if (r->path != 0)
 		has = read_path(c, r->dir, r->path, t->path, e);
 	else if (r->fd != 0)
-		has = read_fd_link(c->tid, (int)c->args[r->fd - 1], t->path, PATH_MAX) > 0;
+		has = read_fd_link(c, (int)c->args[r->fd - 1], t->path, PATH_MAX) > 0;
 	if (has) {
 		e->path = t->path;
 		e->fields |= REEVE_HAS_PATH;
@@ -217,7 +219,7 @@ static void decode_exec(const struct call *c, const struct call_rule *r, struct 
 	e->argv_size = (uint32_t)details_redact(t->raw, n, t->argv, sizeof(t->argv));
 	e->argv = t->argv;
 	e->fields |= REEVE_HAS_ARGV | (cut ? REEVE_HAS_CUT : 0U);
-	if (read_link(c->tid, "cwd", t->cwd, sizeof(t->cwd)) > 0) {
+	if (read_link(c, "cwd", t->cwd, sizeof(t->cwd)) > 0) {
 		e->cwd = t->cwd;
 		e->fields |= REEVE_HAS_CWD;
 	}
@@ -329,13 +331,15 @@ static bool is_known(const struct call_thread *k, int32_t tid, uint64_t now)
 }
 
 /* What there is to know of a thread. */
-static struct call_thread *know(struct call_threads *threads, int32_t tid)
+static struct call_thread *know(struct call_threads *threads, const struct call *c)
 {
+	int32_t tid = c->tid;
 	struct call_thread *k = place_of(threads, tid);
 	uint64_t now = clock_monotonic_ms();
 
 	if (is_known(k, tid, now) && k->comm[0] != '\0')
 		return k;
+	call_by_number(c);
 	if (threads->ask)
 		threads->ask(threads->userdata);
 	if (!is_known(k, tid, now))
@@ -346,10 +350,10 @@ static struct call_thread *know(struct call_threads *threads, int32_t tid)
 }
 
 /* Adds pid, ppid and comm. `executes`: its program is about to change. */
-static void whose(struct call_threads *threads, int32_t tid, bool executes, struct call_texts *t,
-		  struct reeve_event *e)
+static void whose(struct call_threads *threads, const struct call *c, bool executes,
+		  struct call_texts *t, struct reeve_event *e)
 {
-	struct call_thread *k = know(threads, tid);
+	struct call_thread *k = know(threads, c);
 
 	e->pid = k->pid;
 	if (k->comm[0] == '\0')
@@ -368,7 +372,7 @@ void call_event(const struct call *c, enum reeve_category category, enum reeve_k
 	event_init(ret, category, kind, c->tid);
 	ret->tid = c->tid;
 	ret->fields |= REEVE_HAS_TID;
-	whose(threads, c->tid, category == REEVE_PROCESS, t, ret);
+	whose(threads, c, category == REEVE_PROCESS, t, ret);
 }
 
 bool call_decode(const struct call *c, unsigned categories, struct call_threads *threads,
@@ -383,8 +387,10 @@ bool call_decode(const struct call *c, unsigned categories, struct call_threads 
 	    r->kind == REEVE_KIND_NONE)
 		return false;
 	call_event(c, (enum reeve_category)r->category, (enum reeve_kind)r->kind, threads, t, ret);
-	if (r->category == REEVE_NETWORK)
+	if (r->category == REEVE_NETWORK) {
+		call_by_number(c);
 		return call_socket_decode(&inner, r, t, ret);
+	}
 	decode_paths(c, r, t, ret);
 	if (r->form == FORM_EXEC)
 		decode_exec(c, r, t, ret);

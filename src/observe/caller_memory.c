@@ -19,13 +19,14 @@ static void close_it(struct caller_memory *m)
 	m->fd = 0;
 }
 
-static void open_it(struct caller_memory *m, int32_t tid, uint64_t now)
+static void open_it(struct caller_memory *m, const struct call *c, uint64_t now)
 {
 	char path[64];
 	int fd;
 
 	close_it(m);
-	(void)snprintf(path, sizeof(path), "/proc/%d/mem", tid);
+	(void)snprintf(path, sizeof(path), "/proc/%d/mem", c->tid);
+	call_by_number(c);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	m->fd = fd > 0 ? fd : 0;
 	m->until = now + OPEN_US;
@@ -51,6 +52,6 @@ int caller_memory(struct caller_memory *m, const struct call *c)
 		return 0;
 	now = clock_monotonic_us();
 	if (now >= m->until)
-		open_it(m, c->tid, now);
+		open_it(m, c, now);
 	return m->fd;
 }

@@ -46,8 +46,17 @@ struct call {
 	int nr;
 	uint64_t args[6];
 	int32_t tid;
-	int memory; /* /proc/TID/mem of the program that makes it; 0: it is not open */
+	int memory;      /* /proc/TID/mem of the program that makes it; 0: it is not open */
+	bool *by_number; /* NULL, or set when something is found by the number of its thread, which
+			  * may be another's once that has been killed */
 };
+
+/* Said before the number is used. */
+static inline void call_by_number(const struct call *c)
+{
+	if (c->by_number)
+		*c->by_number = true;
+}
 
 /* The rule for a call; NULL: it is not of interest. */
 const struct call_rule *call_rule(enum call_arch arch, int nr);

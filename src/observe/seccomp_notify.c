@@ -93,13 +93,20 @@ static void ask_forks(void *userdata)
 		l->forks.backend->flush(&l->forks);
 }
 
+/* Whether the process still waits in its call; else whoever had its number when something was found
+ * by that may have been another. */
+static bool still_stands(const struct listener *l, uint64_t id)
+{
+	return ioctl(l->watch.fd, SECCOMP_IOCTL_NOTIF_ID_VALID, &id) == 0;
+}
+
 static void tell(struct listener *l, const struct seccomp_notif *n)
 {
 	struct call_threads *threads = &l->notifier->threads;
 	struct backend_origin origin = { 0, n->id };
-	struct call c = { .nr = n->data.nr, .tid = (int32_t)n->pid };
+	bool by_number = false, told;
+	struct call c = { .nr = n->data.nr, .tid = (int32_t)n->pid, .by_number = &by_number };
 	struct reeve_event e;
-	uint64_t id = n->id;
 
 	if (!call_arch_of(n->data.arch, &c.arch)) {
 		caller_memory_close(&l->memory);
@@ -110,12 +117,15 @@ static void tell(struct listener *l, const struct seccomp_notif *n)
 	c.memory = caller_memory(&l->memory, &c);
 	threads->ask = ask_forks;
 	threads->userdata = l;
-	if (!call_decode(&c, l->run->target.categories, threads, &l->notifier->texts, &e))
+	told = call_decode(&c, l->run->target.categories, threads, &l->notifier->texts, &e);
+	/* What was found otherwise is its own, and made the call it has, even if it was killed
+	 * then. Before Linux 5.19 any signal, too, ends a call, which is then made and told again;
+	 * so old a kernel knows no `sync`. */
+	if ((by_number || !l->sync) && !still_stands(l, n->id)) {
+		caller_memory_close(&l->memory); /* it may be that other's */
 		return;
-	/* Whoever had that number when its memory was read may have been another. */
-	if (ioctl(l->watch.fd, SECCOMP_IOCTL_NOTIF_ID_VALID, &id) < 0)
-		return;
-	if (e.kind != REEVE_DATAGRAM || !is_repeated(l, &c, &e))
+	}
+	if (told && (e.kind != REEVE_DATAGRAM || !is_repeated(l, &c, &e)))
 		run_event(l->run, &e, &origin);
 }
 

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Which system calls are looked at, on each architecture: the filter is run as the kernel would. */
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "fds.h"
+#include "observe/call_decode.h"
 #include "observe/call_follow.h"
 #include "observe/call_socket.h"
 #include "observe/caller_memory.h"
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <linux/audit.h>
 #include <linux/seccomp.h>
 #include <netinet/in.h>
@@ -318,6 +321,88 @@ static void memory_is_opened_for_calls_of_one_program_in_a_row(void **state _unu
 	assert_int_equal(count_fds(), before);
 }
 
+/* --- what is found by the number of whoever makes them --------------------------------------- */
+
+/* Whether something was, when a call of this process is decoded. Somebody has told who it is, and
+ * what it is called, a moment ago. */
+static bool is_found_by_number(struct call c, bool known)
+{
+	static struct call_texts texts;
+	bool by_number;
+	uint64_t begin;
+
+	c.tid = getpid();
+	c.by_number = &by_number;
+	do {
+		struct call_threads threads = { 0 };
+		struct reeve_event e;
+
+		by_number = false;
+		begin = clock_monotonic_ms();
+		if (known) {
+			call_forked(&threads, getppid(), getpid());
+			call_renamed(&threads, getpid(), "known");
+		}
+		assert_true(call_decode(&c, ALL, &threads, &texts, &e));
+		assert_int_equal(e.pid, getpid());
+	} while (clock_monotonic_ms() - begin >= 20); /* who it is may not be known any more */
+	return by_number;
+}
+
+/* openat() or another with a descriptor first, and an address second. */
+static struct call call_with(int memory, int nr, int fd, const void *address, uint64_t third)
+{
+	return (struct call){ .arch = ARCH_X86_64,
+			      .nr = nr,
+			      .memory = memory,
+			      .args = { (uint64_t)fd, (uintptr_t)address, third } };
+}
+
+static void what_is_found_by_the_number_of_a_thread_is_told(void **state _unused_)
+{
+	int memory = open("/proc/self/mem", O_RDONLY | O_CLOEXEC);
+	uint64_t how[3] = { O_RDONLY };
+	struct sockaddr_in in = { .sin_family = AF_INET };
+	const struct {
+		struct call call;
+		bool by_number;
+	} calls[] = {
+		{ call_with(memory, 257, AT_FDCWD, "/a", 0), false },
+		{ call_with(memory, 437, AT_FDCWD, "/a", (uintptr_t)how), false },
+		{ call_with(memory, 437, AT_FDCWD, "/a", 8), true },
+		{ call_with(memory, 257, AT_FDCWD, NULL, 0), true },
+		{ call_with(memory, 257, AT_FDCWD, "a", 0), true },
+		{ call_with(memory, 257, memory, "a", 0), true },
+		{ call_with(memory, 77, memory, NULL, 0), true },
+		{ call_with(memory, 42, memory, &in, sizeof(in)), true },
+		{ call_with(0, 257, AT_FDCWD, "/a", 0), true },
+		{ call_with(0, 322, AT_FDCWD, "/a", 0), true },
+	};
+
+	assert_true(memory > 0);
+	for (size_t i = 0; i < ARRAY_SIZE(calls); i++) {
+		assert_int_equal(is_found_by_number(calls[i].call, true), calls[i].by_number);
+		assert_true(is_found_by_number(calls[i].call, false)); /* who makes it */
+	}
+	close(memory);
+}
+
+static void that_its_memory_was_opened_is_told_too(void **state _unused_)
+{
+	struct caller_memory m = { 0 };
+	struct call exec = call_of(getpid(), 59), own = call_of(getpid(), 257);
+	bool by_number = false;
+
+	exec.by_number = own.by_number = &by_number;
+	assert_int_equal(caller_memory(&m, &exec), 0);
+	for (int fd = 0; fd == 0;) {
+		assert_false(by_number);
+		fd = caller_memory(&m, &own);
+	}
+	assert_true(by_number);
+	caller_memory_close(&m);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -333,6 +418,8 @@ int main(void)
 		cmocka_unit_test(names_of_unix_sockets_are_told),
 		cmocka_unit_test(what_is_no_address_is_refused),
 		cmocka_unit_test(memory_is_opened_for_calls_of_one_program_in_a_row),
+		cmocka_unit_test(what_is_found_by_the_number_of_a_thread_is_told),
+		cmocka_unit_test(that_its_memory_was_opened_is_told_too),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -254,6 +254,38 @@ static void each_call_of_many_threads_is_seen_once(void **state _unused_)
 	observed_done(&o);
 }
 
+/* As many as are worth it that its memory is kept open, and that it takes turns with us. */
+static void open_in_a_row(void *userdata _unused_)
+{
+	struct itimerval often = { { 0, 500 }, { 0, 500 } };
+	char path[32];
+
+	need(execl(in_dir("none"), "none", NULL) < 0);
+	(void)signal(SIGALRM, SIG_IGN);
+	setitimer(ITIMER_REAL, &often, NULL);
+	for (unsigned i = 0; i < 1000; i++) {
+		(void)snprintf(path, sizeof(path), "/nowhere/%u", i);
+		need(open(path, O_RDONLY | O_CLOEXEC) < 0);
+	}
+}
+
+static void each_of_many_calls_in_a_row_is_seen_once(void **state _unused_)
+{
+	struct observed o;
+	unsigned n = 0;
+	char path[32];
+
+	observe(&o, ALL, open_in_a_row, NULL);
+	for (size_t i = 0; i < o.n; i++) {
+		if (o.events[i]->kind != REEVE_OPENED)
+			continue;
+		(void)snprintf(path, sizeof(path), "/nowhere/%u", n++);
+		assert_string_equal(o.events[i]->path, path);
+	}
+	assert_int_equal(n, 1000);
+	observed_done(&o);
+}
+
 /* --- what it cannot do ----------------------------------------------------------------------- */
 
 static const char *reason_of(struct backend_support support[REEVE_CATEGORIES])
@@ -439,6 +471,7 @@ int main(void)
 #endif
 		TEST(destinations_are_seen),
 		TEST(each_call_of_many_threads_is_seen_once),
+		TEST(each_of_many_calls_in_a_row_is_seen_once),
 		TEST(inside_an_observed_session_it_says_why_not),
 		TEST(where_receiving_is_blocked_it_does_not_say_yes),
 		TEST(where_memory_cannot_be_read_it_does_not_say_yes),

@@ -3,6 +3,8 @@
 #include "base/cleanup.h"
 #include "observe/seccomp_notify.h"
 #include "observed.h"
+#include <linux/audit.h>
+#include <linux/seccomp.h>
 
 #define FILES (1U << REEVE_FILE)
 
@@ -157,6 +159,35 @@ static void a_successor_does_not_repeat_what_was_stored(void **state _unused_)
 	succeed(true);
 }
 
+/* Whoever has the number of one that was killed did not make its call. */
+static void a_call_whose_process_was_killed_is_not_told_of_another(void **state _unused_)
+{
+	_Alignas(8) char pending[BACKEND_PENDING] = { 0 };
+	struct seccomp_notif left = {
+		.id = 1, /* they begin anywhere */
+		.pid = (uint32_t)getpid(),
+		.data = { .nr = 257, /* openat() */
+			  .arch = AUDIT_ARCH_X86_64,
+			  .args = { (uint64_t)AT_FDCWD, (uintptr_t) "/dev/null" } },
+	};
+	struct backend_target target = { .session = 1, .resume = true, .categories = FILES };
+	struct observed o;
+
+	memcpy(pending, &left, sizeof(left));
+	observed_init(&o);
+	backend->prepare(FILES, &o.entry);
+	observed_fork(&o, open_ten, (void *)"/dev/null");
+	target.leader = o.pid;
+	target.pending = pending;
+	observed_start_with(&o, backend, &target);
+	assert_int_equal(o.n, 0);
+	observed_go(&o);
+	observed_finish(&o);
+	assert_int_equal(o.status, 0);
+	assert_int_equal(observed_count(&o, REEVE_OPENED, o.pid), 10);
+	observed_done(&o);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -165,6 +196,7 @@ int main(void)
 		cmocka_unit_test(it_goes_on_when_the_memory_for_what_is_pending_goes),
 		cmocka_unit_test(a_successor_tells_of_what_was_received_and_not_stored),
 		cmocka_unit_test(a_successor_does_not_repeat_what_was_stored),
+		cmocka_unit_test(a_call_whose_process_was_killed_is_not_told_of_another),
 	};
 
 	if (!backend_works(backend, REEVE_LAUNCHED_TREE))
