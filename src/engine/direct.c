@@ -101,6 +101,8 @@ static void wait_for_all(const struct direct_waits *d, uv_loop_t *loop)
 	if (poll(p, n, uv_backend_timeout(loop)) <= 0)
 		return;
 	uv_update_time(loop);
+	if (p[0].revents != 0 && d->asked)
+		d->asked(d->userdata);
 	for (nfds_t i = 1; i < n; i++) {
 		/* What was called before may have ended this one. */
 		if (p[i].revents != 0 && is_own(d, watches[i]))

@@ -21,6 +21,10 @@ struct direct_waits {
 	struct direct *first;
 	unsigned n_own; /* not libuv's */
 	bool over;
+	/* NULL, or called when there is something in libuv's epoll, before libuv looks: some
+	 * descriptors in an epoll there (perf's) are readable only for the one who asks first. */
+	void (*asked)(void *userdata);
+	void *userdata;
 };
 
 /* `w->ready` is called whenever the descriptor is readable or hangs up. -ENOMEM, and what

@@ -141,6 +141,14 @@ static void on_complaint(void *userdata, uint32_t session, const char *text)
 			log_error("%s: %s", o->session->id, text);
 }
 
+/* That it was readable nobody will know again. */
+static void on_asked(void *userdata)
+{
+	struct observatory *ob = userdata;
+
+	host_look(ob->host);
+}
+
 int observe_host(struct engine *e, struct host **ret, struct error *err)
 {
 	struct observatory *ob = observatory_of(e);
@@ -159,6 +167,8 @@ int observe_host(struct engine *e, struct host **ret, struct error *err)
 		}
 		host_listen(ob->host, on_complaint, ob);
 		host_set_loop(ob->host, &(struct host_loop){ watch_direct, unwatch_direct, e });
+		e->direct.asked = on_asked;
+		e->direct.userdata = ob;
 		ob->poll.data = ob;
 		uv_poll_start(&ob->poll, UV_READABLE, on_readable);
 	}

@@ -121,6 +121,11 @@ void host_dispatch(struct host *h)
 			w->ready(w);
 	}
 	h->batch = batch.outer;
+	host_look(h);
+}
+
+void host_look(struct host *h)
+{
 	for (struct hook *k = h->hooks, *next; k; k = next) {
 		next = k->next;
 		k->look(k);

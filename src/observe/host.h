@@ -81,8 +81,9 @@ void host_unwatch(struct host *h, struct watch *w);
 int host_watch_direct(struct host *h, struct watch *w);
 void host_unwatch_direct(struct host *h, struct watch *w);
 
-/* Called in each host_dispatch(), after the watches. For descriptors whose readiness is gone once
- * somebody has asked for it (perf's), as the loop that waits for host_fd() does. */
+/* Called in each host_dispatch(), after the watches, and by host_look(). For descriptors whose
+ * readiness is gone once somebody has asked for it (perf's), as the loop that waits for host_fd()
+ * does. */
 struct hook {
 	struct hook *next, **back;
 	void (*look)(struct hook *k);
@@ -90,6 +91,9 @@ struct hook {
 
 void host_hook(struct host *h, struct hook *k);
 void host_unhook(struct hook *k);
+
+/* For a loop that asked whether host_fd() is readable, was told so, and does not remember it. */
+void host_look(struct host *h);
 
 void host_complain(struct host *h, uint32_t session, const char *text);
 

@@ -182,6 +182,45 @@ static void what_libuv_is_to_watch_from_now_on_is_told_beside_them(void **state)
 	(void)close(p[1]);
 }
 
+static void take_it(void *userdata)
+{
+	char byte;
+
+	assert_int_equal(read(*(int *)userdata, &byte, 1), 1);
+	direct_stop(&waits, &loop);
+}
+
+static void on_too_late(uv_poll_t *poll, int status, int events)
+{
+	(void)status;
+	(void)events;
+	(void)uv_poll_stop(poll);
+	direct_stop(&waits, &loop);
+}
+
+/* As of perf's descriptors, which are readable for the one who asks first. */
+static void what_libuv_will_not_find_any_more_is_told_before_it_looks(void **state)
+{
+	uv_poll_t poll;
+	int p[2];
+
+	(void)state;
+	open_ends(1);
+	assert_int_equal(pipe2(p, O_CLOEXEC), 0);
+	assert_int_equal(uv_poll_init(&loop, &poll, p[0]), 0);
+	assert_int_equal(uv_poll_start(&poll, UV_READABLE, on_too_late), 0);
+	(void)uv_run(&loop, UV_RUN_NOWAIT);
+	assert_int_equal(write(p[1], "x", 1), 1);
+	waits.asked = take_it;
+	waits.userdata = &p[0];
+	direct_run(&waits, &loop);
+	assert_true(uv_is_active((uv_handle_t *)&poll)); /* it was not called */
+	uv_close((uv_handle_t *)&poll, NULL);
+	(void)uv_run(&loop, UV_RUN_NOWAIT);
+	(void)close(p[0]);
+	(void)close(p[1]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -192,6 +231,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(one_that_another_has_ended_is_not_told, begin, end),
 		cmocka_unit_test_setup_teardown(
 			what_libuv_is_to_watch_from_now_on_is_told_beside_them, begin, end),
+		cmocka_unit_test_setup_teardown(
+			what_libuv_will_not_find_any_more_is_told_before_it_looks, begin, end),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

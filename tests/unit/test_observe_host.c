@@ -122,6 +122,33 @@ static void without_one_the_host_does(void **state _unused_)
 	fd_close(bell.watch.fd);
 }
 
+/* --- what is readable but once --------------------------------------------------------------- */
+
+struct looker {
+	struct hook hook;
+	unsigned looks;
+};
+
+static void on_look(struct hook *k)
+{
+	((struct looker *)k)->looks++;
+}
+
+static void hooks_look_whenever_the_host_was_readable(void **state _unused_)
+{
+	struct looker one = { .hook.look = on_look }, two = { .hook.look = on_look };
+
+	host_hook(host, &one.hook);
+	host_hook(host, &two.hook);
+	host_dispatch(host);
+	host_look(host);
+	host_unhook(&two.hook);
+	host_look(host);
+	assert_int_equal(one.looks, 3);
+	assert_int_equal(two.looks, 2);
+	host_unhook(&one.hook);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -131,6 +158,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_loop_that_can_waits_for_a_descriptor_itself,
 						set_up, tear_down),
 		cmocka_unit_test_setup_teardown(without_one_the_host_does, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(hooks_look_whenever_the_host_was_readable, set_up,
+						tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
