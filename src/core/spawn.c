@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "core/spawn.h"
+#include "base/fd.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/sched.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
@@ -14,7 +16,9 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
-#define CHILD_STACK (256 * 1024)
+#define CHILD_STACK   (256 * 1024)
+#define GATE_PAUSE_NS 20000L /* between two looks whether a child is at its gate, */
+#define GATE_PAUSES   10000U /* and how many: a second */
 
 /* A child leaves its stack by execve, without returning from its functions. Where AddressSanitizer
  * watches it still takes their frames for live, whatever comes to these addresses next. */
@@ -215,7 +219,8 @@ static const char *path_of(char *const *envp)
 	return "/usr/local/bin:/usr/bin:/bin"; /* as execvp(3), the current directory left out */
 }
 
-/* Searches the child's own PATH as execvp(3) does. */
+/* Searches the child's own PATH as execvp(3) does. It looks before it tries: to fail costs an
+ * execve more, and whoever observes the command is told of each. */
 static int exec_command(const struct child *c)
 {
 	const char *name = c->view->argv[0], *path = path_of(c->view->envp);
@@ -237,7 +242,7 @@ static int exec_command(const struct child *c)
 			if (dir > 0)
 				*at++ = '/';
 			memcpy(at, name, n + 1);
-			r = exec_file(c, file);
+			r = access(file, F_OK) < 0 ? -errno : exec_file(c, file);
 			if (r == -EACCES)
 				denied = true;
 			else if (r != -ENOENT && r != -ENOTDIR && r != -ESTALE && r != -ENODEV &&
@@ -403,6 +408,22 @@ static long clone_into_cgroup(uint64_t flags, char *stack, struct child *c)
 	return r;
 }
 
+/* Until it stands at its gate, has failed, or has ended: who observes it from there is not to see
+ * what it still did for us. One that installs a filter says itself that it is there. */
+static void await_gate(const struct child *c)
+{
+	struct pollfd ended = { .events = POLLIN };
+	struct timespec pause = { .tv_nsec = GATE_PAUSE_NS };
+	const struct control_slot *s = c->slot;
+
+	ended.fd = (int)syscall(SYS_pidfd_open, slot_pid(s), 0);
+	for (unsigned i = 0; ended.fd >= 0 && i < GATE_PAUSES; i++)
+		if (word_load(&s->step) >= STEP_GATE || word_load(&s->fail) != 0 ||
+		    ppoll(&ended, 1, &pause, NULL) > 0)
+			break;
+	fd_close(ended.fd);
+}
+
 int spawn_child(struct control_slot *slot, const struct spec_view *view,
 		const struct spawn_fds *fds)
 {
@@ -426,5 +447,7 @@ int spawn_child(struct control_slot *slot, const struct spec_view *view,
 		r = -errno;
 	sigprocmask(SIG_SETMASK, &old, NULL);
 	forget_frames(stack, CHILD_STACK);
+	if (r >= 0 && fds->gate >= 0 && view->header->entry.n == 0)
+		await_gate(&c);
 	return r;
 }

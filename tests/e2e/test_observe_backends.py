@@ -67,6 +67,16 @@ def test_each_file_is_seen_once(reeve, tmp_path, backend):
     assert counted(api, session)["missedEvents"] == 0
 
 
+def test_where_a_command_is_searched_for_is_not_told(reeve, backend):
+    """Only what the command does is, and it is not held up at places that do not have it."""
+    observe = {"categories": ["process"], "backends": {"process": backend}}
+    env = {"PATH": f"/nonexistent:{reeve.home}:/usr/bin:/bin"}
+    session = reeve.api.spawn("true", env=env, observe=observe)
+    reeve.api.ended(session)
+    executed = [e for e in events(reeve.api, session) if e["kind"] == "executed"]
+    assert [(e["argv"], e["path"]) for e in executed] == [(["true"], "/usr/bin/true")]
+
+
 def test_the_command_goes_on_when_engines_die(reeve, tmp_path, backend):
     """No call fails, no event is lost, none comes twice."""
     api = reeve.api
