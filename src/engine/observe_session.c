@@ -52,14 +52,63 @@ void observe_give_up(struct session *s)
 	observe_news(o);
 }
 
+static bool told(const struct observed *o, enum events_told what)
+{
+	return (events_state(&o->memory)->told & what) != 0;
+}
+
+static void note(struct observed *o, enum note_what what, uint64_t at)
+{
+	struct session *s = o->session;
+	struct backend_note n = {
+		.what = what,
+		.pid = slot_pid(s->words),
+		.exit_code = what == NOTE_EXITED ? session_exitinfo(s).code : 0,
+		.timestamp_ms = at,
+	};
+
+	if (o->observation)
+		observation_note(o->observation, &n);
+}
+
+static void note_told(struct observed *o, enum events_told what)
+{
+	struct events_state *state;
+
+	if (told(o, what))
+		return;
+	state = events_change(&o->memory);
+	state->told |= what;
+	events_commit(&o->memory);
+}
+
+/* `at`: when, unless the keeper has said so. */
+static void tell_start(struct observed *o, uint64_t at)
+{
+	uint64_t started = word_load(&o->session->words->started);
+
+	note(o, NOTE_STARTED, started != 0 ? started : at);
+	note_told(o, TOLD_STARTED);
+}
+
+/* By this the command is known to run, though the keeper's word of it may not have come. */
+static bool proves_start(const struct observed *o, const struct reeve_event *e)
+{
+	return session_started(o->session) ||
+	       (e->kind == REEVE_EXECUTED && e->result >= 0 &&
+		(e->fields & REEVE_HAS_CLAIMED) == 0 && e->pid == slot_pid(o->session->words));
+}
+
 static void on_event(void *userdata, struct reeve_event *e, const struct backend_origin *origin)
 {
 	struct observed *o = userdata;
-	uint32_t told = 0;
+	uint32_t told_now = 0;
 
 	if (e->category == REEVE_LIFECYCLE)
-		told = e->kind == REEVE_STARTED ? TOLD_STARTED : TOLD_EXITED;
-	events_put(&o->memory, e, origin, told);
+		told_now = e->kind == REEVE_STARTED ? TOLD_STARTED : TOLD_EXITED;
+	else if (o->observation && !told(o, TOLD_STARTED) && proves_start(o, e))
+		tell_start(o, e->timestamp_ms); /* what it does comes behind that */
+	events_put(&o->memory, e, origin, told_now);
 	count_memory(o);
 	observe_taken(o);
 	observe_news(o);
@@ -168,36 +217,6 @@ static bool start(struct observed *o, bool gated, bool resume)
 	return r >= 0;
 }
 
-static void note(struct observed *o, enum note_what what, uint64_t at)
-{
-	struct session *s = o->session;
-	struct backend_note n = {
-		.what = what,
-		.pid = slot_pid(s->words),
-		.exit_code = what == NOTE_EXITED ? session_exitinfo(s).code : 0,
-		.timestamp_ms = at,
-	};
-
-	if (o->observation)
-		observation_note(o->observation, &n);
-}
-
-static bool told(const struct observed *o, enum events_told what)
-{
-	return (events_state(&o->memory)->told & what) != 0;
-}
-
-static void note_told(struct observed *o, enum events_told what)
-{
-	struct events_state *state;
-
-	if (told(o, what))
-		return;
-	state = events_change(&o->memory);
-	state->told |= what;
-	events_commit(&o->memory);
-}
-
 bool observe_gated(struct session *s)
 {
 	struct observed *o = s->observed;
@@ -229,8 +248,7 @@ void observe_started(struct session *s)
 	if (!o || told(o, TOLD_STARTED))
 		return;
 	start(o, false, false);
-	note(o, NOTE_STARTED, word_load(&s->words->started));
-	note_told(o, TOLD_STARTED);
+	tell_start(o, 0);
 }
 
 void observe_exited(struct session *s)

@@ -20,7 +20,6 @@
 #define SWEEP_SOON_MS  50U  /* when some may have been closed unseen */
 #define RECORDS_A_TURN 64U  /* of each ring: who shares the loop waits meanwhile, */
 #define REST_US        400U /* and who shares the processor has it between two turns, */
-#define RESTLESS       8U   /* unless one part in so many of a ring is used up */
 #define UNTOLD_TURNS   16U  /* what was dropped is told after so many at the latest */
 
 /* --- records -----------------------------------------------------------------------------------
@@ -28,21 +27,20 @@
 
 struct reading {
 	struct ebpf *b;
-	unsigned ring;
 	int64_t offset_ns;
 };
 
-static void take_record(void *userdata, const struct record *record, uint64_t next)
+static void take_record(void *userdata, unsigned ring, const struct record *record, uint64_t next)
 {
 	struct reading *reading = userdata;
 	struct ebpf *b = reading->b;
 	struct ebpf_run *run = record->session < SESSIONS_MAX ? b->runs[record->session] : NULL;
-	struct backend_origin origin = { reading->ring, next };
+	struct backend_origin origin = { ring, next };
 	struct reeve_event e;
 
 	if (!run || run->generation != record->generation)
 		return;
-	if (next <= run->run->target.after[reading->ring])
+	if (next <= run->run->target.after[ring])
 		return; /* a predecessor delivered it */
 	if (ebpf_decode(record, record->size, reading->offset_ns, &b->texts, &e) >= 0)
 		run_event(run->run, &e, &origin);
@@ -71,22 +69,13 @@ static void tell_missed(struct ebpf *b, struct ebpf_run *run)
 	}
 }
 
-/* Reads up to RECORDS_A_TURN of each ring. Returns how many there were; `*ret_more`: a ring may
- * have others. What was dropped is told when there are none: all runs are looked through for it. */
+/* Reads up to RECORDS_A_TURN of each ring. Returns how many there were; `*ret_more`: others wait.
+ * What was dropped is told when there are none: all runs are looked through for it. */
 static unsigned read_rings(struct ebpf *b, bool *ret_more)
 {
 	struct reading reading = { .b = b, .offset_ns = clock_offset() };
-	unsigned n = 0;
+	unsigned n = ebpf_rings_read(b->rings, RECORDS_A_TURN, take_record, &reading, ret_more);
 
-	*ret_more = false;
-	for (unsigned i = 0; i < RINGS; i++) {
-		unsigned read;
-
-		reading.ring = i;
-		read = ebpf_ring_read(&b->rings[i], RECORDS_A_TURN, take_record, &reading);
-		*ret_more |= read == RECORDS_A_TURN;
-		n += read;
-	}
 	if (*ret_more && ++b->untold < UNTOLD_TURNS)
 		return n;
 	b->untold = 0;
@@ -164,7 +153,7 @@ void ebpf_on_other_ring(struct watch *w)
 static bool may_rest(const struct ebpf *b)
 {
 	for (unsigned i = 0; i < RINGS; i++)
-		if (ebpf_ring_fill(&b->rings[i]) > b->rings[i].size / RESTLESS)
+		if (ebpf_ring_fill(&b->rings[i]) > b->rings[i].size / EBPF_PRESSES)
 			return false;
 	return true;
 }

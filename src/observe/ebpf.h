@@ -112,10 +112,19 @@ void ebpf_ring_close(struct ebpf_ring *r);
 /* Bytes that wait in it. */
 uint64_t ebpf_ring_fill(const struct ebpf_ring *r);
 
-/* Hands up to `max` records to `each`, with the place behind each. Returns how many. */
-unsigned ebpf_ring_read(struct ebpf_ring *r, unsigned max,
-			void (*each)(void *userdata, const struct record *record, uint64_t next),
-			void *userdata);
+/* A ring of which more than one part in so many waits is to be read at once. */
+#define EBPF_PRESSES 8U
+
+/* `next`: the place behind the record. */
+typedef void ebpf_ring_each(void *userdata, unsigned ring, const struct record *record,
+			    uint64_t next);
+
+/* Hands up to `max` records of each ring to `each`, in the order of their times: what a process did
+ * comes before its end. A ring that presses does not wait for one that has had its `max`, so that a
+ * flood in the one makes the other lose nothing. Returns how many there were; `*ret_more`: others
+ * wait. */
+unsigned ebpf_rings_read(struct ebpf_ring rings[RINGS], unsigned max, ebpf_ring_each *each,
+			 void *userdata, bool *ret_more);
 
 /* --- ebpf_decode.c: records to events ----------------------------------------------------------
  */

@@ -61,26 +61,78 @@ uint64_t ebpf_ring_fill(const struct ebpf_ring *r)
 	return __atomic_load_n(r->produced, __ATOMIC_ACQUIRE) - *r->consumed;
 }
 
-unsigned ebpf_ring_read(struct ebpf_ring *r, unsigned max,
-			void (*each)(void *userdata, const struct record *record, uint64_t next),
-			void *userdata)
-{
-	uint64_t at = *r->consumed, end = __atomic_load_n(r->produced, __ATOMIC_ACQUIRE);
-	unsigned n = 0;
+/* What is read of one ring in a turn. */
+struct head {
+	uint64_t at, end;
+	const struct record *record; /* at `at`; NULL: none that is complete */
+	uint64_t next;               /* behind it */
+	unsigned n;                  /* passed */
+	bool presses;                /* so much waits in it that it need not wait for another */
+};
 
-	while (at < end && n < max) {
-		const uint32_t *header = (const uint32_t *)(r->data + (at & (r->size - 1)));
+static void pass(struct ebpf_ring *r, struct head *h)
+{
+	h->at = h->next;
+	if (++h->n % BATCH == 0)
+		__atomic_store_n(r->consumed, h->at, __ATOMIC_RELEASE);
+}
+
+static void look(struct ebpf_ring *r, struct head *h)
+{
+	for (h->record = NULL; !h->record && h->at < h->end;) {
+		const uint32_t *header = (const uint32_t *)(r->data + (h->at & (r->size - 1)));
 		uint32_t word = __atomic_load_n(header, __ATOMIC_ACQUIRE);
 		uint32_t size = word & ~(BPF_RINGBUF_BUSY_BIT | BPF_RINGBUF_DISCARD_BIT);
 
 		if ((word & BPF_RINGBUF_BUSY_BIT) != 0)
-			break; /* being written */
-		at += ((uint64_t)HEADER + size + 7) & ~7ULL;
+			return; /* being written */
+		h->next = h->at + (((uint64_t)HEADER + size + 7) & ~7ULL);
 		if ((word & BPF_RINGBUF_DISCARD_BIT) == 0 && size >= sizeof(struct record))
-			each(userdata, (const struct record *)((const char *)header + HEADER), at);
-		if (++n % BATCH == 0)
-			__atomic_store_n(r->consumed, at, __ATOMIC_RELEASE);
+			h->record = (const struct record *)((const char *)header + HEADER);
+		else
+			pass(r, h);
 	}
-	__atomic_store_n(r->consumed, at, __ATOMIC_RELEASE);
+}
+
+/* The ring whose turn it is; RINGS: no one's. */
+static unsigned choose(const struct head heads[RINGS], unsigned max)
+{
+	unsigned first = RINGS;
+
+	for (unsigned i = 0; i < RINGS; i++)
+		if (heads[i].record &&
+		    (first == RINGS || heads[i].record->time < heads[first].record->time))
+			first = i;
+	if (first == RINGS || heads[first].n < max)
+		return first;
+	for (unsigned i = 0; i < RINGS; i++)
+		if (heads[i].record && heads[i].presses && heads[i].n < max)
+			return i;
+	return RINGS;
+}
+
+unsigned ebpf_rings_read(struct ebpf_ring rings[RINGS], unsigned max, ebpf_ring_each *each,
+			 void *userdata, bool *ret_more)
+{
+	struct head heads[RINGS] = { 0 };
+	unsigned i, n = 0;
+
+	*ret_more = false;
+	for (i = 0; i < RINGS; i++) {
+		heads[i].at = *rings[i].consumed;
+		heads[i].end = __atomic_load_n(rings[i].produced, __ATOMIC_ACQUIRE);
+		heads[i].presses = heads[i].end - heads[i].at > rings[i].size / EBPF_PRESSES;
+		look(&rings[i], &heads[i]);
+	}
+	while ((i = choose(heads, max)) < RINGS) {
+		each(userdata, i, heads[i].record, heads[i].next);
+		pass(&rings[i], &heads[i]);
+		look(&rings[i], &heads[i]);
+	}
+	for (i = 0; i < RINGS; i++) {
+		__atomic_store_n(rings[i].consumed, heads[i].at, __ATOMIC_RELEASE);
+		*ret_more |= heads[i].record != NULL;
+		n += heads[i].n;
+	}
 	return n;
 }

@@ -92,6 +92,27 @@ def test_a_spawn_that_is_observed_tells_its_start_and_its_exit(api):
     assert seen[0]["timestampMs"] <= seen[1]["timestampMs"]
 
 
+def test_a_start_comes_before_all_that_the_command_does(api):
+    """And nothing is told of what was done before it ran."""
+    whole = [c for c in CATEGORIES if capability(api, c)["support"] == "supported"]
+    if "process" not in whole:
+        pytest.skip("here executions are told before they have succeeded")
+    for _ in range(10):
+        seen = events(api, observed(api, "exec /bin/true", *whole))
+        assert seen[0]["kind"] == "started" and seen[1]["kind"] == "executed", seen[:3]
+
+
+def test_what_a_process_does_comes_before_its_end(api):
+    whole = [c for c in CATEGORIES if capability(api, c)["support"] == "supported"]
+    if not {"file", "process"} <= set(whole):
+        pytest.skip("here not all is told by one who knows the order")
+    seen = events(api, observed(api, "for i in 1 2 3 4 5; do cat /etc/hosts; done", *whole))
+    ended = {e["pid"]: e["seq"] for e in seen if e["kind"] == "exited"}
+    opened = [e for e in seen if e["kind"] == "opened"]
+    assert len(ended) == 6 and len({e["pid"] for e in opened}) == 6
+    assert all(e["seq"] < ended[e["pid"]] for e in opened)
+
+
 def test_death_by_a_signal_is_a_negative_exit_code(api):
     seen = events(api, observed(api, "kill -9 $$"))
     assert seen[-1]["exitCode"] == -9
