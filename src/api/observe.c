@@ -122,6 +122,8 @@ int observers_add(struct request *rq, void *context, struct error *err)
 	sb->rq = rq;
 	r = observe_body_read(&sb->body, json, err);
 	if (r >= 0)
+		r = observe_body_check_kind(&sb->body, session_is_pty(s), err);
+	if (r >= 0)
 		r = begin(sb, context, err);
 	if (r < 0)
 		free_subscribing(sb);

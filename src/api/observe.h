@@ -13,6 +13,7 @@ struct observe_body {
 	struct json_list categories;
 	struct json_map backends;
 	uint64_t capacity;
+	int kind; /* KIND_PIPE, KIND_PTY; 0: not said */
 	int backpressure, detail;
 	struct observe_request request; /* its `forced` point into `backends` */
 };
@@ -22,6 +23,8 @@ extern const struct json_field observe_body_fields[];
 /* Reads and checks it, and fills `request`. Call observe_body_done in any case. */
 int observe_body_read(struct observe_body *b, const json_t *json, struct error *err);
 void observe_body_done(struct observe_body *b);
+/* Who says of which kind the session is must be right. */
+int observe_body_check_kind(const struct observe_body *b, bool is_pty, struct error *err);
 /* Whether every backend is to be known, or those that are best. */
 bool observe_body_forces(const struct observe_body *b);
 

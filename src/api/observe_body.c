@@ -12,6 +12,7 @@ enum backpressure {
 	BLOCK,
 };
 
+static const struct json_name kinds[] = { { "pipe", KIND_PIPE }, { "pty", KIND_PTY }, { 0 } };
 static const struct json_name backpressures[] = { { "drop-oldest", DROP_OLDEST },
 						  { "block", BLOCK },
 						  { 0 } };
@@ -20,6 +21,7 @@ static const struct json_name details[] = { { "totals", DETAIL_TOTALS },
 					    { 0 } };
 
 const struct json_field observe_body_fields[] = {
+	{ .name = "kind", .type = FIELD_ENUM, .offset = AT(kind), .names = kinds },
 	{ .name = "categories",
 	  .type = FIELD_LIST,
 	  .offset = AT(categories),
@@ -97,6 +99,14 @@ int observe_body_read(struct observe_body *b, const json_t *json, struct error *
 	b->request.block = b->backpressure == BLOCK;
 	b->request.detail = (enum backend_detail)b->detail;
 	return r;
+}
+
+int observe_body_check_kind(const struct observe_body *b, bool is_pty, struct error *err)
+{
+	if (b->kind == 0 || (b->kind == KIND_PTY) == is_pty)
+		return 0;
+	return error_set(err, ERROR_INVALID_ARGUMENT, "kind: the session is a %s",
+			 is_pty ? "pty" : "pipe");
 }
 
 void observe_body_done(struct observe_body *b)

@@ -336,6 +336,13 @@ static void forget_nulls(struct spawn_body *b)
 			*any[i] = NULL;
 }
 
+static int check_observe(struct spawn_body *b, struct error *err)
+{
+	int r = b->observe ? observe_body_read(&b->observed, b->observe, err) : 0;
+
+	return r < 0 ? r : observe_body_check_kind(&b->observed, b->kind == KIND_PTY, err);
+}
+
 int spawn_body_read(struct spawn_body *b, const json_t *json, uint64_t nofile_soft,
 		    struct error *err)
 {
@@ -364,8 +371,8 @@ int spawn_body_read(struct spawn_body *b, const json_t *json, uint64_t nofile_so
 		r = check_stop(b, &plan, err);
 	if (r >= 0)
 		r = check_attach(b, err);
-	if (r >= 0 && b->observe)
-		r = observe_body_read(&b->observed, b->observe, err);
+	if (r >= 0)
+		r = check_observe(b, err);
 	if (r < 0)
 		return r;
 	if (b->has_nice)

@@ -154,6 +154,15 @@ def test_subscriptions_outlive_the_connection_and_are_listed_until_they_are_ende
     assert api.get(api.path_of(session, "/observers")).json == {"items": []}
 
 
+def test_a_subscription_may_say_of_which_kind_the_session_is(api):
+    session = api.spawn("sleep", "1000")
+    assert subscribe(api, session, kind="pipe")["kind"] == "pipe"
+    terminal = api.spawn("sleep", "1000", kind="pty", observe={"kind": "pty"})
+    assert subscribe(api, terminal, kind="pty")["kind"] == "pty"
+    answer = api.post(api.path_of(terminal, "/observers"), {"kind": "pipe"})
+    assert answer.code == "invalid_argument" and "pty" in answer.json["error"]["message"]
+
+
 def test_a_session_has_a_limited_number_of_subscribers(api):
     session = api.spawn("sleep", "1000")
     answers = [api.post(api.path_of(session, "/observers"), {}) for _ in range(17)]
@@ -170,6 +179,7 @@ def test_a_session_has_a_limited_number_of_subscribers(api):
         ({"categories": ["file"], "backends": {"file": "perf"}}, "perf"),
         ({"ringCapacityEvents": 65537}, "ringCapacityEvents"),
         ({"backpressure": "panic"}, "backpressure"),
+        ({"kind": "pty"}, "kind"),
         ({"colour": "red"}, "colour"),
     ],
 )
