@@ -46,51 +46,97 @@ static const struct option_spec specs[] = {
 
 const struct option_table observe_options = { specs, sizeof(struct observe_values) };
 
-static unsigned set_of(const char *categories)
+/* The categories of a list with commas as a set; none: 0, which means all. */
+static int set_of(const char *categories, unsigned *ret, struct error *e)
 {
 	static const char *const names[] = { "lifecycle", "file", "network", "process" };
-	unsigned set = 0;
+	unsigned set = 0, i;
 
-	for (unsigned i = 0; categories && i < ARRAY_SIZE(names); i++)
-		for (const char *at = categories; (at = strstr(at, names[i])); at++)
-			set |= 1U << i;
-	return set;
+	for (const char *at = categories; at && *at && strcmp(categories, "all") != 0;) {
+		size_t n = strcspn(at, ",");
+
+		for (i = 0; i < ARRAY_SIZE(names); i++)
+			if (strlen(names[i]) == n && strncmp(at, names[i], n) == 0)
+				break;
+		if (i == ARRAY_SIZE(names))
+			return error_set(e, ERROR_INVALID_ARGUMENT,
+					 "categories: \"%.*s\" is none of lifecycle, file, "
+					 "network, process",
+					 (int)n, at);
+		set |= 1U << i;
+		at += n + (at[n] == ',');
+	}
+	*ret = set;
+	return 0;
 }
 
 /* Whether the subscription has every category that is asked for. */
 static bool has_all(const json_t *subscriber, unsigned wanted)
 {
-	unsigned set = 0;
+	struct error e;
+	unsigned set = 0, one;
 	json_t *name;
 	size_t i;
 
-	json_array_foreach(json_object_get(subscriber, "categories"), i, name) set |=
-		set_of(json_string_value(name));
+	json_array_foreach(json_object_get(subscriber, "categories"), i, name)
+	{
+		if (set_of(json_string_value(name), &one, &e) >= 0)
+			set |= one;
+	}
 	return (wanted & ~set) == 0;
 }
 
-/* One that was made before, and that nobody reads; `*ret_busy`: somebody reads one that would do.
- */
-static int find_subscriber(struct cli *cli, const char *session, unsigned wanted, char **ret,
-			   bool *ret_busy, struct error *e)
+/* What is there to show events of. */
+struct found {
+	char *subscriber; /* made before, and nobody reads it; the caller's */
+	size_t categories;
+	bool busy;   /* somebody reads one that would do */
+	bool others; /* there are some, of other categories */
+};
+
+static void take_subscriber(struct found *f, const json_t *one)
+{
+	size_t n = json_array_size(json_object_get(one, "categories"));
+
+	if (n <= f->categories)
+		return;
+	free(f->subscriber);
+	f->subscriber = strdup(json_string_value(json_object_get(one, "subscriberId")));
+	f->categories = n;
+}
+
+/* The one that tells the most. */
+static int find_subscriber(struct cli *cli, const char *session, unsigned wanted, struct found *ret,
+			   struct error *e)
 {
 	json_t *list = NULL, *one;
 	size_t i;
 	int r = cli_call_session(cli, "GET", session, "/observers", NULL, &list, e);
 
-	*ret = NULL;
 	json_array_foreach(json_object_get(list, "items"), i, one)
 	{
-		if (*ret || !has_all(one, wanted))
-			continue;
-		if (json_is_true(json_object_get(one, "connected"))) {
-			*ret_busy = true;
-			continue;
-		}
-		*ret = strdup(json_string_value(json_object_get(one, "subscriberId")));
+		if (!has_all(one, wanted))
+			ret->others = true;
+		else if (json_is_true(json_object_get(one, "connected")))
+			ret->busy = true;
+		else
+			take_subscriber(ret, one);
 	}
 	json_decref(list);
 	return r;
+}
+
+static int refuse(const struct found *found, const char *session, struct error *e)
+{
+	return error_set(
+		e, ERROR_NOT_FOUND,
+		found->busy ? "somebody else reads the events of %s; --subscriber takes them over"
+		: found->others
+			? "%s was observed, but nobody asked for all of these categories; -f "
+			  "watches them from now on"
+			: "nobody has observed %s; -f watches it from now on, `reeve run "
+			  "--observe` a command from its start",
+		session);
 }
 
 static int subscribe(struct cli *cli, const char *session, const struct observe_values *v,
@@ -146,14 +192,14 @@ static int follow(struct cli *cli, const struct watch *w, bool made)
 	return WIFEXITED(status) ? WEXITSTATUS(status) : EXIT_FAILED;
 }
 
-static int watch_session(struct cli *cli, const struct observe_values *v, const char *session)
+/* Shows what the subscription of that name has. */
+static int watch_subscriber(struct cli *cli, const struct observe_values *v, const char *session,
+			    const char *subscriber, unsigned set, bool made)
 {
-	_cleanup_(freep) char *subscriber = v->subscriber ? strdup(v->subscriber) : NULL;
-	unsigned set = set_of(v->categories);
 	struct error e = { 0 };
-	bool made = false, busy = false;
 	struct watch w = {
 		.session = session,
+		.subscriber = subscriber,
 		.follow = v->follow,
 		.all = true,
 		.json = v->json,
@@ -161,27 +207,31 @@ static int watch_session(struct cli *cli, const struct observe_values *v, const 
 		.to = stdout,
 	};
 
-	if (!subscriber && v->backends.n == 0 &&
-	    find_subscriber(cli, session, set, &subscriber, &busy, &e) < 0)
-		return cli_fail(cli, &e);
-	if (!subscriber && !v->follow) {
-		error_set(
-			&e, ERROR_NOT_FOUND,
-			busy ? "somebody else reads the events of %s; --subscriber takes them over"
-			     : "nobody has observed %s; -f watches it from now on, `reeve run "
-			       "--observe` a command from its start",
-			session);
-		return cli_fail(cli, &e);
-	}
-	if (!subscriber) {
-		if (subscribe(cli, session, v, &subscriber, &e) < 0)
-			return cli_fail(cli, &e);
-		made = true;
-	}
-	w.subscriber = subscriber;
 	if (v->follow)
 		return follow(cli, &w, made);
 	return watch_here(cli, &w, &e) < 0 ? cli_fail(cli, &e) : 0;
+}
+
+static int watch_session(struct cli *cli, const struct observe_values *v, const char *session)
+{
+	_cleanup_(freep) char *subscriber = v->subscriber ? strdup(v->subscriber) : NULL;
+	struct found found = { 0 };
+	struct error e = { 0 };
+	unsigned set = 0;
+	int r = set_of(v->categories, &set, &e);
+
+	if (r >= 0 && !subscriber && v->backends.n == 0)
+		r = find_subscriber(cli, session, set, &found, &e);
+	if (r < 0)
+		return cli_fail(cli, &e);
+	if (found.subscriber)
+		subscriber = found.subscriber;
+	if (subscriber)
+		return watch_subscriber(cli, v, session, subscriber, set, false);
+	r = v->follow ? subscribe(cli, session, v, &subscriber, &e) : refuse(&found, session, &e);
+	if (r < 0)
+		return cli_fail(cli, &e);
+	return watch_subscriber(cli, v, session, subscriber, set, true);
 }
 
 /* Runs the command here; its events go to stderr, as strace's do. */

@@ -24,7 +24,7 @@ static const struct option_spec specs[] = {
 	  .offset = AT(all) },
 	{ .name = "subscriber",
 	  .argument = "ID",
-	  .help = "from the events of this subscription (default: the first)",
+	  .help = "from the events of this subscription (default: which has most)",
 	  .type = OPTION_TEXT,
 	  .offset = AT(subscriber) },
 	{ 0 },
@@ -77,8 +77,7 @@ static void print_json(const struct report *r, bool all, FILE *to)
 	for (size_t i = 0; i < r->n_processes; i++)
 		json_array_append_new(processes, process_json(&r->processes[i]));
 	for (size_t i = 0; i < r->n_files; i++)
-		if (all || !r->files[i].noise ||
-		    (r->files[i].uses & (USE_CREATED | USE_REMOVED)) != 0)
+		if (!report_is_folded(&r->files[i], all))
 			json_array_append_new(files, file_json(&r->files[i]));
 	for (size_t i = 0; i < r->n_hosts; i++)
 		json_array_append_new(hosts, host_json(&r->hosts[i]));
@@ -110,17 +109,23 @@ int report_show(struct cli *cli, const char *session, const char *subscriber, en
 	return result;
 }
 
-/* The first subscription of a session. */
-static int first_of(struct cli *cli, const char *session, char **ret, struct error *e)
+/* The subscription of a session that tells the most. */
+static int best_of(struct cli *cli, const char *session, char **ret, struct error *e)
 {
-	json_t *list = NULL;
-	const char *id;
+	json_t *list = NULL, *one;
+	const char *id = NULL;
+	size_t i, n, most = 0;
 	int r = cli_call_session(cli, "GET", session, "/observers", NULL, &list, e);
 
 	if (r < 0)
 		return r;
-	id = json_string_value(
-		json_object_get(json_array_get(json_object_get(list, "items"), 0), "subscriberId"));
+	json_array_foreach(json_object_get(list, "items"), i, one)
+	{
+		n = json_array_size(json_object_get(one, "categories"));
+		if (n > most)
+			id = json_string_value(json_object_get(one, "subscriberId"));
+		most = n > most ? n : most;
+	}
 	*ret = id ? strdup(id) : NULL;
 	json_decref(list);
 	if (*ret)
@@ -143,7 +148,7 @@ int cmd_report(struct cli *cli, const void *values, int n, char **operands)
 		return cli_fail(cli, &e);
 	if (v->subscriber)
 		subscriber = strdup(v->subscriber);
-	else if (first_of(cli, session, &subscriber, &e) < 0)
+	else if (best_of(cli, session, &subscriber, &e) < 0)
 		return cli_fail(cli, &e);
 	if (report_show(cli, session, subscriber, form, v->all, stdout, &e) < 0)
 		return cli_fail(cli, &e);

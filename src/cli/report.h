@@ -14,10 +14,14 @@ enum report_use {
 struct report_process {
 	int64_t pid, ppid;
 	char *command;            /* NULL: it ran nothing of its own */
+	char *comm;               /* of who forked it; NULL: not known */
 	int64_t start_ms, end_ms; /* 0: not seen */
-	bool ended, shown;
+	bool ended;
 	int64_t code; /* once it has ended */
 	bool code_known;
+	size_t parent, child, next; /* places in `processes` and 1; 0: none */
+	unsigned depth;
+	bool placed;
 };
 
 struct report_file {
@@ -40,6 +44,7 @@ struct report {
 	int64_t start_ms, end_ms;
 	size_t n_events, n_processes, n_files, n_hosts;
 	struct report_process *processes;
+	size_t *order; /* of processes as a tree, each before its children */
 	struct report_file *files;
 	struct report_host *hosts;
 	json_t *pids, *paths, *names; /* where they stand */
@@ -60,12 +65,21 @@ void report_done(struct report *r);
 void report_text(const struct report *r, bool all, FILE *to);
 void report_html(const struct report *r, bool all, FILE *to);
 
+/* Whether it is noise and nothing was made or removed by it. */
+bool report_is_folded(const struct report_file *f, bool all);
+
 /* Makes and prints it. */
 int report_show(struct cli *cli, const char *session, const char *subscriber, enum report_form form,
 		bool all, FILE *to, struct error *e);
 
-/* Whether `p` is the root of a tree of those that were seen. */
-bool report_is_root(const struct report *r, const struct report_process *p);
+/* What it ran, or whose fork it is. */
+#define REPORT_COMMAND_TEXT 64
+const char *report_command(const struct report_process *p, char buf[REPORT_COMMAND_TEXT]);
+
+/* Fills `order`, and each depth. -ENOMEM. */
+int report_arrange(struct report *r);
+/* The place of the process that has this pid now, and 1; 0: none. */
+size_t report_place(const struct report *r, int64_t pid);
 
 /* "1.5 MB"; returns `buf`. */
 #define REPORT_SIZE_TEXT 32

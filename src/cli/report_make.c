@@ -114,14 +114,23 @@ static char *command_of(const json_t *event)
 	return text;
 }
 
+/* Who has that pid now: later it may be another's. */
+static void note_parent(const struct report *r, struct report_process *p, int64_t ppid)
+{
+	p->ppid = ppid;
+	p->parent = report_place(r, ppid);
+}
+
 static void take_fork(struct report *r, const json_t *event)
 {
 	struct report_process *child = process(r, number(event, "childPid"));
 
 	if (!child)
 		return;
-	child->ppid = number(event, "pid");
+	note_parent(r, child, number(event, "pid"));
 	child->start_ms = number(event, "timestampMs");
+	if (!child->comm)
+		child->comm = event_text(event, "comm");
 }
 
 static void take_exec(struct report *r, const json_t *event)
@@ -133,7 +142,7 @@ static void take_exec(struct report *r, const json_t *event)
 	free(p->command);
 	p->command = command_of(event);
 	if (p->ppid == 0)
-		p->ppid = number(event, "ppid");
+		note_parent(r, p, number(event, "ppid"));
 	if (p->start_ms == 0)
 		p->start_ms = number(event, "timestampMs");
 }
@@ -149,7 +158,7 @@ static void take_exit(struct report *r, const json_t *event)
 	p->code_known = json_object_get(event, "exitCode") != NULL;
 	p->code = number(event, "exitCode");
 	if (p->ppid == 0)
-		p->ppid = number(event, "ppid");
+		note_parent(r, p, number(event, "ppid"));
 }
 
 /* --- files ----------------------------------------------------------------------------------- */
@@ -257,11 +266,14 @@ static struct report_host *host(struct report *r, const char *kind, const json_t
 				const char *end)
 {
 	char *address = event_address(event, end);
+	const char *protocol = string(event, "protocol");
 	struct report_host *h;
 	char *name = NULL;
 	bool made;
 
-	if (!address || asprintf(&name, "%s %s %s", kind, string(event, "protocol"), address) < 0) {
+	if (strcmp(protocol, "0") == 0) /* of unix */
+		protocol = string(event, "family");
+	if (!address || asprintf(&name, "%s %s %s", kind, protocol, address) < 0) {
 		free(address);
 		return NULL;
 	}
@@ -269,7 +281,7 @@ static struct report_host *host(struct report *r, const char *kind, const json_t
 	if (h && made) {
 		*h = (struct report_host){ .name = name,
 					   .kind = strdup(kind),
-					   .protocol = strdup(string(event, "protocol")),
+					   .protocol = strdup(protocol),
 					   .address = address };
 		return h;
 	}
@@ -320,12 +332,14 @@ static int take_event(void *data, const json_t *event)
 	return 0;
 }
 
-bool report_is_root(const struct report *r, const struct report_process *p)
+bool report_is_folded(const struct report_file *f, bool all)
 {
-	char key[24];
+	return !all && f->noise && (f->uses & (USE_CREATED | USE_REMOVED)) == 0;
+}
 
-	(void)snprintf(key, sizeof(key), "%lld", (long long)p->ppid);
-	return !json_object_get(r->pids, key) || p->ppid == p->pid;
+static int by_path(const void *a, const void *b)
+{
+	return strcmp(((const struct report_file *)a)->path, ((const struct report_file *)b)->path);
 }
 
 int report_make(struct report *r, struct cli *cli, const char *session, const char *subscriber,
@@ -343,14 +357,20 @@ int report_make(struct report *r, struct cli *cli, const char *session, const ch
 		result = cli_call_session(cli, "GET", session, "", NULL, &r->session, e);
 	if (result >= 0)
 		result = cli_call_session(cli, "GET", session, rest, NULL, &r->subscriber, e);
+	if (result >= 0 && report_arrange(r) < 0)
+		result = error_set(e, ERROR_EXHAUSTED, "no memory");
+	if (r->n_files > 0)
+		qsort(r->files, r->n_files, sizeof(*r->files), by_path);
 	r->cwd = result >= 0 ? event_text(r->session, "cwd") : NULL;
 	return result;
 }
 
 void report_done(struct report *r)
 {
-	for (size_t i = 0; i < r->n_processes; i++)
+	for (size_t i = 0; i < r->n_processes; i++) {
 		free(r->processes[i].command);
+		free(r->processes[i].comm);
+	}
 	for (size_t i = 0; i < r->n_files; i++)
 		free(r->files[i].path);
 	for (size_t i = 0; i < r->n_hosts; i++) {
@@ -360,6 +380,7 @@ void report_done(struct report *r)
 		free(r->hosts[i].address);
 	}
 	free(r->processes);
+	free(r->order);
 	free(r->files);
 	free(r->hosts);
 	free(r->cwd);

@@ -14,12 +14,12 @@ static void print_clean(FILE *to, const char *text)
 
 /* --- processes ------------------------------------------------------------------------------- */
 
-static void print_process(const struct report *r, struct report_process *p, unsigned depth,
-			  FILE *to)
+static void print_process(const struct report_process *p, FILE *to)
 {
-	p->shown = true;
-	fprintf(to, "  %*s%lld ", (int)(2 * depth), "", (long long)p->pid);
-	print_clean(to, p->command ? p->command : "(fork)");
+	char text[REPORT_COMMAND_TEXT];
+
+	fprintf(to, "  %*s%lld ", (int)(2 * MIN(p->depth, DEPTH_MAX)), "", (long long)p->pid);
+	print_clean(to, report_command(p, text));
 	if (p->ended && p->start_ms > 0)
 		fprintf(to, "  %.3f s", (double)(p->end_ms - p->start_ms) / 1000);
 	if (p->code_known && p->code < 0)
@@ -29,9 +29,6 @@ static void print_process(const struct report *r, struct report_process *p, unsi
 	else
 		fprintf(to, "%s", p->ended ? "  ended" : "");
 	fputc('\n', to);
-	for (size_t i = 0; depth < DEPTH_MAX && i < r->n_processes; i++)
-		if (!r->processes[i].shown && r->processes[i].ppid == p->pid)
-			print_process(r, &r->processes[i], depth + 1, to);
 }
 
 static void print_processes(const struct report *r, FILE *to)
@@ -40,11 +37,7 @@ static void print_processes(const struct report *r, FILE *to)
 		return;
 	fprintf(to, "\nProcesses: %zu\n", r->n_processes);
 	for (size_t i = 0; i < r->n_processes; i++)
-		if (!r->processes[i].shown && report_is_root(r, &r->processes[i]))
-			print_process(r, &r->processes[i], 0, to);
-	for (size_t i = 0; i < r->n_processes; i++)
-		if (!r->processes[i].shown)
-			print_process(r, &r->processes[i], 0, to);
+		print_process(&r->processes[r->order[i]], to);
 }
 
 /* --- files ----------------------------------------------------------------------------------- */
@@ -60,16 +53,6 @@ static const struct {
 	{ "read", USE_READ, USE_WRITTEN | USE_CREATED | USE_REMOVED },
 	{ "executed", USE_EXECUTED, USE_READ | USE_WRITTEN | USE_CREATED | USE_REMOVED },
 };
-
-static bool is_folded(const struct report_file *f, bool all)
-{
-	return !all && f->noise && (f->uses & (USE_CREATED | USE_REMOVED)) == 0;
-}
-
-static int by_path(const void *a, const void *b)
-{
-	return strcmp(((const struct report_file *)a)->path, ((const struct report_file *)b)->path);
-}
 
 static void print_file(const struct report *r, const struct report_file *f, FILE *to)
 {
@@ -100,7 +83,7 @@ static void print_files(const struct report *r, bool all, FILE *to)
 			const struct report_file *f = &r->files[i];
 
 			if ((f->uses & groups[g].with) != groups[g].with ||
-			    (f->uses & groups[g].without) != 0 || is_folded(f, all))
+			    (f->uses & groups[g].without) != 0 || report_is_folded(f, all))
 				continue;
 			if (!titled)
 				fprintf(to, "  %s\n", groups[g].title);
@@ -109,7 +92,7 @@ static void print_files(const struct report *r, bool all, FILE *to)
 		}
 	}
 	for (size_t i = 0; i < r->n_files; i++)
-		folded += is_folded(&r->files[i], all);
+		folded += report_is_folded(&r->files[i], all);
 	if (folded > 0)
 		fprintf(to, "  and %zu of libraries, locales, devices and the like (--all)\n",
 			folded);
@@ -176,8 +159,6 @@ void report_text(const struct report *r, bool all, FILE *to)
 	if (r->end_ms > r->start_ms)
 		fprintf(to, ", %.3f s", (double)(r->end_ms - r->start_ms) / 1000);
 	fprintf(to, ", %zu events\n", r->n_events);
-	if (r->n_files > 0)
-		qsort(r->files, r->n_files, sizeof(*r->files), by_path);
 	print_processes(r, to);
 	print_files(r, all, to);
 	print_hosts(r, to);

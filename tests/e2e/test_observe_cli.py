@@ -2,6 +2,7 @@
 """reeve capabilities, observe and report."""
 
 import json
+import re
 import signal
 
 import pytest
@@ -84,6 +85,22 @@ def test_what_nobody_observed_cannot_be_shown(reeve):
         assert result.returncode == 1 and b"run --observe" in result.stderr
 
 
+def test_what_was_not_asked_for_cannot_be_shown(reeve):
+    reeve.ok("run", "--name", "it", "--observe", "lifecycle", "true")
+    result = reeve("observe", "it", "--categories", "lifecycle,file")
+    assert result.returncode == 1 and b"these categories" in result.stderr
+
+
+def test_the_subscription_that_has_most_is_shown(reeve):
+    reeve.ok("run", "-d", "--name", "it", "--stdin", "--observe", "lifecycle", "cat")
+    reeve.api.post(reeve.api.path_of("it", "/observers"), {"categories": ["lifecycle", "process"]})
+    reeve.ok("stop", "it")
+    counted(reeve.api, "it", "sub-2")
+    shown = reeve.ok("observe", "it", "--json").splitlines()
+    assert {json.loads(line)["category"] for line in shown} == {"lifecycle", "process"}
+    assert reeve.json("report", "it", "--json")["processes"]
+
+
 def test_wrong_words_are_named(reeve):
     result = reeve("run", "--observe", "files", "true")
     assert result.returncode != 0 and b"files" in result.stderr
@@ -92,6 +109,11 @@ def test_wrong_words_are_named(reeve):
     assert reeve("run", "--backend", "process=perf", "true").returncode == 2
     assert reeve("run", "--report", "-d", "true").returncode == 2
     assert reeve("observe", "one", "two").returncode == 2
+    reeve.ok("run", "--name", "it", "--observe", "all", "true")
+    for word in ("fil", "file,fil", "profile"):
+        result = reeve("observe", "it", "--categories", word)
+        assert result.returncode == 2 and word.split(",")[-1].encode() in result.stderr
+    assert reeve.ok("observe", "it", "--categories", "all")
 
 
 def test_a_backend_can_be_named(reeve):
@@ -129,6 +151,27 @@ def test_a_report_as_a_page_needs_nothing_else(reeve, sees_all):
     assert "&lt;i&gt;" in page and "<i>" not in page
     assert 'class="bar' in page
     assert "http://" not in page and "https://" not in page and "src=" not in page
+    assert ("Not seen in full" in page) != sees_all
+
+
+def test_a_report_shows_processes_below_their_parents(reeve):
+    script = "echo > made; sh -c 'cat made; echo; exit 5'; rm made"
+    reeve("run", "--name", "it", "--observe", "process", "sh", "-c", script)
+    counted(reeve.api, "it")
+    text, page = reeve.ok("report", "it"), reeve.ok("report", "it", "--html")
+    lines = re.findall(r"^  ( *)\d+ (.*)$", text, re.MULTILINE)
+    cells = re.findall(r'class="name"[^>]*>( *)\d+ ([^<]*)<', page)
+    commands = ["sh -c echo", "sh -c cat made", "cat made", "rm made"]
+    for shown in (lines, cells):
+        assert [len(indent) // 2 for indent, _ in shown] == [0, 1, 2, 1], shown
+        assert all(line.startswith(c) for (_, line), c in zip(shown, commands)), shown
+
+
+def test_a_socket_of_this_machine_is_named(reeve):
+    script = "curl -s --unix-socket /no/such/socket http://x/ || true"
+    reeve("run", "--name", "it", "--observe", "network", "sh", "-c", script)
+    counted(reeve.api, "it")
+    assert "connected unix /no/such/socket" in reeve.ok("report", "it")
 
 
 def test_a_report_comes_at_the_end_of_a_run(reeve, sees_all):
