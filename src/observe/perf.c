@@ -15,6 +15,7 @@
 #include "observe/perf_ring.h"
 #include "observe/pidset.h"
 #include "observe/surroundings.h"
+#include "observe/threads.h"
 #include "observe/tree_pids.h"
 #include "observe/trial.h"
 #include <errno.h>
@@ -53,6 +54,8 @@ struct tracked {
 	struct pidset gone; /* of these: they were no more before we read what there is */
 	bool looked;        /* for those */
 	size_t many;        /* so many members are worth it */
+	/* Else `pids` has those of whose threads something is known. */
+	size_t doubted; /* of `pids`: they end without a word */
 };
 
 /* --- events ---------------------------------------------------------------------------------- */
@@ -112,22 +115,54 @@ static void tell_exit(struct backend_run *run, const struct perf_record *r)
 	tell(run, &e, r);
 }
 
-/* Whether the run is told of a record; the members of its tree are kept up to date. What ends may
- * be the first thread alone, whose process still forks: nobody is forgotten for that. */
-static bool covers(struct tracked *t, const struct perf_record *r)
+static bool covers_fork(struct tracked *t, const struct perf_record *r)
 {
-	if (!t->follower->shared)
-		return true;
-	if (r->type != PERF_RECORD_FORK)
-		return pidset_has(&t->pids, (pid_t)r->pid);
-	(void)pidset_remove(&t->gone, (pid_t)r->pid);
-	if (!pidset_has(&t->pids, (pid_t)r->ppid)) {
-		(void)pidset_remove(&t->pids, (pid_t)r->pid);
+	pid_t pid = (pid_t)r->pid;
+
+	if (r->tid != r->pid) {
+		threads_more(&t->pids, pid);
 		return false;
 	}
-	if (pidset_add(&t->pids, (pid_t)r->pid) < 0)
+	(void)pidset_remove(&t->gone, pid);
+	if (t->follower->shared && !pidset_has(&t->pids, (pid_t)r->ppid)) {
+		(void)pidset_remove(&t->pids, pid);
+		return false;
+	}
+	if (threads_born(&t->pids, pid) < 0 && t->follower->shared)
 		run_missed(t->run, REEVE_PROCESS, 1);
 	return true;
+}
+
+/* Of a member nobody is forgotten for that: one that executes what may not be traced is told to end
+ * then and there, and goes on. */
+static bool covers_exit(struct tracked *t, const struct perf_record *r)
+{
+	int code = 0;
+
+	switch (threads_ended(&t->pids, (pid_t)r->pid, (pid_t)r->tid, &code)) {
+	case THREADS_ENDED:
+		if (!t->follower->shared)
+			(void)pidset_remove(&t->pids, (pid_t)r->pid);
+		return true;
+	case THREADS_GONE:
+		return true;
+	case THREADS_DOUBTED:
+		t->doubted++;
+		return false;
+	default:
+		return false;
+	}
+}
+
+/* Whether the run is told of a record; the members of its tree are kept up to date, and how many
+ * threads they have. */
+static bool covers(struct tracked *t, const struct perf_record *r)
+{
+	if (r->type == PERF_RECORD_FORK)
+		return covers_fork(t, r);
+	if (t->follower->shared && !pidset_has(&t->pids, (pid_t)r->pid))
+		return false;
+	return r->type != PERF_RECORD_EXIT || covers_exit(t, r);
 }
 
 /* Whatever a process did that is no more was written before now. */
@@ -137,8 +172,8 @@ static void find_gone(struct tracked *t)
 
 	t->looked = s->n >= t->many;
 	for (size_t i = 0; t->looked && i < s->capacity; i++)
-		if (s->places[i] != 0 && kill(s->places[i], 0) < 0 && errno == ESRCH &&
-		    pidset_add(&t->gone, s->places[i]) < 0)
+		if (s->places[i].pid != 0 && kill(s->places[i].pid, 0) < 0 && errno == ESRCH &&
+		    pidset_add(&t->gone, s->places[i].pid) < 0)
 			return;
 }
 
@@ -150,9 +185,23 @@ static void forget_gone(struct tracked *t)
 	if (!t->looked)
 		return;
 	for (size_t i = 0; i < s->capacity; i++)
-		(void)pidset_remove(&t->pids, s->places[i]);
+		(void)pidset_remove(&t->pids, s->places[i].pid);
 	pidset_done(&t->gone);
 	t->many = MAX(2 * t->pids.n, (size_t)MANY);
+}
+
+/* Of one that was there before us it is not told which thread is the last. */
+static void tell_doubted(struct tracked *t)
+{
+	size_t at = 0, left = 0;
+	struct reeve_event e;
+	pid_t pid;
+
+	while (t->doubted > 0 && (pid = threads_next_gone(&t->pids, &at, &left)) != 0) {
+		event_init(&e, REEVE_PROCESS, REEVE_EXITED, pid);
+		run_event(t->run, &e, NULL);
+	}
+	t->doubted = left;
 }
 
 /* False when it has to wait, which nothing does for those that want no more than forks. */
@@ -179,6 +228,7 @@ static void tell_lost(struct follower *f)
 {
 	for (struct tracked *t = f->rings.lost > 0 ? f->first : NULL; t; t = t->next) {
 		run_missed(t->run, REEVE_PROCESS, f->rings.lost);
+		threads_lost(&t->pids);
 		if (!f->shared)
 			continue;
 		pidset_done(&t->gone); /* their numbers may be those of others now */
@@ -206,8 +256,10 @@ static void tell_all(struct follower *f, uint64_t patience)
 	       tell_each(f, &rings->records[i], now, patience))
 		i++;
 	perf_rings_drop(rings, i);
-	for (struct tracked *each = f->shared ? f->first : NULL; each; each = each->next)
+	for (struct tracked *each = f->first; each; each = each->next) {
+		tell_doubted(each);
 		forget_gone(each);
+	}
 }
 
 static void flush(struct backend_run *run)
@@ -348,6 +400,8 @@ static int attach(struct tracked *t)
 	const struct backend_target *target = &t->run->target;
 	struct perf_rings *rings = &t->follower->rings;
 
+	if (target->leader != 0 && target->gated && !target->resume)
+		(void)threads_born(&t->pids, target->leader);
 	if (target->everything)
 		return perf_rings_attach(rings, -1);
 	return target->leader != 0 ? perf_rings_attach(rings, target->leader) : 0;

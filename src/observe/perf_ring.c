@@ -90,8 +90,6 @@ static void take_task(struct perf_rings *r, const struct perf_cpu *c, uint64_t a
 	struct task_record t;
 
 	copy_out(r, c, at, &t, sizeof(t));
-	if (t.pid != t.tid)
-		return; /* a thread */
 	keep(r, &(struct perf_record){ t.time, type, t.pid, t.ppid, t.tid, t.ptid, "" });
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* perf_ring.h - the records that dummy perf events write into memory of each CPU: forks, programs
- * and exits of processes, not of threads. */
+/* perf_ring.h - the records that dummy perf events write into memory of each CPU: forks and exits
+ * of processes and threads, and programs. */
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
@@ -11,9 +11,9 @@
 
 /* What of a record is of interest; the others are left out. */
 struct perf_record {
-	uint64_t time; /* CLOCK_MONOTONIC ns */
-	uint32_t type; /* PERF_RECORD_FORK, _EXIT, or _COMM: of an execve */
-	uint32_t pid, ppid, tid, ptid;
+	uint64_t time;                 /* CLOCK_MONOTONIC ns */
+	uint32_t type;                 /* PERF_RECORD_FORK, _EXIT, or _COMM: of an execve */
+	uint32_t pid, ppid, tid, ptid; /* pid != tid: of a thread that is not the first */
 	char comm[PERF_COMM_MAX];
 };
 

@@ -2,7 +2,6 @@
 #include "observe/pidset.h"
 #include "base/cleanup.h"
 #include <errno.h>
-#include <stdint.h>
 
 #define CAPACITY_MIN 64U
 
@@ -16,7 +15,7 @@ static size_t find(const struct pidset *s, pid_t pid)
 {
 	size_t i = home(s, pid);
 
-	while (s->places[i] != 0 && s->places[i] != pid)
+	while (s->places[i].pid != 0 && s->places[i].pid != pid)
 		i = (i + 1) & (s->capacity - 1);
 	return i;
 }
@@ -27,9 +26,16 @@ void pidset_done(struct pidset *s)
 	*s = (struct pidset){ 0 };
 }
 
+struct pid_place *pidset_at(const struct pidset *s, pid_t pid)
+{
+	struct pid_place *p = s->n > 0 && pid != 0 ? &s->places[find(s, pid)] : NULL;
+
+	return p && p->pid == pid ? p : NULL;
+}
+
 bool pidset_has(const struct pidset *s, pid_t pid)
 {
-	return s->n > 0 && pid != 0 && s->places[find(s, pid)] == pid;
+	return pidset_at(s, pid) != NULL;
 }
 
 static int grow(struct pidset *s)
@@ -40,8 +46,8 @@ static int grow(struct pidset *s)
 	if (!more.places)
 		return -ENOMEM;
 	for (size_t i = 0; i < s->capacity; i++) {
-		if (s->places[i] != 0)
-			more.places[find(&more, s->places[i])] = s->places[i];
+		if (s->places[i].pid != 0)
+			more.places[find(&more, s->places[i].pid)] = s->places[i];
 	}
 	free(s->places);
 	*s = more;
@@ -52,6 +58,8 @@ int pidset_add(struct pidset *s, pid_t pid)
 {
 	size_t i;
 
+	if (pid <= 0)
+		return -EINVAL;
 	if (s->n >= PIDSET_MAX)
 		return -ENOSPC;
 	if ((s->n + 1) * 2 > s->capacity) {
@@ -61,8 +69,8 @@ int pidset_add(struct pidset *s, pid_t pid)
 			return r;
 	}
 	i = find(s, pid);
-	if (s->places[i] == 0) {
-		s->places[i] = pid;
+	if (s->places[i].pid == 0) {
+		s->places[i] = (struct pid_place){ .pid = pid };
 		s->n++;
 	}
 	return 0;
@@ -77,14 +85,14 @@ bool pidset_remove(struct pidset *s, pid_t pid)
 	hole = find(s, pid);
 	s->n--;
 	/* Whoever stands behind and could not have its home moves up. */
-	for (i = (hole + 1) & mask; s->places[i] != 0; i = (i + 1) & mask) {
-		size_t wants = home(s, s->places[i]);
+	for (i = (hole + 1) & mask; s->places[i].pid != 0; i = (i + 1) & mask) {
+		size_t wants = home(s, s->places[i].pid);
 
 		if (((i - wants) & mask) < ((i - hole) & mask))
 			continue;
 		s->places[hole] = s->places[i];
 		hole = i;
 	}
-	s->places[hole] = 0;
+	s->places[hole].pid = 0;
 	return true;
 }

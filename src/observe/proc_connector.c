@@ -6,6 +6,7 @@
 #include "observe/details.h"
 #include "observe/pidset.h"
 #include "observe/surroundings.h"
+#include "observe/threads.h"
 #include "observe/tree_pids.h"
 #include "observe/trial.h"
 #include <errno.h>
@@ -15,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 
 #define HELD_NAME        "proc-connector/socket"
 #define RECEIVE_BYTES    (2 * 1024 * 1024)
@@ -24,7 +26,8 @@
 struct tracker {
 	struct tracker *next;
 	struct backend_run *run;
-	struct pidset pids;
+	struct pidset pids; /* its members; of `everything`, those born since */
+	uint64_t learned;   /* when we looked who is one, CLOCK_MONOTONIC ns */
 };
 
 struct connector {
@@ -104,6 +107,14 @@ static int open_socket(struct error *e)
 
 /* --- events ---------------------------------------------------------------------------------- */
 
+static uint64_t now_ns(void)
+{
+	struct timespec t;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000ULL + (uint64_t)t.tv_nsec;
+}
+
 static bool covers(const struct tracker *t, pid_t pid)
 {
 	return t->run->target.everything || pidset_has(&t->pids, pid);
@@ -111,17 +122,23 @@ static bool covers(const struct tracker *t, pid_t pid)
 
 static void take_fork(struct tracker *t, const struct proc_event *p)
 {
+	pid_t child = p->event_data.fork.child_tgid;
 	struct reeve_event e;
 
-	if (p->event_data.fork.child_pid != p->event_data.fork.child_tgid)
-		return; /* a thread */
-	if (!covers(t, p->event_data.fork.parent_tgid))
+	if (p->event_data.fork.child_pid != child) {
+		threads_more(&t->pids, child);
 		return;
-	if (!t->run->target.everything && pidset_add(&t->pids, p->event_data.fork.child_tgid) < 0)
+	}
+	if (!covers(t, p->event_data.fork.parent_tgid)) {
+		if (p->timestamp_ns > t->learned) /* the number was a member's, who is gone */
+			(void)pidset_remove(&t->pids, child);
+		return;
+	}
+	if (threads_born(&t->pids, child) < 0 && !t->run->target.everything)
 		run_missed(t->run, REEVE_PROCESS, 1);
 	event_init(&e, REEVE_PROCESS, REEVE_FORKED, p->event_data.fork.parent_tgid);
 	e.tid = p->event_data.fork.parent_pid;
-	e.child_pid = p->event_data.fork.child_tgid;
+	e.child_pid = child;
 	e.fields = REEVE_HAS_TID | REEVE_HAS_CHILD_PID;
 	e.timestamp_ms = details_time(p->timestamp_ns);
 	run_event(t->run, &e, NULL);
@@ -132,6 +149,7 @@ static void take_exec(struct tracker *t, const struct proc_event *p)
 	struct reeve_event e;
 	struct details d;
 
+	threads_executed(&t->pids, p->event_data.exec.process_tgid);
 	if (t->run->target.forks_only || !covers(t, p->event_data.exec.process_tgid))
 		return;
 	event_init(&e, REEVE_PROCESS, REEVE_EXECUTED, p->event_data.exec.process_tgid);
@@ -142,14 +160,20 @@ static void take_exec(struct tracker *t, const struct proc_event *p)
 
 static void take_exit(struct tracker *t, const struct proc_event *p)
 {
-	struct reeve_event e;
 	pid_t pid = p->event_data.exit.process_tgid;
+	int code = (int)p->event_data.exit.exit_code;
+	enum threads_news news;
+	struct reeve_event e;
 
-	if (p->event_data.exit.process_pid != pid || !covers(t, pid))
+	if (!covers(t, pid))
 		return;
-	(void)pidset_remove(&t->pids, pid);
+	news = threads_ended(&t->pids, pid, p->event_data.exit.process_pid, &code);
+	if (news == THREADS_ENDED)
+		(void)pidset_remove(&t->pids, pid);
+	if (news != THREADS_ENDED && news != THREADS_GONE)
+		return;
 	event_init(&e, REEVE_PROCESS, REEVE_EXITED, pid);
-	e.exit_code = details_exit_code((int)p->event_data.exit.exit_code);
+	e.exit_code = details_exit_code(code);
 	e.fields = REEVE_HAS_EXIT_CODE;
 	e.timestamp_ms = details_time(p->timestamp_ns);
 	run_event(t->run, &e, NULL);
@@ -170,6 +194,7 @@ static void learn(struct tracker *t)
 {
 	const struct backend_target *target = &t->run->target;
 
+	t->learned = now_ns();
 	if (!target->everything)
 		tree_pids_learn(&t->pids, t->run->host, target, !target->gated || target->resume);
 }
@@ -178,6 +203,7 @@ static void lost(struct connector *c, uint64_t n)
 {
 	for (struct tracker *t = c->first; t; t = t->next) {
 		run_missed(t->run, REEVE_PROCESS, n);
+		threads_lost(&t->pids);
 		t->run->target.gated = false;
 		learn(t);
 	}

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "observe/tree_pids.h"
 #include "core/tree.h"
+#include "observe/threads.h"
 
 static int add_member(const struct tree_member *m, void *userdata)
 {
@@ -18,7 +19,7 @@ void tree_pids_learn(struct pidset *pids, struct host *h, const struct backend_t
 	};
 
 	if (target->leader != 0)
-		(void)pidset_add(pids, target->leader);
+		(void)(all ? pidset_add(pids, target->leader) : threads_born(pids, target->leader));
 	if (all)
 		(void)tree_each(&tree, 1, NULL, add_member, pids);
 }
