@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/fanotify.h>
+#include <sys/ioctl.h>
 
 #define READ_BYTES   65536U
 #define READS_A_TURN 16U
@@ -162,20 +163,21 @@ static void take_event(struct watcher *w, const struct fanotify_event_metadata *
 	}
 }
 
-/* Returns whether there was anything. */
-static bool read_some(struct watcher *w)
+/* Returns how many events there were. */
+static unsigned read_some(struct watcher *w)
 {
 	ssize_t n = read(w->watch.fd, w->bytes, sizeof(w->bytes));
 	struct fanotify_event_metadata m; /* they stand at multiples of 4 */
+	unsigned count = 0;
 
 	if (n <= 0)
-		return false;
+		return 0;
 	for (struct fan_run *f = w->runs; f; f = f->next) {
 		if (f->forks.backend)
 			f->forks.backend->flush(&f->forks);
 	}
 	for (const char *at = w->bytes, *end = at + n; end - at >= (ssize_t)sizeof(m);
-	     at += m.event_len) {
+	     at += m.event_len, count++) {
 		memcpy(&m, at, sizeof(m));
 		if (m.event_len < sizeof(m) || m.event_len > (size_t)(end - at))
 			break;
@@ -183,23 +185,29 @@ static bool read_some(struct watcher *w)
 	}
 	for (struct fan_run *f = w->runs; f; f = f->next)
 		forget_ended(f);
-	return true;
+	return count;
 }
 
 static void on_events(struct watch *watch)
 {
 	struct watcher *w = container_of(watch, struct watcher, watch);
 
-	for (unsigned i = 0; i < READS_A_TURN && read_some(w); i++)
+	for (unsigned i = 0; i < READS_A_TURN && read_some(w) > 0; i++)
 		continue;
 }
 
+/* What happens meanwhile, wherever it does, is not waited for: it may have no end. Of each event
+ * that waits the kernel counts no more than the head (fanotify_ioctl()). */
 static void flush(struct backend_run *run)
 {
 	struct fan_run *f = run->state;
+	unsigned n, count = 0;
+	int bytes = 0;
 
-	while (read_some(f->watcher))
-		continue;
+	if (ioctl(f->watcher->watch.fd, FIONREAD, &bytes) < 0)
+		return;
+	while (count < (unsigned)bytes / FAN_EVENT_METADATA_LEN && (n = read_some(f->watcher)) > 0)
+		count += n;
 }
 
 /* --- runs ------------------------------------------------------------------------------------ */

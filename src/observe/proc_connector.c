@@ -33,6 +33,7 @@ struct tracker {
 struct connector {
 	struct watch watch;
 	struct tracker *first;
+	uint64_t time; /* of the last announcement, CLOCK_MONOTONIC ns */
 	struct {
 		bool known;
 		uint32_t seq; /* of the last announcement */
@@ -215,6 +216,7 @@ static void take_event(struct connector *c, const struct cn_msg *m, const struct
 {
 	if (m->id.idx != CN_IDX_PROC || m->id.val != CN_VAL_PROC)
 		return;
+	c->time = p->timestamp_ns;
 	/* Answers to what some listener said take a number, too; of no CPU before Linux 6.6. */
 	if (p->cpu < CPUS_MAX) {
 		uint32_t gap = m->seq - c->cpus[p->cpu].seq - 1;
@@ -265,11 +267,13 @@ static void on_socket(struct watch *w)
 		continue;
 }
 
+/* What is announced meanwhile, by whomever, is not waited for: it may have no end. */
 static void flush(struct backend_run *run)
 {
 	struct connector *c = connector_of(run);
+	uint64_t now = now_ns();
 
-	while (receive(c))
+	for (c->time = 0; c->time < now && receive(c);)
 		continue;
 }
 

@@ -68,14 +68,17 @@ static void look_again(struct reader *d)
 	(void)timerfd_settime(d->timer.fd, 0, &soon, NULL);
 }
 
+/* All that is there now; what comes meanwhile may have no end. */
 static void read_all(struct reader *d)
 {
-	bool paused = false;
+	uint64_t end = atomic_load(&d->ring.shared->head);
+	bool paused = d->paused;
 
-	do {
+	d->paused = false;
+	while (d->at < end && read_some(d, 1) > 0) {
 		paused |= d->paused;
 		d->paused = false;
-	} while (read_some(d, EVENTS_A_TURN) > 0);
+	}
 	d->paused |= paused;
 }
 
