@@ -12,6 +12,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 
 static int usage(FILE *to, int status)
 {
@@ -70,6 +71,7 @@ int main(int argc, char **argv)
 	if (!engine.dir || sock < 3 || optind != argc)
 		return usage(stderr, 2);
 	log_set(2, log_level_from_env(LEVEL_INFO), "reeved");
+	(void)prctl(PR_SET_NAME, "reeved"); /* whatever name it was executed by */
 	signal(SIGPIPE, SIG_IGN);
 	fd_raise_nofile(NULL);
 	if (engine_load(&engine, sock, &err) < 0 || routes_serve(&engine, &err) < 0 ||

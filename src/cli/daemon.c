@@ -6,10 +6,14 @@
 #include "cli/commands.h"
 #include "client/logout.h"
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
 #define STOP_MS   "45s" /* the keeper itself uses force after 30 s */
 #define KILL_MS   5000U
@@ -32,15 +36,14 @@ static const struct paths *paths_of(struct cli *cli, struct error *e)
 
 const struct option_table daemon_start_options = { (const struct option_spec[]){ { 0 } }, 1 };
 
-static int start(struct cli *cli, const char *word)
+static int start(struct cli *cli, const char *word, struct daemon_status *s)
 {
 	struct error e = { 0 };
 	const struct paths *paths = paths_of(cli, &e);
-	struct daemon_status s;
-	int r = paths ? daemon_start(paths, &s, &e) : -EIO;
+	int r = paths ? daemon_start(paths, s, &e) : -EIO;
 
 	if (r == 0) {
-		printf("%s (PID %d)\n", word, (int)s.pid);
+		printf("%s (PID %d)\n", word, (int)s->pid);
 		return 0;
 	}
 	cli_print_error(cli, &e);
@@ -51,10 +54,12 @@ static int start(struct cli *cli, const char *word)
 
 int cmd_daemon_start(struct cli *cli, const void *values, int n, char **operands)
 {
+	struct daemon_status s;
+
 	(void)values;
 	(void)n;
 	(void)operands;
-	return start(cli, "started");
+	return start(cli, "started", &s);
 }
 
 /* --- status ---------------------------------------------------------------------------------- */
@@ -304,6 +309,53 @@ int cmd_daemon_stop(struct cli *cli, const void *values, int n, char **operands)
 	return 0;
 }
 
+/* Whether the engine is another program than the one that lies beside the keeper's: that was tried,
+ * and did not come to serve (src/keeper/program.c). */
+static bool is_the_one_before(pid_t keeper, pid_t engine, char path[PATH_MAX])
+{
+	struct stat lies, runs;
+	char link[32], *slash;
+	ssize_t n;
+
+	snprintf(link, sizeof(link), "/proc/%d/exe", (int)keeper);
+	n = readlink(link, path, PATH_MAX - sizeof("reeved"));
+	if (n < 0)
+		return false;
+	path[n] = '\0';
+	slash = strrchr(path, '/');
+	strcpy(slash ? slash + 1 : path, "reeved");
+	snprintf(link, sizeof(link), "/proc/%d/exe", (int)engine);
+	return stat(path, &lies) == 0 && stat(link, &runs) == 0 &&
+	       (lies.st_dev != runs.st_dev || lies.st_ino != runs.st_ino);
+}
+
+/* An installed program that the keeper cannot use was refused, and all goes on as before. */
+static int check_program(struct cli *cli, pid_t keeper)
+{
+	const struct client_request rq = { .method = "GET",
+					   .target = "/v1/daemon",
+					   .timeout_ms = ANSWER_MS };
+	struct error e = { 0 };
+	char path[PATH_MAX];
+	json_t *answer = NULL;
+	bool refused;
+
+	if (client_call(cli->client, &rq, &answer, &e) < 0)
+		return cli_fail(cli, &e);
+	refused = is_the_one_before(
+		keeper, (pid_t)json_integer_value(json_object_get(answer, "enginePid")), path);
+	json_decref(answer);
+	if (!refused)
+		return 0;
+	error_set(
+		&e, ERROR_UNAVAILABLE,
+		"%s, which was installed since, does not serve the sessions of this daemon (`reeve "
+		"daemon logs` says why): it goes on as before; `reeve daemon stop` ends it and its "
+		"sessions, and the next start takes what is installed",
+		path);
+	return cli_fail(cli, &e);
+}
+
 int cmd_daemon_restart(struct cli *cli, const void *values, int n, char **operands)
 {
 	struct daemon_status s;
@@ -316,7 +368,9 @@ int cmd_daemon_restart(struct cli *cli, const void *values, int n, char **operan
 	(void)operands;
 	parse_duration_ms(STOP_MS, &timeout_ms);
 	status = stop(cli, true, timeout_ms, &s, &forced);
-	return status ? status : start(cli, "restarted");
+	if (status == 0)
+		status = start(cli, "restarted", &s);
+	return status ? status : check_program(cli, s.pid);
 }
 
 /* --- run ------------------------------------------------------------------------------------- */

@@ -3,7 +3,9 @@
 #include "base/fd.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 int link_send(int sock, const struct link_message *m, const int table[N_LINK_FDS])
@@ -72,4 +74,25 @@ int link_inherit(int sock, int reads)
 		r = inherit_as(reads, second);
 	close_range((unsigned)(reads >= 0 ? second : first) + 1, ~0U, CLOSE_RANGE_CLOEXEC);
 	return r;
+}
+
+static bool lies_at(int file, const char *path)
+{
+	struct stat open_one, named;
+
+	return fstat(file, &open_one) == 0 && stat(path, &named) == 0 &&
+	       open_one.st_dev == named.st_dev && open_one.st_ino == named.st_ino;
+}
+
+int link_execute(int file, const char *path, char *const argv[])
+{
+	char link[32];
+
+	if (file >= 0 && !lies_at(file, path)) {
+		(void)snprintf(link, sizeof(link), "/proc/self/fd/%d", file);
+		execv(link, argv);
+		return -errno;
+	}
+	execv(path, argv);
+	return -errno;
 }

@@ -10,12 +10,16 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#define LINK_VERSION 1U
+/* What keeper and engine have to agree on: this protocol, and all that stands in memory that both
+ * know or a successor reads (control.h, layout.h). To be raised with each change that the other
+ * side would misread. In a file of its own: tests make a program of another version. */
+extern const uint32_t link_version;
 
 enum link_type {
-	LINK_HELLO = 1, /* new side -> old: slot = LINK_VERSION */
-	LINK_WELCOME, /* old -> new: the daemon's descriptors, `fds` = set of enum link_daemon_fd */
-	LINK_PULL,    /* new -> old: give me slot */
+	LINK_HELLO = 1, /* new side -> old: slot = link_version */
+	LINK_WELCOME,   /* old -> new: slot = link_version; the daemon's descriptors, `fds` = set of
+			 * enum link_daemon_fd, or none when the versions differ */
+	LINK_PULL,      /* new -> old: give me slot */
 	LINK_SLOT,    /* old -> new: its descriptors, `fds` = set of enum slot_fd; none: not held */
 	LINK_READY,   /* new -> old: all is loaded */
 	LINK_SPAWN,   /* engine -> keeper: hold and start slot; `fds` = set of enum slot_fd */
@@ -111,6 +115,10 @@ int link_receive(int sock, struct link_message *ret, int table[N_LINK_FDS]);
 /* In a new process before its execve: it will have these two, `reads` only unless it is negative,
  * and none behind them. */
 int link_inherit(int sock, int reads);
+
+/* Then executes the program that is open as `file` (-1: what lies at `path`): by its path where it
+ * still lies there, so that it goes by its name. Returns when it cannot: a negative errno. */
+int link_execute(int file, const char *path, char *const argv[]);
 
 /* Closes all descriptors in the table. */
 void link_close_fds(int table[N_LINK_FDS]);

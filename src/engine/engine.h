@@ -55,6 +55,7 @@ struct engine {
 	struct direct_waits direct;
 	const char *dir;
 	char *keeper_path;
+	int keeper_file; /* its program, open; -1: what lies there */
 	struct link link;
 	void *memory;
 	struct control_daemon *daemon;

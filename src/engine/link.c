@@ -64,9 +64,18 @@ static int map_control(struct engine *e, struct error *err)
 	return 0;
 }
 
+/* Should it die, its successor has to be the same program, whatever lies at its path by then. */
+static void keep_program(struct engine *e)
+{
+	char path[64];
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/exe", (int)e->link.keeper);
+	e->keeper_file = open(path, O_PATH | O_CLOEXEC);
+}
+
 int link_open(struct engine *e, int sock, struct error *err)
 {
-	struct link_message m = { .type = LINK_HELLO, .slot = LINK_VERSION };
+	struct link_message m = { .type = LINK_HELLO, .slot = link_version };
 	int table[N_LINK_FDS], r;
 
 	fcntl(sock, F_SETFD, FD_CLOEXEC);
@@ -80,7 +89,14 @@ int link_open(struct engine *e, int sock, struct error *err)
 	for (unsigned i = 0; i < N_DAEMON_FDS; i++)
 		e->daemon_fds[i] = take_fd(&table[i]);
 	link_close_fds(table);
+	if (m.slot != link_version)
+		return error_set(err, ERROR_INTERNAL,
+				 "the keeper that runs is of version %u, this engine of %u: `reeve "
+				 "daemon stop` ends it with its sessions, and the next start takes "
+				 "the programs that are installed",
+				 m.slot, link_version);
 	e->link.keeper = getppid();
+	keep_program(e);
 	return map_control(e, err);
 }
 
@@ -118,12 +134,12 @@ int link_fetch(struct engine *e, unsigned place, int *ret_fd)
 /* --- a keeper that replaces a dead one pulls everything from us
  * --------------------------------------- */
 
-static void give_daemon(struct engine *e)
+static void give_daemon(struct engine *e, uint32_t version)
 {
-	struct link_message m = { .type = LINK_WELCOME, .slot = LINK_VERSION };
+	struct link_message m = { .type = LINK_WELCOME, .slot = link_version };
 	int table[N_LINK_FDS];
 
-	for (unsigned i = 0; i < N_DAEMON_FDS; i++) {
+	for (unsigned i = 0; version == link_version && i < N_DAEMON_FDS; i++) {
 		table[i] = e->daemon_fds[i];
 		if (table[i] >= 0)
 			m.fds |= 1U << i;
@@ -223,7 +239,7 @@ static void obey(struct engine *e, const struct link_message *m, int table[N_LIN
 		engine_quit(e, m->arg == QUIT_KEEP ? QUIT_KEEP : QUIT_STOP);
 		break;
 	case LINK_HELLO:
-		give_daemon(e);
+		give_daemon(e, m->slot);
 		break;
 	case LINK_PULL:
 		give_slot(e, m->slot);
@@ -283,6 +299,11 @@ int link_run(struct engine *e)
 
 static int start_keeper(struct engine *e)
 {
+	bool reads = e->reads_fd >= 0;
+	char *argv[] = { (char *)"reeve-keeper", (char *)"--dir",
+			 (char *)e->dir,         (char *)"--adopt",
+			 (char *)LINK_SOCKET,    reads ? (char *)"--reads" : NULL,
+			 (char *)LINK_READS,     NULL };
 	int pair[2];
 	pid_t pid;
 
@@ -301,10 +322,8 @@ static int start_keeper(struct engine *e)
 		if (fork() != 0)
 			_exit(0);
 		setsid();
-		if (link_inherit(pair[1], e->reads_fd) < 0)
-			_exit(127);
-		execl(e->keeper_path, "reeve-keeper", "--dir", e->dir, "--adopt", LINK_SOCKET,
-		      e->reads_fd >= 0 ? "--reads" : (char *)NULL, LINK_READS, (char *)NULL);
+		if (link_inherit(pair[1], e->reads_fd) >= 0)
+			(void)link_execute(e->keeper_file, e->keeper_path, argv);
 		_exit(127);
 	}
 	close(pair[1]);

@@ -169,7 +169,7 @@ static int adopt_kept(struct keeper *k)
 
 int setup_adopt(struct keeper *k, int sock, struct error *e)
 {
-	struct link_message m = { .type = LINK_HELLO, .slot = LINK_VERSION };
+	struct link_message m = { .type = LINK_HELLO, .slot = link_version };
 	struct ucred peer = { 0 };
 	socklen_t size = sizeof(peer);
 	int table[N_LINK_FDS], r;
@@ -186,11 +186,16 @@ int setup_adopt(struct keeper *k, int sock, struct error *e)
 	k->engine.pidfd = (int)syscall(SYS_pidfd_open, peer.pid, 0);
 	k->engine.heard = clock_monotonic_ms();
 	k->engine.ready = true;
+	program_keep(k, peer.pid);
 	r = engine_send(k, &m, NULL);
 	if (r >= 0)
 		r = await(k, LINK_WELCOME, &m, table);
 	if (r < 0)
 		return error_set_errno(e, ERROR_INTERNAL, r, "adopt: the engine's descriptors");
+	if (m.slot != link_version)
+		return error_set(e, ERROR_INTERNAL,
+				 "adopt: the engine is of version %u, this keeper of %u", m.slot,
+				 link_version);
 	for (unsigned i = 0; i < N_DAEMON_FDS; i++)
 		k->daemon_fds[i] = take_fd(&table[i]);
 	link_close_fds(table);

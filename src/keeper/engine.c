@@ -31,15 +31,20 @@ int engine_send(struct keeper *k, const struct link_message *m, const int table[
 
 static _Noreturn void exec_engine(struct keeper *k, int sock)
 {
+	bool reads = k->reads_fd >= 0;
+	char *argv[] = { (char *)"reeved",    (char *)"--dir",
+			 (char *)k->dir,      (char *)"--keeper",
+			 (char *)LINK_SOCKET, reads ? (char *)"--reads" : NULL,
+			 (char *)LINK_READS,  NULL };
 	sigset_t none;
+	int r;
 
 	if (link_inherit(sock, k->reads_fd) < 0)
 		_exit(127);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
-	execl(k->engine_path, "reeved", "--dir", k->dir, "--keeper", LINK_SOCKET,
-	      k->reads_fd >= 0 ? "--reads" : (char *)NULL, LINK_READS, (char *)NULL);
-	log_error("cannot run %s: %s", k->engine_path, strerror(errno));
+	r = program_execute(k, argv);
+	log_error("cannot run %s: %s", k->engine_path, strerror(-r));
 	_exit(127);
 }
 
@@ -80,12 +85,13 @@ void engine_start_due(struct keeper *k)
 	word_store(&k->daemon->engine_pid, (uint64_t)pid);
 }
 
-static void send_welcome(struct keeper *k)
+/* One of another version is told so, and gets nothing. */
+static void send_welcome(struct keeper *k, uint32_t version)
 {
-	struct link_message m = { .type = LINK_WELCOME, .slot = LINK_VERSION };
+	struct link_message m = { .type = LINK_WELCOME, .slot = link_version };
 	int table[N_LINK_FDS];
 
-	for (unsigned i = 0; i < N_DAEMON_FDS; i++) {
+	for (unsigned i = 0; version == link_version && i < N_DAEMON_FDS; i++) {
 		table[i] = k->daemon_fds[i];
 		if (table[i] >= 0)
 			m.fds |= 1U << i;
@@ -173,6 +179,7 @@ static void obey_ready(struct keeper *k)
 	word_store(&k->daemon->loading, 0);
 	k->engine.ready = true;
 	k->engine.gone = 0;
+	program_serves(k);
 	socket_check(k);
 }
 
@@ -206,7 +213,7 @@ static bool obey_daemon(struct keeper *k, const struct link_message *m, int tabl
 {
 	switch (m->type) {
 	case LINK_HELLO:
-		send_welcome(k);
+		send_welcome(k, m->slot);
 		return true;
 	case LINK_READY:
 		obey_ready(k);
@@ -331,7 +338,7 @@ void engine_died(struct keeper *k, bool crashed)
 	log_info("engine %d %s%s", (int)e->pid, crashed ? "crashed" : "ended",
 		 e->ready ? "" : " before it was ready");
 	blame_slot(k, crashed);
-	delay = restart_delay(e, crashed);
+	delay = !e->ready && program_give_up(k) ? 0 : restart_delay(e, crashed);
 	e->sock = fd_close(e->sock);
 	e->pidfd = fd_close(e->pidfd);
 	e->pid = 0;

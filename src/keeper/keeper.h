@@ -81,6 +81,8 @@ struct keeper {
 	void *memory;
 	struct control_daemon *daemon;
 	struct engine_process engine;
+	int program;     /* of the engine that serves, or served last; -1: what lies at its path */
+	int new_program; /* which is tried; -1: none */
 	struct spawner_process spawner;
 	struct spawn_job jobs[KEEPER_JOBS];
 	uint64_t next_order;
@@ -126,6 +128,18 @@ unsigned slot_of_pid(const struct keeper *k, pid_t pid);
 void slot_note_pid(struct keeper *k, unsigned slot, pid_t pid);
 void slot_forget_pid(struct keeper *k, pid_t pid);
 struct tree slot_tree(struct keeper *k, unsigned slot);
+
+/* --- program.c ------------------------------------------------------------------------------ */
+/* Keeps the program open that lies at its path, or that of an engine that is there. */
+void program_keep(struct keeper *k, pid_t engine);
+/* The next engine is what lies at its path now, if that is another. */
+void program_try_new(struct keeper *k);
+/* In the engine's process. Returns when it cannot be executed. */
+int program_execute(struct keeper *k, char *const argv[]);
+/* The engine serves: from now on it is this program. */
+void program_serves(struct keeper *k);
+/* It ended before it did. True when the program before it is to be started. */
+bool program_give_up(struct keeper *k);
 
 /* --- engine.c ------------------------------------------------------------------------------- */
 /* Starts an engine when one is wanted and due. */

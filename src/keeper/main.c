@@ -133,6 +133,7 @@ static void unpark(struct keeper *k)
 	word_store(&k->daemon->parked, 0);
 	setup_write_lock(k);
 	k->engine.start_at = clock_monotonic_ms();
+	program_try_new(k);
 }
 
 static void dispatch(struct keeper *k, const struct pollfd *p, unsigned n, struct spawn_job **gates)

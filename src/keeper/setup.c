@@ -261,6 +261,7 @@ static int setup_fresh(struct keeper *k, const struct setup_options *o, struct e
 	make_reads(k);
 	setup_write_lock(k);
 	find_cgroup(k);
+	program_keep(k, 0);
 	k->engine.start_at = clock_monotonic_ms();
 	log_info("started in %s, version " REEVE_VERSION, k->dir);
 	return 0;
@@ -272,6 +273,7 @@ int setup(struct keeper *k, const struct setup_options *o, struct error *e)
 
 	k->dir = o->dir;
 	k->reads_fd = o->reads_fd;
+	k->program = k->new_program = -1;
 	for (unsigned i = 0; i < N_DAEMON_FDS; i++)
 		k->daemon_fds[i] = -1;
 	k->engine.sock = k->engine.pidfd = k->spawner.sock = k->socket_watch = -1;
