@@ -274,3 +274,23 @@ void call_socket_unfold(struct call *c)
 		return;
 	}
 }
+
+bool call_socket_repeats(struct call_remotes *seen, const struct call *c,
+			 const struct reeve_event *e)
+{
+	uint32_t hash = 2166136261U,
+		 words[3] = { (uint32_t)e->pid, (uint32_t)c->args[0],
+			      (uint32_t)e->remote.family << 16 | e->remote.port };
+	const char *path = e->remote.path ? e->remote.path : "";
+
+	for (size_t i = 0; i < sizeof(words); i++)
+		hash = (hash ^ ((const uint8_t *)words)[i]) * 16777619U;
+	for (size_t i = 0; i < sizeof(e->remote.bytes); i++)
+		hash = (hash ^ e->remote.bytes[i]) * 16777619U;
+	for (size_t i = 0; path[i] != '\0'; i++)
+		hash = (hash ^ (uint8_t)path[i]) * 16777619U;
+	if (seen->hashes[hash % CALL_REMOTES] == hash)
+		return true;
+	seen->hashes[hash % CALL_REMOTES] = hash;
+	return false;
+}

@@ -23,3 +23,14 @@ bool call_socket_datagram(const struct call *c, struct reeve_event *e, struct ca
 /* From what the kernel or a process has as an address; `path` (128 bytes) is for the name of a Unix
  * socket. False for one of another family, or cut off. */
 bool call_address(const void *bytes, size_t size, char *path, struct reeve_address *ret);
+
+/* Sockets with their remotes, seen lately. */
+#define CALL_REMOTES 256U
+
+struct call_remotes {
+	uint32_t hashes[CALL_REMOTES];
+};
+
+/* Whether a socket has sent there lately; it has now. */
+bool call_socket_repeats(struct call_remotes *seen, const struct call *c,
+			 const struct reeve_event *e);

@@ -9,16 +9,20 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "observe/call_decode.h"
+#include "observe/call_socket.h"
 #include "observe/caller_memory.h"
 #include "observe/notify_probe.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/kcmp.h>
 #include <linux/seccomp.h>
 #include <poll.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #ifndef SECCOMP_IOCTL_NOTIF_SET_FLAGS
 #define SECCOMP_IOCTL_NOTIF_SET_FLAGS      SECCOMP_IOW(4, __u64)
@@ -27,9 +31,8 @@
 
 #define CALLS_A_TURN  16U
 #define CALLS_A_FLUSH 64U
-#define WINDOW        128U /* calls after which the way of waking is chosen anew */
-#define CROWDED       32U  /* of these came while another was being answered */
-#define REMOTES       256U
+#define WINDOW        128U   /* calls after which the way of waking is chosen anew */
+#define CROWDED       32U    /* of these came while another was being answered */
 #define SLOW_US       100U   /* taking turns took so long: others want this CPU, too */
 #define REST_MIN_US   50000U /* not done again for so long, at first */
 #define REST_MAX_US   3200000U
@@ -51,8 +54,8 @@ struct listener {
 	uint64_t rest_until;     /* monotonic us; until then we do not take turns with a caller */
 	unsigned rest_us, turns; /* the next rest; turns since the last one */
 	struct caller_memory memory;
-	uint32_t remotes[REMOTES]; /* hashes of sockets with their remotes, seen lately */
-	struct backend_run forks;  /* tells of forks and exits; no backend: none does */
+	struct call_remotes remotes;
+	struct backend_run forks; /* tells of forks and exits; no backend: none does */
 };
 
 /* What the listeners of a host share. */
@@ -63,26 +66,6 @@ struct notifier {
 };
 
 /* --- events ---------------------------------------------------------------------------------- */
-
-/* Whether a socket has sent there lately. */
-static bool is_repeated(struct listener *l, const struct call *c, const struct reeve_event *e)
-{
-	uint32_t hash = 2166136261U,
-		 words[3] = { (uint32_t)e->pid, (uint32_t)c->args[0],
-			      (uint32_t)e->remote.family << 16 | e->remote.port };
-	const char *path = e->remote.path ? e->remote.path : "";
-
-	for (size_t i = 0; i < sizeof(words); i++)
-		hash = (hash ^ ((const uint8_t *)words)[i]) * 16777619U;
-	for (size_t i = 0; i < sizeof(e->remote.bytes); i++)
-		hash = (hash ^ e->remote.bytes[i]) * 16777619U;
-	for (size_t i = 0; path[i] != '\0'; i++)
-		hash = (hash ^ (uint8_t)path[i]) * 16777619U;
-	if (l->remotes[hash % REMOTES] == hash)
-		return true;
-	l->remotes[hash % REMOTES] = hash;
-	return false;
-}
 
 /* Who tells of forks may have something that it keeps for a moment. */
 static void ask_forks(void *userdata)
@@ -125,7 +108,7 @@ static void tell(struct listener *l, const struct seccomp_notif *n)
 		caller_memory_close(&l->memory); /* it may be that other's */
 		return;
 	}
-	if (told && (e.kind != REEVE_DATAGRAM || !is_repeated(l, &c, &e)))
+	if (told && (e.kind != REEVE_DATAGRAM || !call_socket_repeats(&l->remotes, &c, &e)))
 		run_event(l->run, &e, &origin);
 }
 
@@ -374,6 +357,23 @@ static void start_forks(struct listener *l)
 	l->forks.backend = NULL;
 }
 
+/* Who let the calls of this filter pass since a run was stopped would take some of them. */
+static void take_back(const struct listener *l)
+{
+	struct listener **place = &l->notifier->drained, *d;
+	pid_t self = getpid();
+
+	while ((d = *place)) {
+		if (d->pending != l->pending &&
+		    syscall(SYS_kcmp, self, self, KCMP_FILE, d->watch.fd, l->watch.fd) != 0) {
+			place = &d->next;
+			continue;
+		}
+		*place = d->next;
+		listener_free(d);
+	}
+}
+
 static int start(struct backend_run *run, struct error *e)
 {
 	struct listener *l;
@@ -386,6 +386,7 @@ static int start(struct backend_run *run, struct error *e)
 	r = listener_new(&l, run->host, run->target.listener, run->target.pending);
 	if (r < 0)
 		return error_set_errno(e, ERROR_INTERNAL, r, "seccomp-user-notify");
+	take_back(l);
 	run->state = l;
 	l->run = run;
 	if (run_wants(run, REEVE_PROCESS)) {

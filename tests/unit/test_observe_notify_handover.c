@@ -6,7 +6,9 @@
 #include <linux/audit.h>
 #include <linux/seccomp.h>
 
-#define FILES (1U << REEVE_FILE)
+#define CHILDREN 8
+#define OPENS    200
+#define FILES    (1U << REEVE_FILE)
 
 static const struct backend *const backend = &backend_seccomp_user_notify;
 
@@ -32,6 +34,42 @@ static void it_goes_on_when_nobody_observes_it_any_more(void **state _unused_)
 	while (waitpid(o.pid, &o.status, WNOHANG) == 0)
 		observed_look(&o);
 	assert_int_equal(o.status, 0);
+	observed_done(&o);
+}
+
+/* So many at a time that calls always wait. */
+static void open_in_children(void *userdata)
+{
+	int status;
+
+	for (int i = 0; i < CHILDREN; i++) {
+		if (fork() != 0)
+			continue;
+		for (int k = 0; k < OPENS; k++)
+			if (open(userdata, O_RDONLY) < 0)
+				_exit(1);
+		_exit(0);
+	}
+	for (int i = 0; i < CHILDREN; i++)
+		if (wait(&status) < 0 || status != 0)
+			_exit(1);
+}
+
+static void who_observes_it_again_is_told_of_each_call(void **state _unused_)
+{
+	struct observed o;
+
+	observed_start(&o, backend, FILES, open_in_children, (void *)"/dev/null");
+	observed_go(&o);
+	while (o.n < 3)
+		observed_look(&o);
+	o.observation = observation_stop(o.observation);
+	observed_start_with(
+		&o, backend,
+		&(struct backend_target){ .session = 1, .leader = o.pid, .categories = FILES });
+	observed_finish(&o);
+	assert_int_equal(o.status, 0);
+	assert_int_equal(o.n, CHILDREN * OPENS);
 	observed_done(&o);
 }
 
@@ -192,6 +230,7 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(it_goes_on_when_nobody_observes_it_any_more),
+		cmocka_unit_test(who_observes_it_again_is_told_of_each_call),
 		cmocka_unit_test(a_listener_that_nobody_asks_for_is_answered),
 		cmocka_unit_test(it_goes_on_when_the_memory_for_what_is_pending_goes),
 		cmocka_unit_test(a_successor_tells_of_what_was_received_and_not_stored),
