@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "core/spawn.h"
+#include "base/clock.h"
 #include "base/fd.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -18,7 +19,7 @@
 
 #define CHILD_STACK   (256 * 1024)
 #define GATE_PAUSE_NS 20000L /* between two looks whether a child is at its gate, */
-#define GATE_PAUSES   10000U /* and how many: a second */
+#define GATE_WAIT_MS  1000U  /* and for how long it is waited for */
 
 /* A child leaves its stack by execve, without returning from its functions. Where AddressSanitizer
  * watches it still takes their frames for live, whatever comes to these addresses next. */
@@ -415,9 +416,10 @@ static void await_gate(const struct child *c)
 	struct pollfd ended = { .events = POLLIN };
 	struct timespec pause = { .tv_nsec = GATE_PAUSE_NS };
 	const struct control_slot *s = c->slot;
+	uint64_t until = clock_monotonic_ms() + GATE_WAIT_MS;
 
 	ended.fd = (int)syscall(SYS_pidfd_open, slot_pid(s), 0);
-	for (unsigned i = 0; ended.fd >= 0 && i < GATE_PAUSES; i++)
+	while (ended.fd >= 0 && clock_monotonic_ms() < until)
 		if (word_load(&s->step) >= STEP_GATE || word_load(&s->fail) != 0 ||
 		    ppoll(&ended, 1, &pause, NULL) > 0)
 			break;
