@@ -31,6 +31,7 @@
 #define DELAY_NS    2000000L
 #define PATIENCE_NS 100000000ULL /* for an execve to be over */
 #define MANY        64U
+#define BUSY        2U /* times in a row that something was found */
 #define PARANOID    "/proc/sys/kernel/perf_event_paranoid"
 
 struct follower {
@@ -40,6 +41,8 @@ struct follower {
 	struct hook hook;
 	bool ticking; /* what comes is found when the timer ends; else `wakes` is watched */
 	bool found;   /* since the last time it did */
+	unsigned row; /* so many times in a row something was */
+	bool deaf;    /* the bells are off */
 	bool shared;  /* of the machine, for all runs that want no more than forks */
 	struct perf_rings rings;
 };
@@ -295,18 +298,33 @@ static void on_look(struct hook *k)
 		start_timer(f);
 }
 
+static void set_deaf(struct follower *f, bool deaf)
+{
+	if (f->shared && f->deaf != deaf) {
+		perf_rings_bells(&f->rings, !deaf);
+		f->deaf = deaf;
+	}
+}
+
+/* Where more and more is found nobody needs to be woken. The bells are on again for a whole time
+ * before the one in which nothing is found ends the ticking: nothing slips through. */
 static void on_timer(struct watch *w)
 {
 	struct follower *f = container_of(w, struct follower, timer);
+	bool was_deaf = f->deaf, more;
 	uint64_t times;
 
 	(void)!read(w->fd, &times, sizeof(times));
+	f->found |= perf_rings_heard(&f->rings);
 	tell_all(f, PATIENCE_NS);
-	if (f->found || f->rings.n_records > 0 || host_watch(f->host, &f->wakes) < 0)
+	more = f->found || f->rings.n_records > 0;
+	f->found = false;
+	f->row = more ? f->row + 1 : 0;
+	set_deaf(f, f->row >= BUSY);
+	if (more || was_deaf || host_watch(f->host, &f->wakes) < 0)
 		start_timer(f);
 	else
 		f->ticking = false;
-	f->found = false;
 }
 
 /* --- followers ------------------------------------------------------------------------------- */

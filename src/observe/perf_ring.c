@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/sysinfo.h>
@@ -17,6 +18,7 @@
 #define PAGES       16U  /* of records a CPU, a power of two */
 #define PAGES_LARGE 256U /* the same where much more happens */
 #define PAGES_ALL   4096U
+#define BELL_PAGES  1U
 #define RECORDS_MIN 64U
 #define RECORDS_MAX 65536U
 
@@ -44,13 +46,23 @@ struct trailer {
 	uint64_t time;
 };
 
+/* To wake somebody is an interrupt that a CPU sends to itself, for each record. So where there are
+ * many the event whose records are read wakes nobody: another does, the bell, to which the kernel
+ * can be told to write nothing. Nobody reads that one, so its memory is mapped for reading only:
+ * then it is written over, and never full. */
 struct perf_cpu {
-	int fd;
-	struct perf_event_mmap_page *page;
+	int fd, bell_fd;
+	struct perf_event_mmap_page *page, *bell; /* no bell: NULL */
 	const char *data;
+	uint64_t rung; /* how far the bell had come when it was asked for */
 };
 
 /* --- reading --------------------------------------------------------------------------------- */
+
+static uint64_t head_of(const struct perf_event_mmap_page *page)
+{
+	return __atomic_load_n(&page->data_head, __ATOMIC_ACQUIRE);
+}
 
 static void copy_out(const struct perf_rings *r, const struct perf_cpu *c, uint64_t at, void *to,
 		     size_t n)
@@ -114,7 +126,7 @@ static void take_comm(struct perf_rings *r, const struct perf_cpu *c, uint64_t a
 
 static bool read_cpu(struct perf_rings *r, struct perf_cpu *c)
 {
-	uint64_t head = __atomic_load_n(&c->page->data_head, __ATOMIC_ACQUIRE);
+	uint64_t head = head_of(c->page);
 	uint64_t tail = c->page->data_tail;
 
 	if (tail == head)
@@ -156,11 +168,36 @@ static int by_time(const void *a, const void *b)
 
 bool perf_rings_waiting(const struct perf_rings *r)
 {
-	for (size_t i = 0; i < r->n; i++)
-		if (__atomic_load_n(&r->cpus[i].page->data_head, __ATOMIC_ACQUIRE) !=
-		    r->cpus[i].page->data_tail)
+	for (size_t i = 0; i < r->n; i++) {
+		const struct perf_cpu *c = &r->cpus[i];
+
+		if (head_of(c->page) != c->page->data_tail ||
+		    (c->bell && head_of(c->bell) != c->rung))
 			return true;
+	}
 	return false;
+}
+
+void perf_rings_bells(struct perf_rings *r, bool on)
+{
+	for (size_t i = 0; i < r->n; i++)
+		if (r->cpus[i].bell)
+			(void)ioctl(r->cpus[i].bell_fd, PERF_EVENT_IOC_PAUSE_OUTPUT,
+				    on ? 0UL : 1UL);
+}
+
+bool perf_rings_heard(struct perf_rings *r)
+{
+	bool heard = false;
+
+	for (size_t i = 0; i < r->n; i++) {
+		struct perf_cpu *c = &r->cpus[i];
+		uint64_t head = c->bell ? head_of(c->bell) : 0;
+
+		heard |= head != c->rung;
+		c->rung = head;
+	}
+	return heard;
 }
 
 bool perf_rings_read(struct perf_rings *r)
@@ -184,18 +221,27 @@ void perf_rings_drop(struct perf_rings *r, size_t n)
 
 /* --- attaching ------------------------------------------------------------------------------- */
 
+static void detach_cpu(const struct perf_rings *r, const struct perf_cpu *c)
+{
+	if (c->page)
+		(void)munmap(c->page, (r->pages + 1) * r->page);
+	if (c->bell)
+		(void)munmap(c->bell, (BELL_PAGES + 1) * r->page);
+	fd_close(c->fd);
+	fd_close(c->bell_fd);
+}
+
 static void detach(struct perf_rings *r)
 {
-	for (size_t i = 0; i < r->n; i++) {
-		(void)munmap(r->cpus[i].page, (r->pages + 1) * r->page);
-		fd_close(r->cpus[i].fd);
-	}
+	for (size_t i = 0; i < r->n; i++)
+		detach_cpu(r, &r->cpus[i]);
 	r->n = 0;
 	free(r->cpus);
 	r->cpus = NULL;
 }
 
-static int attach_cpu(struct perf_rings *r, pid_t pid, int number)
+/* `wakeup`: somebody is woken each time that so many bytes were written. */
+static int open_event(pid_t pid, int number, uint32_t wakeup)
 {
 	struct perf_event_attr attr = {
 		.type = PERF_TYPE_SOFTWARE,
@@ -210,32 +256,64 @@ static int attach_cpu(struct perf_rings *r, pid_t pid, int number)
 		.comm_exec = 1,
 		.sample_id_all = 1,
 		.watermark = 1,
-		.wakeup_watermark = 1,
+		.wakeup_watermark = wakeup,
 		.use_clockid = 1,
 		.clockid = CLOCK_MONOTONIC,
 	};
+	int fd = (int)syscall(SYS_perf_event_open, &attr, pid, number, -1, PERF_FLAG_FD_CLOEXEC);
+
+	return fd < 0 ? -errno : fd;
+}
+
+static int map_event(const struct perf_rings *r, int fd, size_t pages, int protection,
+		     struct perf_event_mmap_page **ret)
+{
+	void *map = mmap(NULL, (pages + 1) * r->page, protection, MAP_SHARED, fd, 0);
+
+	if (map == MAP_FAILED)
+		return -errno;
+	*ret = map;
+	return 0;
+}
+
+static int attach_bell(const struct perf_rings *r, int number, struct perf_cpu *c)
+{
+	c->bell_fd = open_event(-1, number, 1);
+	return c->bell_fd < 0 ? c->bell_fd
+			      : map_event(r, c->bell_fd, BELL_PAGES, PROT_READ, &c->bell);
+}
+
+static int attach_ring(const struct perf_rings *r, pid_t pid, int number, struct perf_cpu *c)
+{
+	int error;
+
+	c->fd = open_event(pid, number, c->bell ? INT32_MAX : 1);
+	if (c->fd < 0)
+		return c->fd;
+	error = map_event(r, c->fd, r->pages, PROT_READ | PROT_WRITE, &c->page);
+	if (error >= 0)
+		c->data = (const char *)c->page + r->page;
+	return error;
+}
+
+static int attach_cpu(struct perf_rings *r, pid_t pid, int number)
+{
 	/* Edges: once its first process has ended, the event hangs up for ever. */
 	struct epoll_event event = { .events = EPOLLIN | EPOLLET };
-	struct perf_cpu *c = &r->cpus[r->n];
-	size_t size = (r->pages + 1) * r->page;
-	void *map;
-	int error = 0;
+	struct perf_cpu c = { .fd = -1, .bell_fd = -1 };
+	/* The kernel writes to the event that came last first: what a bell rings for is there. */
+	int error = r->large ? attach_bell(r, number, &c) : 0;
 
-	c->fd = (int)syscall(SYS_perf_event_open, &attr, pid, number, -1, PERF_FLAG_FD_CLOEXEC);
-	if (c->fd < 0)
-		return errno == ENODEV ? 0 : -errno; /* a CPU that is off */
-	map = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, c->fd, 0);
-	if (map == MAP_FAILED || epoll_ctl(r->epoll_fd, EPOLL_CTL_ADD, c->fd, &event) < 0)
+	if (error >= 0)
+		error = attach_ring(r, pid, number, &c);
+	if (error >= 0 &&
+	    epoll_ctl(r->epoll_fd, EPOLL_CTL_ADD, c.bell ? c.bell_fd : c.fd, &event) < 0)
 		error = -errno;
 	if (error < 0) {
-		if (map != MAP_FAILED)
-			(void)munmap(map, size);
-		fd_close(c->fd);
-		return error;
+		detach_cpu(r, &c);
+		return error == -ENODEV ? 0 : error; /* a CPU that is off */
 	}
-	c->page = map;
-	c->data = (const char *)map + r->page;
-	r->n++;
+	r->cpus[r->n++] = c;
 	return 0;
 }
 

@@ -22,7 +22,7 @@ struct perf_cpu;
 /* `epoll_fd` and `large` are given; all else zero: nothing is attached. */
 struct perf_rings {
 	int epoll_fd; /* readable when a record comes while none waited */
-	bool large;   /* room for what a machine does while nobody reads */
+	bool large;   /* room for what a machine does while nobody reads, and bells */
 	size_t page, pages, n;
 	struct perf_cpu *cpus;
 	struct perf_record *records; /* in the order of their times */
@@ -35,8 +35,17 @@ struct perf_rings {
 int perf_rings_attach(struct perf_rings *r, pid_t pid);
 void perf_rings_done(struct perf_rings *r);
 
-/* Whether there is something to read. */
+/* Whether there is something to read, or will be at once: a bell has rung. */
 bool perf_rings_waiting(const struct perf_rings *r);
+
+/* Whether `epoll_fd` becomes readable for each record, which is dear for whoever makes it, so it is
+ * of use only while nobody reads from time to time. They are on at first. What is under way when
+ * they are turned on may not be heard: what it writes is to be looked for a moment later, too. */
+void perf_rings_bells(struct perf_rings *r, bool on);
+
+/* Whether a bell has rung since the last time this was asked; what it rang for may not be there
+ * yet. Without bells: no. */
+bool perf_rings_heard(struct perf_rings *r);
 
 /* Adds what there is to the records; whether there was anything. */
 bool perf_rings_read(struct perf_rings *r);
