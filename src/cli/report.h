@@ -68,6 +68,10 @@ void report_html(const struct report *r, bool all, FILE *to);
 /* Whether it is noise and nothing was made or removed by it. */
 bool report_is_folded(const struct report_file *f, bool all);
 
+/* What is to be said behind the title of a category: of one whose calls are told before anybody
+ * knows what comes of them, that some may have failed. */
+const char *report_remark(const struct report *r, const char *category);
+
 /* Makes and prints it. */
 int report_show(struct cli *cli, const char *session, const char *subscriber, enum report_form form,
 		bool all, FILE *to, struct error *e);

@@ -138,7 +138,7 @@ static void files(const struct report *r, bool all, FILE *to)
 		return;
 	for (size_t i = 0; i < r->n_files; i++)
 		folded += report_is_folded(&r->files[i], all);
-	fprintf(to, "<h2>Files: %zu</h2>\n", r->n_files - folded);
+	fprintf(to, "<h2>Files: %zu%s</h2>\n", r->n_files - folded, report_remark(r, "file"));
 	if (folded < r->n_files)
 		fputs("<table><tr><th>path<th>uses<th class=\"n\">read<th class=\"n\">written"
 		      "</tr>\n",
@@ -159,7 +159,8 @@ static void hosts(const struct report *r, FILE *to)
 {
 	if (r->n_hosts == 0)
 		return;
-	fputs("<h2>Network</h2>\n<table><tr><th>what<th>protocol<th>address"
+	fprintf(to, "<h2>Network%s</h2>\n", report_remark(r, "network"));
+	fputs("<table><tr><th>what<th>protocol<th>address"
 	      "<th class=\"n\">times<th class=\"n\">failed<th class=\"n\">sent"
 	      "<th class=\"n\">received</tr>\n",
 	      to);

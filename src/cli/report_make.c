@@ -332,6 +332,20 @@ static int take_event(void *data, const json_t *event)
 	return 0;
 }
 
+const char *report_remark(const struct report *r, const char *category)
+{
+	size_t i;
+	json_t *c;
+
+	json_array_foreach(json_object_get(r->subscriber, "capabilities"), i, c)
+	{
+		if (strcmp(string(c, "category"), category) == 0 &&
+		    strcmp(string(c, "backend"), "seccomp-user-notify") == 0)
+			return ", as asked for: some of it may have failed";
+	}
+	return "";
+}
+
 bool report_is_folded(const struct report_file *f, bool all)
 {
 	return !all && f->noise && (f->uses & (USE_CREATED | USE_REMOVED)) == 0;

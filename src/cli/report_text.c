@@ -75,7 +75,7 @@ static void print_files(const struct report *r, bool all, FILE *to)
 
 	if (r->n_files == 0)
 		return;
-	fputs("\nFiles\n", to);
+	fprintf(to, "\nFiles%s\n", report_remark(r, "file"));
 	for (size_t g = 0; g < ARRAY_SIZE(groups); g++) {
 		bool titled = false;
 
@@ -105,7 +105,7 @@ static void print_hosts(const struct report *r, FILE *to)
 	char size[REPORT_SIZE_TEXT];
 
 	if (r->n_hosts > 0)
-		fputs("\nNetwork\n", to);
+		fprintf(to, "\nNetwork%s\n", report_remark(r, "network"));
 	for (size_t i = 0; i < r->n_hosts; i++) {
 		const struct report_host *h = &r->hosts[i];
 

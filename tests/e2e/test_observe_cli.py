@@ -140,6 +140,10 @@ def test_a_report_tells_what_a_command_did(reeve, sees_all):
     text = reeve.ok("report", "it")
     assert "exited with 3" in text and "removed" in text and "(--all)" in text
     assert ("partial" in text) != sees_all
+    seen_by = {c["category"]: c["backend"] for c in report["capabilities"]}
+    page = reeve.ok("report", "it", "--html")
+    for shown in (text, page):
+        assert ("may have failed" in shown) == (seen_by["file"] == "seccomp-user-notify")
     everything = reeve.ok("report", "it", "--all")
     assert "libc.so" in everything and "libc.so" not in text
 
