@@ -350,7 +350,7 @@ static long clone3_child(struct clone_args *args, int (*run)(void *), void *argu
 #endif
 }
 
-/* Of a child that is made in its cgroup. */
+/* Of a child that is made in its cgroup, where that was not killed itself. */
 static enum { UNTRIED, LIVES, DIES } made_there;
 
 static int note_that_it_runs(void *argument)
@@ -362,8 +362,10 @@ static int note_that_it_runs(void *argument)
 /* Whether a child that is made in another cgroup lives. Linux takes it for one that escapes from a
  * cgroup.kill, and kills it, when this process's cgroup has ever been killed, even while nobody was
  * in it: cgroup_css_set_fork() remembers the count of the maker's cgroup, and cgroup_post_fork()
- * compares it with that of the child's. Tried out once, for it mostly stays so. */
-static bool lives_in(int cgroup, char *stack)
+ * compares it with that of the child's. Tried out once, for it mostly stays so. When a child's own
+ * cgroup was killed, its maker sees that it died at once; a `gated` one's does not, and tries it
+ * out each time. */
+static bool lives_in(int cgroup, char *stack, bool gated)
 {
 	volatile bool runs = false;
 	struct clone_args args = {
@@ -374,13 +376,14 @@ static bool lives_in(int cgroup, char *stack)
 	};
 	long pid;
 
-	if (made_there != UNTRIED)
+	if (made_there == DIES || (made_there == LIVES && !gated))
 		return made_there == LIVES;
 	pid = clone3_child(&args, note_that_it_runs, (void *)&runs);
 	if (pid < 0)
 		return false;
 	waitpid((pid_t)pid, NULL, __WALL);
-	made_there = runs ? LIVES : DIES;
+	if (runs || made_there == UNTRIED)
+		made_there = runs ? LIVES : DIES;
 	return runs;
 }
 
@@ -442,7 +445,7 @@ int spawn_child(struct control_slot *slot, const struct spec_view *view,
 	sigfillset(&all);
 	sigprocmask(SIG_BLOCK, &all, &old);
 	word_store(&slot->step, STEP_CLONE);
-	if (fds->cgroup >= 0 && lives_in(fds->cgroup, stack))
+	if (fds->cgroup >= 0 && !fds->goes_there && lives_in(fds->cgroup, stack, fds->gate >= 0))
 		pid = clone_into_cgroup((uint64_t)flags, stack, &c);
 	if (pid < 0 &&
 	    clone(child_main, stack + CHILD_STACK, flags | SIGCHLD, &c, (pid_t *)&slot->pid) < 0)

@@ -15,6 +15,7 @@
 struct spawn_fds {
 	int in, out, err; /* become 0, 1, 2; -1: /dev/null */
 	int cgroup;       /* directory of the cgroup to be in; -1 for none */
+	bool goes_there;  /* it goes into the cgroup by itself, and is not made there */
 	int gate;         /* one end of a socket, which tells of a filter (entry_tell) and then
 			   * waits; -1 for none. Closed by a successful execve */
 };

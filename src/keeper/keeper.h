@@ -56,6 +56,7 @@ struct spawn_job {
 	int fds[N_LINK_FDS]; /* the child's ends, spec, cgroup */
 	int gate_r, gate_w;
 	bool sent, gate_open;
+	bool goes_there;    /* it was killed when it was made in its cgroup */
 	bool awaits_filter; /* the child has yet to tell of it */
 	uint64_t order;
 	uint64_t orphaned; /* monotonic ms when its spawner ended under it, 0 for not */
@@ -178,8 +179,8 @@ void spawning_held_up(struct keeper *k, uint64_t now, uint64_t ms);
 void spawning_check(struct keeper *k, uint64_t now);
 /* ms until spawning_check has something to look at; -1 for never. */
 int spawning_timeout(const struct keeper *k);
-/* A child ended that may be one just being spawned. */
-void spawning_child_ended(struct keeper *k, unsigned slot);
+/* A child ended that may be one just being spawned. False: another is made in its place. */
+bool spawning_child_ended(struct keeper *k, unsigned slot);
 void spawning_open_gate(struct keeper *k, unsigned slot);
 /* Ends the child that waits at its gate: the spawn fails with this errno. */
 void spawning_refuse(struct keeper *k, unsigned slot, int errnum);
@@ -227,6 +228,7 @@ struct spawner_request {
 	uint32_t slot;
 	uint32_t fds; /* bits of SLOT_FD_CHILD_* .. SLOT_FD_CGROUP, and bit N_LINK_FDS for the gate
 		       */
+	uint32_t goes_there; /* 1: struct spawn_fds */
 };
 
 struct spawner_reply {

@@ -88,10 +88,10 @@ static void reap(struct keeper *k, const siginfo_t *si, const struct rusage *ru)
 
 	if (slot == 0)
 		slot = slot_in_spawn(k, pid);
-	if (slot != 0) {
-		spawning_child_ended(k, slot);
+	if (slot != 0 && !spawning_child_ended(k, slot))
+		slot = 0;
+	if (slot != 0)
 		store_exit(keeper_slot(k, slot), exitinfo_pack(si->si_code, si->si_status), ru);
-	}
 	waitid(P_PID, (id_t)pid, &(siginfo_t){ 0 }, WEXITED | WNOHANG);
 	if (slot != 0) {
 		slot_forget_pid(k, pid);

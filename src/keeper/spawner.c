@@ -34,6 +34,7 @@ static int serve(const struct spawner_request *rq, const int table[N_LINK_FDS + 
 		.out = table[SLOT_FD_CHILD_OUT],
 		.err = table[SLOT_FD_CHILD_ERR],
 		.cgroup = table[SLOT_FD_CGROUP],
+		.goes_there = rq->goes_there != 0,
 		.gate = table[N_LINK_FDS],
 	};
 	int r;

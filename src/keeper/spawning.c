@@ -160,6 +160,7 @@ static void send_next(struct keeper *k)
 	if (!job)
 		return;
 	rq.slot = job->slot;
+	rq.goes_there = job->goes_there;
 	for (unsigned i = N_SLOT_FDS; i < N_LINK_FDS; i++)
 		if (job->fds[i] >= 0) {
 			rq.fds |= 1U << i;
@@ -217,11 +218,27 @@ bool spawning_begin(struct keeper *k, unsigned slot, int table[N_LINK_FDS])
 	return true;
 }
 
+/* Whether the child was killed as it was made, as its cgroup had been (spawn.c). */
+static bool died_there(struct keeper *k, const struct spawn_job *job)
+{
+	struct control_slot *s = keeper_slot(k, job->slot);
+
+	return job->fds[SLOT_FD_CGROUP] >= 0 && !job->goes_there && job->gate_w < 0 && job->sent &&
+	       job->orphaned == 0 && word_load(&s->fail) == 0 &&
+	       word_load(&s->step) == STEP_CLONE && word_load(&s->stop.requested) == 0;
+}
+
 /* The spawner has answered, or is known not to: what became of the child? */
 static void settle(struct keeper *k, struct spawn_job *job, int result)
 {
 	struct control_slot *s = keeper_slot(k, job->slot);
 
+	if (result >= 0 && died_there(k, job)) {
+		word_store(&s->pid, 0);
+		job->goes_there = true;
+		job->sent = false; /* it is next */
+		return;
+	}
 	if (result < 0 && slot_pid(s) == 0) {
 		word_store(&s->step, STEP_CLONE);
 		word_store(&s->fail, (uint64_t)-result);
@@ -438,23 +455,27 @@ int spawning_timeout(const struct keeper *k)
 	return k->spawner.busy_since != 0 ? 100 : -1;
 }
 
-void spawning_child_ended(struct keeper *k, unsigned slot)
+bool spawning_child_ended(struct keeper *k, unsigned slot)
 {
 	struct spawn_job *job = job_of(k, slot);
 	struct control_slot *s = keeper_slot(k, slot);
 
 	if (!job || slot == 0)
-		return;
+		return true;
+	if (died_there(k, job)) {
+		word_store(&s->pid, 0); /* of none, until the spawner has answered */
+		return false;
+	}
 	/* Ended before the spawner's word arrived: it exec'd and was quick, or failed. */
 	if (word_load(&s->fail) == 0 && word_load(&s->step) < STEP_EXEC) {
 		word_store(&s->fail, ECHILD); /* killed from outside before its execve */
 		job_failed(k, job);
-		return;
-	}
-	if (job->gate_w >= 0)
+	} else if (job->gate_w >= 0) {
 		spawning_gate_event(k, job);
-	else
+	} else {
 		settle(k, job, 0);
+	}
+	return true;
 }
 
 void spawning_adopt(struct keeper *k, unsigned slot)

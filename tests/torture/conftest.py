@@ -6,10 +6,15 @@ earlier run.
 """
 
 import os
+import pathlib
 import random
+import sys
 
 import pytest
 from daemon import Daemon
+
+# The tests may import what stands there, too.
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "common"))
 
 SEED = int(os.environ.get("REEVE_SEED") or random.SystemRandom().getrandbits(32))
 

@@ -4,6 +4,7 @@
 import os
 import random
 
+import leaves
 from attach import (
     DETACHED,
     PTY,
@@ -437,6 +438,18 @@ class SpawnAnyway(UncertainSpawn):
         super().check()
 
 
+class SpawnAgain(SpawnAnyway):
+    """One whose first child the kernel kills."""
+
+    name = "a spawn into a cgroup that was killed"
+
+    def prepare(self):
+        self.shell("true")  # for it, the spawner has tried out whether one can be made there
+        self.api.wait(self.called)
+        self.clean()
+        leaves.kill_unused(self.daemon.keeper)
+
+
 class UncertainStop(Stop):
     """A signal may have been marked as sent and yet not have been sent; then SIGKILL follows."""
 
@@ -450,7 +463,7 @@ class UncertainStop(Stop):
         assert not self.daemon.members()
 
 
-KEEPERS = [SpawnAnyway, Output, Exit, Leftovers, UncertainStop, HardStop, Kill, UncertainSignals]
+KEEPERS = [SpawnAnyway, SpawnAgain, Output, Exit, Leftovers, UncertainStop, HardStop, Kill, UncertainSignals]
 
 SPLICED = [Output, LargeOutput, LentOutput]
 

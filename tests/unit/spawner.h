@@ -41,7 +41,7 @@ static inline int spawner_setup(void **state _unused_)
 	spec_init(&plan.spec);
 	plan.spec.envp = no_env;
 	plan.spec.cwd = "/";
-	plan.fds = (struct spawn_fds){ -1, -1, -1, -1, -1 };
+	plan.fds = (struct spawn_fds){ -1, -1, -1, -1, false, -1 };
 	plan.not_for_it = -1;
 	outcome = mmap(NULL, sizeof(*outcome), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
 		       -1, 0);
