@@ -80,15 +80,20 @@ static bool path_matches(const char *glob, const json_t *event, const char *name
 	return path && (fnmatch(glob, path, 0) == 0 || (shown && fnmatch(glob, shown, 0) == 0));
 }
 
+bool event_category_is_in(unsigned set, const char *category)
+{
+	for (unsigned i = 0; set != 0 && i < ARRAY_SIZE(categories); i++)
+		if (strcmp(categories[i], category) == 0)
+			return (set & 1U << i) != 0;
+	return true;
+}
+
 bool event_matches(const struct event_filter *f, const json_t *event, const char *cwd)
 {
-	const char *category = string(event, "category");
-
 	if (f->failed && json_integer_value(json_object_get(event, "result")) >= 0)
 		return false;
-	for (unsigned i = 0; f->categories != 0 && i < 4; i++)
-		if (strcmp(categories[i], category) == 0 && (f->categories & 1U << i) == 0)
-			return false;
+	if (!event_category_is_in(f->categories, string(event, "category")))
+		return false;
 	return !f->path || path_matches(f->path, event, "path", cwd) ||
 	       path_matches(f->path, event, "path2", cwd);
 }

@@ -186,6 +186,29 @@ static int show_event(void *data, const json_t *event)
 	return (s->watch->follow ? fflush(to) : ferror(to)) ? -EPIPE : 0;
 }
 
+/* Who sees no events shall not take it for proof that nothing happened. */
+static void say_what_is_not_seen(struct cli *cli, const struct watch *w)
+{
+	json_t *subscriber = NULL, *c;
+	struct error e = { 0 };
+	char rest[64];
+	size_t i;
+
+	(void)snprintf(rest, sizeof(rest), "/observers/%.40s", w->subscriber);
+	(void)cli_call_session(cli, "GET", w->session, rest, NULL, &subscriber, &e);
+	json_array_foreach(json_object_get(subscriber, "capabilities"), i, c)
+	{
+		const char *category = json_string_value(json_object_get(c, "category"));
+		const char *support = json_string_value(json_object_get(c, "support"));
+
+		if (category && support && strcmp(support, "unavailable") == 0 &&
+		    event_category_is_in(w->filter.categories, category))
+			fprintf(stderr, "reeve: %s is not observed: %s\n", category,
+				json_string_value(json_object_get(c, "reason")));
+	}
+	json_decref(subscriber);
+}
+
 int watch_here(struct cli *cli, const struct watch *w, struct error *e)
 {
 	_cleanup_(freep) char *cwd = NULL;
@@ -198,6 +221,7 @@ int watch_here(struct cli *cli, const struct watch *w, struct error *e)
 	cwd = event_text(session, "cwd");
 	json_decref(session);
 	s.cwd = cwd;
+	say_what_is_not_seen(cli, w);
 	r = events_read(cli, w->session, w->subscriber, w->follow, w->all, show_event, &s, e);
 	return r == -EPIPE && !e->message[0] ? 0 : r;
 }

@@ -33,6 +33,9 @@ struct event_filter {
 	bool failed;         /* only what failed */
 };
 
+/* Whether a filter's set has it; one that is not known is in each. */
+bool event_category_is_in(unsigned set, const char *category);
+
 bool event_matches(const struct event_filter *f, const json_t *event, const char *cwd);
 
 /* One line: time, pid, name, what was done and to what. */

@@ -111,6 +111,21 @@ def test_the_whole_machine_is_for_root():
         assert "kernel.perf_event_paranoid=0`" in reason
 
 
+def test_who_watches_is_told_what_is_not_seen(reeve):
+    """Inside, an ordinary user cannot observe files; root can."""
+    inner, words = reeve.home / "inner", f"{BUILD}/reeve observe --categories file -- true"
+    script = (
+        f"export REEVE_DIR={inner}; mkdir -m 700 {inner}; {words};"
+        f"{BUILD}/reeve capabilities; {BUILD}/reeve daemon stop > /dev/null"
+    )
+    options = ["--observe", "file", "--backend", "file=seccomp-user-notify"]
+    result = reeve("run", *options, "--", "sh", "-c", script)
+    cells = [line.split(maxsplit=3) for line in result.stdout.decode().splitlines()]
+    support, reason = next((c[1], c[3]) for c in cells if c[0] == "file")
+    said = f"reeve: file is not observed: {reason}" in result.stderr.decode()
+    assert said == (support == "unavailable")
+
+
 def test_inside_an_observed_session_it_is_said_that_there_can_be_one_filter(reeve):
     inner = reeve.home / "inner"
     script = (
