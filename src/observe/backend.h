@@ -41,7 +41,8 @@ struct backend_target {
 	unsigned categories;  /* set of category_bit() */
 	enum backend_detail detail;
 	bool forks_only; /* of processes: another backend tells what they execute. What a process is
-			  * called from then on (comm) may still be told, and nothing more of it */
+			  * called from then on (comm) may still be told, and nothing more of it. If
+			  * so, it is told of each further name, too, or else `unsure` */
 	bool resume;     /* a predecessor observed it: what was kept is taken up again */
 	uint64_t after[BACKEND_RINGS]; /* resume: what lies before was delivered by the predecessor
 					*/
@@ -131,6 +132,8 @@ struct backend_run {
 	struct backend_target target;
 	struct backend_sink sink;
 	void *state;
+	void (*unsure)(struct backend_run *run); /* NULL, or of forks only: what was told of names
+						  * may not be so any more */
 	bool own_only; /* by start: what runs with other rights than the user's is not told */
 	uint32_t tier; /* by start: how the backend does it, where it has several ways */
 	int refused;   /* by start: why not in the better way, a negative errno */

@@ -1,24 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "observe/call_decode.h"
 #include "base/cleanup.h"
-#include "base/clock.h"
-#include "core/proc.h"
+#include "observe/call_home.h"
 #include "observe/call_socket.h"
 #include "observe/details.h"
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 #define PAGE      4096U
 #define CHUNK     256U
 #define ARGS_MAX  1024U
-#define KNOWN_MS  50U
 #define HOW_FLAGS 0
 #define HOW_MODE  1
 #define HOW_WORDS 2
@@ -77,27 +73,12 @@ static ssize_t read_string(const struct call *c, uint64_t address, char *to, siz
 
 /* --- paths ----------------------------------------------------------------------------------- */
 
-/* What /proc/TID/`name` leads to; its length, 0 when that cannot be read. */
-static size_t read_link(const struct call *c, const char *name, char *to, size_t max)
-{
-	char link[64];
-	ssize_t n;
-
-	(void)snprintf(link, sizeof(link), "/proc/%d/%s", c->tid, name);
-	call_by_number(c);
-	n = readlink(link, to, max - 1);
-	if (n <= 0)
-		return 0;
-	to[n] = '\0';
-	return (size_t)n;
-}
-
 static size_t read_fd_link(const struct call *c, int fd, char *to, size_t max)
 {
 	char name[32];
 
 	(void)snprintf(name, sizeof(name), "fd/%d", fd);
-	return read_link(c, name, to, max);
+	return call_link(c, name, to, max);
 }
 
 /* The directory that a relative path begins at. */
@@ -105,7 +86,7 @@ static size_t read_base(const struct call *c, unsigned dir, char *to, size_t max
 {
 	int fd = dir != 0 ? (int)c->args[dir - 1] : AT_FDCWD;
 
-	return fd == AT_FDCWD ? read_link(c, "cwd", to, max) : read_fd_link(c, fd, to, max);
+	return fd == AT_FDCWD ? call_cwd(c, to, max) : read_fd_link(c, fd, to, max);
 }
 
 /* Argument `path`, absolute where its directory is known. */
@@ -219,7 +200,7 @@ static void decode_exec(const struct call *c, const struct call_rule *r, struct 
 	e->argv_size = (uint32_t)details_redact(t->raw, n, t->argv, sizeof(t->argv));
 	e->argv = t->argv;
 	e->fields |= REEVE_HAS_ARGV | (cut ? REEVE_HAS_CUT : 0U);
-	if (read_link(c, "cwd", t->cwd, sizeof(t->cwd)) > 0) {
+	if (call_cwd(c, t->cwd, sizeof(t->cwd)) > 0) {
 		e->cwd = t->cwd;
 		e->fields |= REEVE_HAS_CWD;
 	}
@@ -266,26 +247,6 @@ static void decode_file(const struct call *c, const struct call_rule *r, struct 
 
 /* --- who ------------------------------------------------------------------------------------- */
 
-int32_t call_process(int32_t tid)
-{
-	char path[64], text[1024], *at;
-	ssize_t n;
-	int fd;
-
-	/* Only the first thread of a process has its number as its process. */
-	if (syscall(SYS_tgkill, tid, tid, 0) == 0 || errno == EPERM)
-		return tid;
-	(void)snprintf(path, sizeof(path), "/proc/%d/status", tid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return tid;
-	n = read(fd, text, sizeof(text) - 1);
-	(void)close(fd);
-	text[MAX(n, (ssize_t)0)] = '\0';
-	at = strstr(text, "\nTgid:");
-	return at ? (int32_t)strtol(at + 6, NULL, 10) : tid;
-}
-
 bool call_executes(const struct call *c)
 {
 	const struct call_rule *r = call_rule(c->arch, c->nr);
@@ -293,67 +254,11 @@ bool call_executes(const struct call *c)
 	return r && r->form == FORM_EXEC;
 }
 
-static struct call_thread *place_of(struct call_threads *threads, int32_t tid)
-{
-	return &threads->known[(uint32_t)tid % CALL_KNOWN];
-}
-
-static void ask_stat(struct call_thread *k)
-{
-	struct proc_stat stat;
-
-	k->comm[0] = '\0';
-	k->ppid = 0;
-	if (proc_stat_read(k->tid, &stat) < 0)
-		return;
-	memcpy(k->comm, stat.comm, sizeof(k->comm) - 1);
-	k->ppid = stat.ppid;
-}
-
-/* Its parent's name would be its own, if that had not executed anything by now. */
-void call_forked(struct call_threads *threads, int32_t parent, int32_t child)
-{
-	*place_of(threads, child) =
-		(struct call_thread){ child, child, parent, clock_monotonic_ms() + KNOWN_MS, "" };
-}
-
-void call_renamed(struct call_threads *threads, int32_t pid, const char *comm)
-{
-	struct call_thread *k = place_of(threads, pid);
-
-	if (k->tid == pid && k->pid == pid)
-		(void)snprintf(k->comm, sizeof(k->comm), "%s", comm);
-}
-
-static bool is_known(const struct call_thread *k, int32_t tid, uint64_t now)
-{
-	return k->tid == tid && now < k->until;
-}
-
-/* What there is to know of a thread. */
-static struct call_thread *know(struct call_threads *threads, const struct call *c)
-{
-	int32_t tid = c->tid;
-	struct call_thread *k = place_of(threads, tid);
-	uint64_t now = clock_monotonic_ms();
-
-	if (is_known(k, tid, now) && k->comm[0] != '\0')
-		return k;
-	call_by_number(c);
-	if (threads->ask)
-		threads->ask(threads->userdata);
-	if (!is_known(k, tid, now))
-		*k = (struct call_thread){ tid, call_process(tid), 0, now + KNOWN_MS, "" };
-	if (k->comm[0] == '\0')
-		ask_stat(k);
-	return k;
-}
-
 /* Adds pid, ppid and comm. `executes`: its program is about to change. */
 static void whose(struct call_threads *threads, const struct call *c, bool executes,
 		  struct call_texts *t, struct reeve_event *e)
 {
-	struct call_thread *k = know(threads, c);
+	struct call_thread *k = call_thread(threads, c);
 
 	e->pid = k->pid;
 	if (k->comm[0] == '\0')
@@ -363,7 +268,7 @@ static void whose(struct call_threads *threads, const struct call *c, bool execu
 	e->ppid = k->ppid;
 	e->fields |= REEVE_HAS_COMM | REEVE_HAS_PPID;
 	if (executes)
-		k->comm[0] = '\0'; /* it has another as soon as it goes on */
+		call_thread_executes(threads, k);
 }
 
 void call_event(const struct call *c, enum reeve_category category, enum reeve_kind kind,

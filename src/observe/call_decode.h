@@ -2,7 +2,7 @@
 /* call_decode.h - an event from a system call that is about to be made: what its arguments point to
  * is read from the memory of the process, so it is what that claims. */
 #pragma once
-#include "observe/calls.h"
+#include "observe/call_threads.h"
 #include <limits.h>
 #include <sys/types.h>
 
@@ -17,27 +17,6 @@ struct call_texts {
 	char comm[16];
 };
 
-/* Of a few threads that made calls in the last moments: what /proc says of them, or who hears of
- * forks and new programs. */
-#define CALL_KNOWN 256U
-
-struct call_threads {
-	struct call_thread {
-		int32_t tid, pid, ppid;
-		uint64_t until; /* monotonic ms */
-		char comm[16];  /* "": not known */
-	} known[CALL_KNOWN];
-	void (*ask)(void *userdata); /* NULL, or says by call_forked() and call_renamed() what is
-				      * not known yet, before /proc is asked */
-	void *userdata;
-};
-
-/* A process was made. */
-void call_forked(struct call_threads *threads, int32_t parent, int32_t child);
-
-/* A process has another name: it executed something. */
-void call_renamed(struct call_threads *threads, int32_t pid, const char *comm);
-
 /* Fills `ret`. False when the call is none of interest: it sends to no address, or is
  * of another category. The texts are in `t`. */
 bool call_decode(const struct call *c, unsigned categories, struct call_threads *threads,
@@ -49,9 +28,6 @@ void call_event(const struct call *c, enum reeve_category category, enum reeve_k
 
 /* Whether another program would run where it succeeds. */
 bool call_executes(const struct call *c);
-
-/* The process of a thread; the number itself when that is gone. */
-int32_t call_process(int32_t tid);
 
 /* Up to `size` bytes of the memory of a process or thread; what ends at a page that is not there is
  * shorter. Returns how many were read, -EFAULT for none, or another errno. */

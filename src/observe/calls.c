@@ -76,6 +76,14 @@ static const struct call_rule rules[] = {
 	{ NR(-1, 102, -1), NETWORK_CALL(KIND_NONE, SOCKETCALL) },
 };
 
+/* chdir, fchdir, setns, pivot_root, mount, umount, umount2, move_mount */
+static const struct {
+	int16_t nr[N_CALL_ARCHS];
+} moves[] = {
+	{ NR(80, 12, 49) },  { NR(81, 133, 50) }, { NR(308, 346, 268) }, { NR(155, 217, 41) },
+	{ NR(165, 21, 40) }, { NR(-1, 22, -1) },  { NR(166, 52, 39) },   { NR(429, 429, 429) },
+};
+
 static const uint32_t audits[N_CALL_ARCHS] = { AUDIT_ARCH_X86_64, AUDIT_ARCH_I386,
 					       AUDIT_ARCH_AARCH64 };
 
@@ -86,6 +94,15 @@ const struct call_rule *call_rule(enum call_arch arch, int nr)
 			return &rules[i];
 	}
 	return NULL;
+}
+
+bool call_moves(enum call_arch arch, int nr)
+{
+	for (size_t i = 0; nr >= 0 && i < ARRAY_SIZE(moves); i++) {
+		if (moves[i].nr[arch] == nr)
+			return true;
+	}
+	return false;
 }
 
 bool call_arch_of(uint32_t audit, enum call_arch *ret)
@@ -184,6 +201,14 @@ static void put_follow(struct entry *e, uint32_t nr, enum follow_when when)
 	end_condition(e, begin);
 }
 
+static void put_moves(struct entry *e, enum call_arch arch)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(moves); i++) {
+		if (moves[i].nr[arch] >= 0)
+			put_stop(e, (uint32_t)moves[i].nr[arch]);
+	}
+}
+
 /* What is only of use where results are seen. First: sendto() is there in any case. */
 static void put_followed(struct entry *e, enum call_arch arch, unsigned categories)
 {
@@ -209,6 +234,8 @@ static void put_arch(struct entry *e, enum call_arch arch, unsigned categories, 
 	put_load(e, offsetof(struct seccomp_data, nr));
 	if (action == SECCOMP_RET_TRACE)
 		put_followed(e, arch, categories);
+	else if ((categories & category_bit(REEVE_PROCESS)) != 0)
+		put_moves(e, arch);
 	for (size_t i = 0; i < ARRAY_SIZE(rules); i++) {
 		if (!is_wanted(&rules[i], arch, categories))
 			continue;

@@ -40,6 +40,8 @@ struct call_rule {
 	uint8_t flags, mode, size, owner;
 };
 
+struct call_home;
+
 /* A call as its process made it. */
 struct call {
 	enum call_arch arch;
@@ -49,6 +51,7 @@ struct call {
 	int memory;      /* /proc/TID/mem of the program that makes it; 0: it is not open */
 	bool *by_number; /* NULL, or set when something is found by the number of its thread, which
 			  * may be another's once that has been killed */
+	struct call_home *home; /* NULL: where it is, is asked each time */
 };
 
 /* Said before the number is used. */
@@ -61,10 +64,14 @@ static inline void call_by_number(const struct call *c)
 /* The rule for a call; NULL: it is not of interest. */
 const struct call_rule *call_rule(enum call_arch arch, int nr);
 
+/* Whether somebody may be in another directory after a call, or that have another name: a directory
+ * of its own is changed to, or what is mounted where. */
+bool call_moves(enum call_arch arch, int nr);
+
 /* From AUDIT_ARCH_*. False for one that is none of ours. */
 bool call_arch_of(uint32_t audit, enum call_arch *ret);
 
 /* A filter that gives `action` (SECCOMP_RET_USER_NOTIF, _TRACE) for the calls of these categories,
  * and lets all others pass. With SECCOMP_RET_TRACE, also for those by which files are followed
- * (call_follow.h). */
+ * (call_follow.h); else, where programs are told, for those that move. */
 void calls_filter(unsigned categories, uint32_t action, struct entry *ret);

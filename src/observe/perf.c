@@ -44,6 +44,7 @@ struct follower {
 	unsigned row; /* so many times in a row something was */
 	bool deaf;    /* the bells are off */
 	bool shared;  /* of the machine, for all runs that want no more than forks */
+	bool unsure;  /* what is still to be told may lack something in between */
 	struct perf_rings rings;
 };
 
@@ -87,6 +88,8 @@ static bool tell_comm(struct backend_run *run, const struct perf_record *r, uint
 	struct reeve_event e;
 	struct details d;
 
+	if (!run->target.forks_only && !r->execs)
+		return true;
 	event_init(&e, REEVE_PROCESS, REEVE_EXECUTED, (int32_t)r->pid);
 	if (run->target.forks_only) {
 		e.comm = r->comm;
@@ -240,6 +243,14 @@ static void tell_lost(struct follower *f)
 	f->rings.lost = 0;
 }
 
+static void tell_unsure(struct follower *f)
+{
+	for (struct tracked *t = f->unsure ? f->first : NULL; t; t = t->next)
+		if (t->run->unsure)
+			t->run->unsure(t->run);
+	f->unsure = f->unsure && f->rings.n_records > 0;
+}
+
 /* Tells of what happened, in order; what has to wait is kept, and all that came after it. So does
  * what was written while we read: what came before may stand in memory that we had read already. */
 static void tell_all(struct follower *f, uint64_t patience)
@@ -254,11 +265,14 @@ static void tell_all(struct follower *f, uint64_t patience)
 	(void)clock_gettime(CLOCK_MONOTONIC, &t);
 	now = (uint64_t)t.tv_sec * 1000000000ULL + (uint64_t)t.tv_nsec;
 	f->found |= perf_rings_read(rings);
+	f->unsure |= rings->lost > 0 || rings->full;
+	rings->full = false;
 	tell_lost(f);
 	while (i < rings->n_records && rings->records[i].time <= now &&
 	       tell_each(f, &rings->records[i], now, patience))
 		i++;
 	perf_rings_drop(rings, i);
+	tell_unsure(f);
 	for (struct tracked *each = f->first; each; each = each->next) {
 		tell_doubted(each);
 		forget_gone(each);

@@ -19,6 +19,7 @@
 #define PAGES_LARGE 256U /* the same where much more happens */
 #define PAGES_ALL   4096U
 #define BELL_PAGES  1U
+#define ROOM_MIN    128U /* less than that, and there may have been none for a record */
 #define RECORDS_MIN 64U
 #define RECORDS_MAX 65536U
 
@@ -102,7 +103,12 @@ static void take_task(struct perf_rings *r, const struct perf_cpu *c, uint64_t a
 	struct task_record t;
 
 	copy_out(r, c, at, &t, sizeof(t));
-	keep(r, &(struct perf_record){ t.time, type, t.pid, t.ppid, t.tid, t.ptid, "" });
+	keep(r, &(struct perf_record){ .time = t.time,
+				       .type = type,
+				       .pid = t.pid,
+				       .ppid = t.ppid,
+				       .tid = t.tid,
+				       .ptid = t.ptid });
 }
 
 static void take_comm(struct perf_rings *r, const struct perf_cpu *c, uint64_t at,
@@ -112,10 +118,13 @@ static void take_comm(struct perf_rings *r, const struct perf_cpu *c, uint64_t a
 	struct trailer end;
 	struct perf_record record = { .type = PERF_RECORD_COMM };
 
-	if ((h->misc & PERF_RECORD_MISC_COMM_EXEC) == 0 || h->size < sizeof(comm) + sizeof(end))
+	if (h->size < sizeof(comm) + sizeof(end))
 		return;
 	copy_out(r, c, at, &comm, sizeof(comm));
+	if (comm.pid != comm.tid)
+		return; /* a thread */
 	copy_out(r, c, at + h->size - sizeof(end), &end, sizeof(end));
+	record.execs = (h->misc & PERF_RECORD_MISC_COMM_EXEC) != 0;
 	record.time = end.time;
 	record.pid = comm.pid;
 	record.tid = comm.tid;
@@ -131,6 +140,7 @@ static bool read_cpu(struct perf_rings *r, struct perf_cpu *c)
 
 	if (tail == head)
 		return false;
+	r->full |= r->pages * r->page - (head - tail) < ROOM_MIN;
 	while (tail < head) {
 		struct perf_event_header h;
 		struct lost_record lost;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* perf_ring.h - the records that dummy perf events write into memory of each CPU: forks and exits
- * of processes and threads, and programs. */
+ * of processes and threads, and names. */
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
@@ -12,7 +12,8 @@
 /* What of a record is of interest; the others are left out. */
 struct perf_record {
 	uint64_t time;                 /* CLOCK_MONOTONIC ns */
-	uint32_t type;                 /* PERF_RECORD_FORK, _EXIT, or _COMM: of an execve */
+	uint32_t type;                 /* PERF_RECORD_FORK, _EXIT, or _COMM */
+	bool execs;                    /* _COMM: of an execve; else it took another name */
 	uint32_t pid, ppid, tid, ptid; /* pid != tid: of a thread that is not the first */
 	char comm[PERF_COMM_MAX];
 };
@@ -28,6 +29,7 @@ struct perf_rings {
 	struct perf_record *records; /* in the order of their times */
 	size_t n_records, room;
 	uint64_t lost; /* records, since somebody set it to 0 */
+	bool full;     /* the same: some may be lost that are not counted yet */
 };
 
 /* Of a process and all its descendants, or (-1) of the machine. When it fails nothing is attached:

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "observe/call_decode.h"
+#include "observe/call_home.h"
 #include "observe/call_socket.h"
 #include "observe/caller_memory.h"
 #include "observe/notify_probe.h"
@@ -56,6 +57,7 @@ struct listener {
 	struct caller_memory memory;
 	struct call_remotes remotes;
 	struct backend_run forks; /* tells of forks and exits; no backend: none does */
+	struct call_home home;
 };
 
 /* What the listeners of a host share. */
@@ -88,11 +90,17 @@ static void tell(struct listener *l, const struct seccomp_notif *n)
 	struct call_threads *threads = &l->notifier->threads;
 	struct backend_origin origin = { 0, n->id };
 	bool by_number = false, told;
-	struct call c = { .nr = n->data.nr, .tid = (int32_t)n->pid, .by_number = &by_number };
+	struct call c = {
+		.nr = n->data.nr, .tid = (int32_t)n->pid, .by_number = &by_number, .home = &l->home
+	};
 	struct reeve_event e;
 
 	if (!call_arch_of(n->data.arch, &c.arch)) {
 		caller_memory_close(&l->memory);
+		return;
+	}
+	if (call_moves(c.arch, c.nr)) {
+		l->home.left = true;
 		return;
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(c.args); i++)
@@ -322,12 +330,21 @@ static void on_fork_or_exit(void *userdata, struct reeve_event *e,
 
 	if (e->kind == REEVE_EXECUTED) {
 		if (e->comm)
-			call_renamed(threads, e->pid, e->comm);
+			call_renamed(threads, e->pid, e->comm, l);
 		return;
 	}
 	if (e->kind == REEVE_FORKED)
-		call_forked(threads, e->pid, e->child_pid);
+		call_forked(threads, e->pid, e->tid, e->child_pid, l);
+	else if (e->kind == REEVE_EXITED)
+		call_ended(threads, e->pid, l);
 	run_event(l->run, e, NULL);
+}
+
+static void on_forks_unsure(struct backend_run *forks)
+{
+	struct listener *l = container_of(forks, struct listener, forks);
+
+	call_untold(&l->notifier->threads, l);
 }
 
 static void on_forks_missed(void *userdata, enum reeve_category category, uint64_t n)
@@ -348,6 +365,7 @@ static void start_forks(struct listener *l)
 			.host = l->host,
 			.target = l->run->target,
 			.sink = { on_fork_or_exit, on_forks_missed, l },
+			.unsure = on_forks_unsure,
 		};
 		l->forks.target.categories = category_bit(REEVE_PROCESS);
 		l->forks.target.forks_only = true;
@@ -389,6 +407,7 @@ static int start(struct backend_run *run, struct error *e)
 	take_back(l);
 	run->state = l;
 	l->run = run;
+	l->home.left = run->target.resume || !run->target.gated; /* somebody may have moved */
 	if (run_wants(run, REEVE_PROCESS)) {
 		run_missed(run, REEVE_PROCESS, run->target.resume ? 1 : 0); /* forks and exits */
 		start_forks(l);
@@ -435,6 +454,7 @@ static void stop(struct backend_run *run)
 	if (l->forks.backend && l->forks.backend->stop)
 		l->forks.backend->stop(&l->forks);
 	l->forks.backend = NULL;
+	call_untold(&l->notifier->threads, l);
 	run->state = NULL;
 	if (l->watch.fd < 0 || (look(l) & (POLLHUP | POLLERR)) != 0)
 		listener_free(l);

@@ -110,6 +110,9 @@ static const struct {
 	{ "unshare", FOLLOW_UNSHARE },
 };
 
+static const char *const moving[] = { "chdir", "fchdir", "setns",   "pivot_root",
+				      "mount", "umount", "umount2", "move_mount" };
+
 static char *read_header(enum call_arch arch)
 {
 	char *text = NULL;
@@ -152,7 +155,8 @@ static int number_of(enum call_arch arch, const char *header, const char *name)
 /* Each call of a name has its rule, and each rule is that of such a call. */
 static void compare(enum call_arch arch, const char *header)
 {
-	bool is_told[CALLS] = { false }, is_followed[CALLS] = { false };
+	bool is_told[CALLS] = { false }, is_followed[CALLS] = { false },
+	     is_moving[CALLS] = { false };
 
 	for (size_t i = 0; i < ARRAY_SIZE(told); i++) {
 		int nr = number_of(arch, header, told[i].name);
@@ -174,10 +178,17 @@ static void compare(enum call_arch arch, const char *header)
 			fail_msg("%s, number %d of %u", followed[i].name, nr, arch);
 		is_followed[nr] = true;
 	}
+	for (size_t i = 0; i < ARRAY_SIZE(moving); i++) {
+		int nr = number_of(arch, header, moving[i]);
+
+		if (nr >= 0)
+			is_moving[nr] = true;
+	}
 	is_followed[number_of(arch, header, arch == ARCH_I386 ? "mmap2" : "mmap")] = true;
 	for (int nr = 0; nr < CALLS; nr++) {
 		if ((call_rule(arch, nr) != NULL) != is_told[nr] ||
-		    (follow_rule(arch, nr) != NULL) != is_followed[nr])
+		    (follow_rule(arch, nr) != NULL) != is_followed[nr] ||
+		    call_moves(arch, nr) != is_moving[nr])
 			fail_msg("number %d of %u", nr, arch);
 	}
 }
