@@ -107,7 +107,7 @@ static void begin(void)
 	k.daemon = control_daemon(memory);
 	for (unsigned i = 0; i < N_DAEMON_FDS; i++)
 		k.daemon_fds[i] = -1;
-	k.engine.pidfd = k.lock_fd = k.signal_fd = -1;
+	k.engine.pidfd = k.lock_fd = k.signal_fd = k.program = k.new_program = -1;
 	k.spawner.pid = DEAD_PID;
 	make_pair(&k.engine.sock, &engine);
 	make_pair(&k.spawner.sock, &spawner);
