@@ -197,7 +197,7 @@ ssize_t fd_recv(int sock, void *data, size_t max, int *fds, size_t max_fds, size
 	if ((msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) || n_got > max_fds) {
 		for (size_t i = 0; i < n_got; i++)
 			fd_close(got[i]);
-		return -EMSGSIZE;
+		return (msg.msg_flags & MSG_TRUNC) || n_got > max_fds ? -EMSGSIZE : -EMFILE;
 	}
 	if (n_got > 0)
 		memcpy(fds, got, n_got * sizeof(int));

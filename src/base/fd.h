@@ -33,8 +33,9 @@ int fd_send(int sock, const void *data, size_t n, const int *fds, size_t n_fds);
 
 /* Receives one message. Returns its size, or 0 at the end; `*ret_n_fds` (NULL is allowed when
  * `max_fds` is 0) descriptors are then in `fds`, owned by the caller. A message that does not fit
- * into `max` bytes, or brings more than `max_fds` descriptors, or brings some that this process
- * has no room for, is -EMSGSIZE: it is gone, and all its descriptors are closed. */
+ * into `max` bytes, or brings more than `max_fds` descriptors, is -EMSGSIZE; one that brings some
+ * that this process has no room for is -EMFILE, and its bytes are in `data`. Either is gone, and
+ * all its descriptors are closed. */
 ssize_t fd_recv(int sock, void *data, size_t max, int *fds, size_t max_fds, size_t *ret_n_fds);
 
 /* Makes a memfd of `size` zero bytes that can be sealed. Returns it, or a negative errno. */

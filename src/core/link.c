@@ -27,13 +27,15 @@ void link_close_fds(int table[N_LINK_FDS])
 
 int link_receive(int sock, struct link_message *ret, int table[N_LINK_FDS])
 {
-	struct link_message m;
+	struct link_message m = { 0 };
 	int fds[N_LINK_FDS];
 	size_t n_fds = 0, used = 0;
 	ssize_t n = fd_recv(sock, &m, sizeof(m), fds, N_LINK_FDS, &n_fds);
 
 	for (unsigned i = 0; i < N_LINK_FDS; i++)
 		table[i] = -1;
+	if (n == -EMFILE)
+		*ret = m;
 	if (n < 0)
 		return n == -EMSGSIZE ? -EBADMSG : (int)n;
 	/* Nothing at all is the end; an empty message looks the same, but for what it brings. */

@@ -105,7 +105,7 @@ int link_send(int sock, const struct link_message *m, const int table[N_LINK_FDS
 
 /* Receives one message; absent descriptors are -1 in `table`. Returns 1, 0 at end of file, -EAGAIN,
  * or -EBADMSG for a message of the wrong size or with the wrong number of descriptors (all closed).
- */
+ * -EMFILE: it is in `ret`, but there was no room for its descriptors, which are lost. */
 int link_receive(int sock, struct link_message *ret, int table[N_LINK_FDS]);
 
 /* What keeper and engine inherit from each other, whichever starts the other. */

@@ -196,6 +196,8 @@ static void update_slot(struct engine *e, const struct link_message *m, int tabl
 	if (table[SLOT_FD_LISTENER] >= 0) {
 		fd_close(s->fds[SLOT_FD_LISTENER]);
 		s->fds[SLOT_FD_LISTENER] = take_fd(&table[SLOT_FD_LISTENER]);
+	} else if (m->fds & 1U << SLOT_FD_LISTENER) {
+		s->lost_listener = true;
 	}
 	session_update(s, m->arg == 1);
 }
@@ -271,6 +273,10 @@ static void on_readable(uv_poll_t *poll, int status, int events)
 
 		if (r == -EAGAIN || r == -EINTR)
 			return;
+		/* The keeper has what a slot lacks here: a successor needs no pidfd of ours, and
+		 * without its listener a command is refused at its gate. */
+		if (r == -EMFILE && m.type == LINK_CHANGED)
+			r = 1;
 		if (r <= 0) {
 			keeper_gone(e);
 			return;

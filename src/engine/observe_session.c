@@ -128,7 +128,8 @@ static void on_missed(void *userdata, enum reeve_category category, uint64_t n)
 
 static struct backend_target target_of(const struct observed *o, bool gated, bool resume)
 {
-	const struct control_slot *w = o->session->words;
+	const struct session *s = o->session;
+	const struct control_slot *w = s->words;
 	const struct events_state *state = events_state(&o->memory);
 	struct backend_target t = {
 		.session = (uint32_t)word_load(&w->handle),
@@ -139,7 +140,7 @@ static struct backend_target target_of(const struct observed *o, bool gated, boo
 		.detail = (enum backend_detail)state->detail,
 		.resume = resume,
 		.prepared = word_load(&w->filter) == 1,
-		.listener = MAX(o->session->fds[SLOT_FD_LISTENER], 0),
+		.listener = s->lost_listener ? -EMFILE : MAX(s->fds[SLOT_FD_LISTENER], 0),
 		.pending = o->memory.header->pending,
 	};
 

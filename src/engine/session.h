@@ -76,6 +76,7 @@ struct session {
 	bool quarantined;
 	bool settled; /* the keeper has looked at what the leader left behind, if that has ended */
 	int fds[N_SLOT_FDS];
+	bool lost_listener; /* there was no room for that descriptor when it came */
 	void *map;
 	struct layout layout;
 	struct index index;

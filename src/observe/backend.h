@@ -47,7 +47,8 @@ struct backend_target {
 	uint64_t after[BACKEND_RINGS]; /* resume: what lies before was delivered by the predecessor
 					*/
 	bool prepared;                 /* the leader did what prepare asked for */
-	int listener;  /* of the filter that the leader installed, see prepare; 0: none. Borrowed */
+	int listener;  /* of the filter that the leader installed, see prepare; 0: none, or a
+			* negative errno: why it is not here. Borrowed */
 	void *pending; /* BACKEND_PENDING bytes that outlive the engine, aligned to 8, first all
 			* zero: what it was about to answer. NULL: nothing outlives this process */
 };

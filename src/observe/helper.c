@@ -294,7 +294,7 @@ int helper_serve(int sock)
 		size_t n_fds = 0;
 		ssize_t n = fd_recv(sock, &rq, sizeof(rq), &fd, 1, &n_fds);
 
-		if (n == -EINTR || n == -EMSGSIZE)
+		if (n == -EINTR || n == -EMSGSIZE || n == -EMFILE)
 			continue;
 		if (n <= 0)
 			break;

@@ -148,7 +148,7 @@ static int receive(int sock, uint32_t number, uint64_t deadline, int *fds, size_
 		if (r < 0)
 			return r;
 		n = fd_recv(sock, reply, sizeof(*reply), fds, max, &n_fds);
-		if (n == -EINTR || n == -EMSGSIZE || n == -EAGAIN)
+		if (n == -EINTR || n == -EMSGSIZE || n == -EMFILE || n == -EAGAIN)
 			continue;
 		if (n <= 0)
 			return -EPIPE;

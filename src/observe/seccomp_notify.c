@@ -397,7 +397,10 @@ static int start(struct backend_run *run, struct error *e)
 	struct listener *l;
 	int r;
 
-	if (run->target.listener <= 0)
+	if (run->target.listener < 0)
+		return error_set_errno(e, ERROR_EXHAUSTED, run->target.listener,
+				       "seccomp-user-notify");
+	if (run->target.listener == 0)
 		return error_set(e, ERROR_UNAVAILABLE,
 				 "seccomp-user-notify: only a command that was started to be "
 				 "observed so can be: name it when you start the command");

@@ -96,12 +96,14 @@ def test_too_many_spawns_at_a_time_are_told_to_come_again(api):
 # --- descriptors ---------------------------------------------------------------------------------
 
 
-def few_descriptors():
-    resource.setrlimit(resource.RLIMIT_NOFILE, (80, 80))
+def few_descriptors(n=80):
+    resource.setrlimit(resource.RLIMIT_NOFILE, (n, n))
 
 
-def test_without_descriptors_a_spawn_is_refused_and_what_runs_goes_on(reeve):
-    reeve.ok("daemon", "start", preexec_fn=few_descriptors)
+# A session needs several, of which the last come when it has started: each may be the one too many.
+@pytest.mark.parametrize("n", range(80, 87))
+def test_without_descriptors_a_spawn_is_refused_and_what_runs_goes_on(reeve, n):
+    reeve.ok("daemon", "start", preexec_fn=lambda: few_descriptors(n))
     api = reeve.api
     first = api.spawn("cat", stdin="pipe")
     sessions = []
@@ -121,6 +123,21 @@ def test_without_descriptors_a_spawn_is_refused_and_what_runs_goes_on(reeve):
         api.ended(session)
     assert api.post("/v1/sessions/purge").json["count"] >= len(sessions)
     assert api.try_spawn("true").status == 201, "there is room again"
+
+
+@pytest.mark.parametrize("n", range(84, 90))
+def test_without_descriptors_a_command_whose_calls_would_wait_does_not_run(reeve, n):
+    reeve.ok("daemon", "start", preexec_fn=lambda: few_descriptors(n))
+    observe = {"categories": ["file"], "backends": {"file": "seccomp-user-notify"}}
+    for started in range(60):
+        answer = reeve.api.try_spawn("cat", stdin="pipe", observe=observe)
+        if answer.status != 201:
+            break
+    assert started >= 3
+    assert answer.code in ("exhausted", "unavailable"), answer.body
+    message = answer.json["error"]["message"]
+    assert "descriptors" in message or "Too many open files" in message
+    assert reeve.api.get("/v1/daemon").status == 200
 
 
 def test_without_descriptors_a_connection_is_refused_and_others_go_on(reeve):

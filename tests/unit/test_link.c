@@ -200,7 +200,7 @@ static void an_empty_message_leaks_nothing(void **state _unused_)
 
 static void descriptors_that_find_no_room_are_refused_and_leak_nothing(void **state _unused_)
 {
-	struct link_message m = { .type = LINK_SPAWN, .slot = 1, .fds = 15 };
+	struct link_message m = { .type = LINK_SPAWN, .slot = 1, .fds = 15 }, got;
 	struct rlimit old, tight;
 	int table[N_LINK_FDS], r;
 
@@ -209,9 +209,10 @@ static void descriptors_that_find_no_room_are_refused_and_leak_nothing(void **st
 	/* Two more: all numbers from 0 on are taken, up to the socket's and the things'. */
 	tight = (struct rlimit){ (rlim_t)things[N_LINK_FDS - 1] + 3, old.rlim_max };
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &tight), 0);
-	r = link_receive(sides[1], &m, table);
+	r = link_receive(sides[1], &got, table);
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
-	assert_int_equal(r, -EBADMSG);
+	assert_int_equal(r, -EMFILE);
+	assert_memory_equal(&got, &m, sizeof(m));
 	assert_int_equal(count_fds(), open_before);
 }
 
