@@ -25,6 +25,13 @@ void link_close_fds(int table[N_LINK_FDS])
 		table[i] = fd_close(table[i]);
 }
 
+static int not_received(ssize_t r, const struct link_message *m, struct link_message *ret)
+{
+	if (r == -EMFILE)
+		*ret = *m;
+	return r == -EMSGSIZE ? -EBADMSG : (int)r;
+}
+
 int link_receive(int sock, struct link_message *ret, int table[N_LINK_FDS])
 {
 	struct link_message m = { 0 };
@@ -34,10 +41,8 @@ int link_receive(int sock, struct link_message *ret, int table[N_LINK_FDS])
 
 	for (unsigned i = 0; i < N_LINK_FDS; i++)
 		table[i] = -1;
-	if (n == -EMFILE)
-		*ret = m;
 	if (n < 0)
-		return n == -EMSGSIZE ? -EBADMSG : (int)n;
+		return not_received(n, &m, ret);
 	/* Nothing at all is the end; an empty message looks the same, but for what it brings. */
 	if (n == 0 && n_fds == 0)
 		return 0;
