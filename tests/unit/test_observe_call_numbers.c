@@ -152,12 +152,13 @@ static int number_of(enum call_arch arch, const char *header, const char *name)
 	return nr;
 }
 
-/* Each call of a name has its rule, and each rule is that of such a call. */
-static void compare(enum call_arch arch, const char *header)
-{
-	bool is_told[CALLS] = { false }, is_followed[CALLS] = { false },
-	     is_moving[CALLS] = { false };
+/* The calls of names that are known, by number. */
+struct marks {
+	bool told[CALLS], followed[CALLS], moving[CALLS];
+};
 
+static void mark_told(enum call_arch arch, const char *header, struct marks *m)
+{
 	for (size_t i = 0; i < ARRAY_SIZE(told); i++) {
 		int nr = number_of(arch, header, told[i].name);
 		const struct call_rule *r = call_rule(arch, nr);
@@ -166,8 +167,12 @@ static void compare(enum call_arch arch, const char *header)
 			continue;
 		if (!r || r->kind != told[i].kind || r->form != told[i].form)
 			fail_msg("%s, number %d of %u", told[i].name, nr, arch);
-		is_told[nr] = true;
+		m->told[nr] = true;
 	}
+}
+
+static void mark_followed(enum call_arch arch, const char *header, struct marks *m)
+{
 	for (size_t i = 0; i < ARRAY_SIZE(followed); i++) {
 		int nr = number_of(arch, header, followed[i].name);
 		const struct follow_rule *r = follow_rule(arch, nr);
@@ -176,19 +181,33 @@ static void compare(enum call_arch arch, const char *header)
 			continue;
 		if (!r || r->what != followed[i].what)
 			fail_msg("%s, number %d of %u", followed[i].name, nr, arch);
-		is_followed[nr] = true;
+		m->followed[nr] = true;
 	}
+	m->followed[number_of(arch, header, arch == ARCH_I386 ? "mmap2" : "mmap")] = true;
+}
+
+static void mark_moving(enum call_arch arch, const char *header, struct marks *m)
+{
 	for (size_t i = 0; i < ARRAY_SIZE(moving); i++) {
 		int nr = number_of(arch, header, moving[i]);
 
 		if (nr >= 0)
-			is_moving[nr] = true;
+			m->moving[nr] = true;
 	}
-	is_followed[number_of(arch, header, arch == ARCH_I386 ? "mmap2" : "mmap")] = true;
+}
+
+/* Each call of a name has its rule, and each rule is that of such a call. */
+static void compare(enum call_arch arch, const char *header)
+{
+	struct marks m = { 0 };
+
+	mark_told(arch, header, &m);
+	mark_followed(arch, header, &m);
+	mark_moving(arch, header, &m);
 	for (int nr = 0; nr < CALLS; nr++) {
-		if ((call_rule(arch, nr) != NULL) != is_told[nr] ||
-		    (follow_rule(arch, nr) != NULL) != is_followed[nr] ||
-		    call_moves(arch, nr) != is_moving[nr])
+		if ((call_rule(arch, nr) != NULL) != m.told[nr] ||
+		    (follow_rule(arch, nr) != NULL) != m.followed[nr] ||
+		    call_moves(arch, nr) != m.moving[nr])
 			fail_msg("number %d of %u", nr, arch);
 	}
 }

@@ -2,13 +2,10 @@
 /* The backend seccomp-user-notify: in which directory a process is, which is known without asking
  * /proc about each for as long as none has gone elsewhere. */
 #include "base/cleanup.h"
-#include "observed.h"
+#include "notify_observed.h"
 #include <sched.h>
 #include <sys/stat.h>
 
-#define ALL (1U << REEVE_FILE | 1U << REEVE_PROCESS)
-
-static const struct backend *const backend = &backend_seccomp_user_notify;
 static char dir[64];
 
 static int setup(void **state _unused_)
@@ -25,26 +22,6 @@ static int teardown(void **state _unused_)
 	(void)snprintf(command, sizeof(command), "rm -rf %s", dir);
 	assert_int_equal(system(command), 0);
 	return 0;
-}
-
-static void observe(struct observed *o, void (*role)(void *), void *userdata)
-{
-	observed_start(o, backend, ALL, role, userdata);
-	observed_finish(o);
-	assert_int_equal(o->status, 0);
-}
-
-static void need(bool condition)
-{
-	if (!condition)
-		_exit(1);
-}
-
-static void wait_for(pid_t pid)
-{
-	int status;
-
-	need(pid > 0 && waitpid(pid, &status, 0) == pid && status == 0);
 }
 
 /* Runs a program whose argument says where it is, below the directory. */

@@ -2,37 +2,13 @@
 /* The backend seccomp-user-notify: what a process is called and whose child it is, of which most is
  * known without asking /proc about each. */
 #include "base/cleanup.h"
-#include "observed.h"
+#include "notify_observed.h"
 #include <pthread.h>
 #include <sched.h>
 #include <sys/syscall.h>
 
-#define ALL (1U << REEVE_FILE | 1U << REEVE_PROCESS)
-
 #define ROUNDS  40
 #define RENAMES 30000 /* more than is kept of them while nobody looks */
-
-static const struct backend *const backend = &backend_seccomp_user_notify;
-
-static void observe(struct observed *o, void (*role)(void *), void *userdata)
-{
-	observed_start(o, backend, ALL, role, userdata);
-	observed_finish(o);
-	assert_int_equal(o->status, 0);
-}
-
-static void need(bool condition)
-{
-	if (!condition)
-		_exit(1);
-}
-
-static void wait_for(pid_t pid)
-{
-	int status;
-
-	need(pid > 0 && waitpid(pid, &status, 0) == pid && status == 0);
-}
 
 /* Opens what is not there: an event that says who it is of. */
 static void call_out(const char *name)
