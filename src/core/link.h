@@ -46,10 +46,16 @@ enum link_type {
 	LINK_FETCH,  /* new -> old: give me what is in place `arg` */
 	LINK_KEPT,   /* old -> new: it, or none */
 	LINK_LISTEN, /* keeper -> engine: listen on this socket (LISTEN_FD) instead */
+	LINK_BORROW, /* engine -> keeper: open the memory of thread `arg` for me; with a number in
+		      * its upper half, copy descriptor number - 1 of that process. `slot` = a
+		      * ticket, not 0 */
+	LINK_LENT,   /* keeper -> engine: here it is (LENT_FD), or none, for the ticket `slot`. 0:
+		      * some answers found no room, all are to be asked for again */
 	N_LINK_TYPES,
 };
 
 #define LISTEN_FD 0 /* the descriptor of LINK_LISTEN */
+#define LENT_FD   0 /* of LINK_LENT */
 
 enum quit_mode {
 	QUIT_NOT,

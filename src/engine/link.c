@@ -252,9 +252,13 @@ static void obey(struct engine *e, const struct link_message *m, int table[N_LIN
 	case LINK_LISTEN:
 		listen_on(e, table[LISTEN_FD]);
 		break;
+	case LINK_LENT:
+		observe_lent(e, m->slot, take_fd(&table[LENT_FD]));
+		break;
 	case LINK_READY:
 		/* What we said to the keeper before it may never have heard. */
 		update_all(e);
+		observe_ask_again(e);
 		break;
 	default:
 		break;
@@ -274,8 +278,9 @@ static void on_readable(uv_poll_t *poll, int status, int events)
 		if (r == -EAGAIN || r == -EINTR)
 			return;
 		/* The keeper has what a slot lacks here: a successor needs no pidfd of ours, and
-		 * without its listener a command is refused at its gate. */
-		if (r == -EMFILE && m.type == LINK_CHANGED)
+		 * without its listener a command is refused at its gate. Without what was to be
+		 * lent a call is told of with less. */
+		if (r == -EMFILE && (m.type == LINK_CHANGED || m.type == LINK_LENT))
 			r = 1;
 		if (r <= 0) {
 			keeper_gone(e);
@@ -299,8 +304,12 @@ static int start_polling(struct engine *e)
 
 int link_run(struct engine *e)
 {
+	int r;
+
 	link_tell(e, LINK_READY, 0, 0);
-	return start_polling(e);
+	r = start_polling(e);
+	observe_ask_again(e); /* before, answers would have been dropped */
+	return r;
 }
 
 static int start_keeper(struct engine *e)

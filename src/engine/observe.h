@@ -68,6 +68,10 @@ int observe_negotiate(struct engine *e, enum reeve_scope scope, unsigned categor
 int observe_host(struct engine *e, struct host **ret, struct error *err);
 /* A descriptor of the daemon's own that a new keeper asks for; -1 for none. */
 int observe_kept(const struct engine *e, uint64_t place);
+/* observe_lender.c: LINK_LENT, and what to do where the keeper may have missed a LINK_BORROW. `fd`
+ * is taken over. */
+void observe_lent(struct engine *e, uint32_t ticket, int fd);
+void observe_ask_again(struct engine *e);
 /* All slots are loaded: goes on with what an engine before had begun. */
 int observe_resume(struct engine *e, struct error *err);
 /* Has readers told soon (observe_news.c): in turn, where those of many sessions are to be. */

@@ -167,6 +167,7 @@ int observe_host(struct engine *e, struct host **ret, struct error *err)
 		}
 		host_listen(ob->host, on_complaint, ob);
 		host_set_loop(ob->host, &(struct host_loop){ watch_direct, unwatch_direct, e });
+		observe_set_lender(e, ob->host);
 		e->direct.asked = on_asked;
 		e->direct.userdata = ob;
 		ob->poll.data = ob;

@@ -34,3 +34,8 @@ int observe_news_init(struct observatory *ob);
 void observe_no_news(struct observed *o);
 /* The engine is awake for another reason: it takes its next turn now, if that is due soon. */
 void observe_awake(struct observatory *ob);
+
+/* --- observe_lender.c --------------------------------------------------------------------------
+ */
+
+void observe_set_lender(struct engine *e, struct host *h);

@@ -227,6 +227,9 @@ static bool obey_daemon(struct keeper *k, const struct link_message *m, int tabl
 	case LINK_FETCH:
 		give_kept(k, m->arg);
 		return true;
+	case LINK_BORROW:
+		lending_ask(k, m);
+		return true;
 	default:
 		return m->type == LINK_PONG;
 	}
@@ -345,6 +348,7 @@ void engine_died(struct keeper *k, bool crashed)
 	if (e->gone == 0)
 		e->gone = clock_monotonic_ms();
 	e->ready = false;
+	k->lent_lost = false;
 	word_store(&k->daemon->engine_pid, 0);
 	e->start_at = k->quitting == QUIT_NOT ? clock_monotonic_ms() + delay : 0;
 	for (unsigned i = 1; i <= k->top_slot; i++)

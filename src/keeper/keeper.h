@@ -99,6 +99,7 @@ struct keeper {
 	bool born_childless; /* it listed none at the start: there are none but those of the daemon
 			      */
 	unsigned n_watched, n_stopping, n_dirty;
+	bool lent_lost;    /* the engine did not get all that it has asked for */
 	unsigned top_slot; /* highest slot ever held */
 	uint64_t look_at;  /* CLOCK_BOOTTIME ms of the next look at trees; 0: none is planned */
 	bool look_anyway; /* some watched tree has parents that are not ours, or cannot be listed */
@@ -222,6 +223,12 @@ void passing_check(struct keeper *k, uint64_t now);
 /* ms until passing_check has something to do; -1 for never. */
 int passing_timeout(const struct keeper *k, uint64_t now);
 void passing_readable(struct keeper *k);
+
+/* --- lending.c ------------------------------------------------------------------------------ */
+/* LINK_BORROW */
+void lending_ask(struct keeper *k, const struct link_message *m);
+/* The engine can be sent something again. */
+void lending_flush(struct keeper *k);
 
 /* --- spawner.c ------------------------------------------------------------------------------ */
 struct spawner_request {

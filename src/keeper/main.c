@@ -105,7 +105,7 @@ enum { P_SIGNALS, P_ENGINE, P_ENGINE_PID, P_SPAWNER, P_LISTEN, P_PASSING, P_SOCK
 static unsigned fill_poll(struct keeper *k, struct pollfd *p, struct spawn_job **gates)
 {
 	unsigned n = P_GATES;
-	short out = k->n_dirty > 0 ? POLLOUT : 0;
+	short out = k->n_dirty > 0 || k->lent_lost ? POLLOUT : 0;
 
 	p[P_SIGNALS] = (struct pollfd){ .fd = k->signal_fd, .events = POLLIN };
 	p[P_ENGINE] = (struct pollfd){ .fd = k->engine.sock, .events = (short)(POLLIN | out) };
@@ -142,8 +142,10 @@ static void dispatch(struct keeper *k, const struct pollfd *p, unsigned n, struc
 		spawning_readable(k);
 	if (p[P_ENGINE].revents & (POLLIN | POLLHUP | POLLERR))
 		engine_readable(k);
-	if (p[P_ENGINE].revents & POLLOUT)
+	if (p[P_ENGINE].revents & POLLOUT) {
 		slots_flush(k);
+		lending_flush(k);
+	}
 	if (p[P_SIGNALS].revents)
 		on_signals(k);
 	if (p[P_ENGINE_PID].revents && k->engine.pid != 0 && !k->engine.child)

@@ -29,20 +29,22 @@ ssize_t call_memory(int32_t tid, uint64_t address, void *to, size_t size)
 	return n < 0 ? -errno : n;
 }
 
-/* The same of the process of a call. */
-static ssize_t read_memory(const struct call *c, uint64_t address, void *to, size_t size)
+ssize_t call_read(const struct call *c, uint64_t address, void *to, size_t size)
 {
 	ssize_t n = c->memory > 0 ? pread(c->memory, to, size, (off_t)address) : 0;
 
 	if (n > 0)
 		return n;
 	call_by_number(c); /* nothing is read, too, once another program runs there */
-	return call_memory(c->tid, address, to, size);
+	n = c->loan && c->loan->only ? -EPERM : call_memory(c->tid, address, to, size);
+	if (n == -EPERM && c->loan)
+		c->loan->wants_memory = true;
+	return n;
 }
 
 static bool read_all(const struct call *c, uint64_t address, void *to, size_t size)
 {
-	return address != 0 && read_memory(c, address, to, size) == (ssize_t)size;
+	return address != 0 && call_read(c, address, to, size) == (ssize_t)size;
 }
 
 /* A string of up to `max` bytes, its NUL included. Returns its length, or -1 when it cannot be
@@ -58,7 +60,7 @@ static ssize_t read_string(const struct call *c, uint64_t address, char *to, siz
 		char *end;
 
 		want = MIN(want, (size_t)(PAGE - at % PAGE));
-		got = read_memory(c, at, to + n, want);
+		got = call_read(c, at, to + n, want);
 		if (got <= 0)
 			return -1;
 		end = memchr(to + n, 0, (size_t)got);
@@ -176,7 +178,7 @@ static size_t read_argv(const struct call *c, uint64_t address, struct call_text
 		ssize_t n;
 
 		if (place == 0 &&
-		    read_memory(c, address + i * width, words, sizeof(words)) < (ssize_t)width)
+		    call_read(c, address + i * width, words, sizeof(words)) < (ssize_t)width)
 			return used;
 		if (word_at(c, words, place) == 0)
 			return used;

@@ -32,3 +32,6 @@ bool call_executes(const struct call *c);
 /* Up to `size` bytes of the memory of a process or thread; what ends at a page that is not there is
  * shorter. Returns how many were read, -EFAULT for none, or another errno. */
 ssize_t call_memory(int32_t tid, uint64_t address, void *to, size_t size);
+
+/* The same of who makes a call. */
+ssize_t call_read(const struct call *c, uint64_t address, void *to, size_t size);

@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "observe/call_socket.h"
 #include "base/fd.h"
-#include "core/entry.h"
+#include "core/lend.h"
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/net.h>
 #include <netinet/in.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <sys/un.h>
-#include <unistd.h>
 
 #define SOCKETCALL 102
 
@@ -61,12 +60,22 @@ bool call_address(const void *bytes, size_t size, char *path, struct reeve_addre
 /* A copy of the socket; it is asked for its protocol and its own address. */
 static int copy_socket(const struct reeve_event *e, int number)
 {
-	int pidfd = (int)syscall(SYS_pidfd_open, e->pid, 0), fd;
+	return lend_descriptor(e->pid, number);
+}
 
-	if (pidfd < 0)
-		return -1;
-	fd = entry_fetch(pidfd, number);
-	fd_close(pidfd);
+/* The same of who is about to make a call. */
+static int socket_of(const struct call *c, const struct reeve_event *e)
+{
+	int number = (int)c->args[0], fd;
+
+	if (c->loan && c->loan->socket > 0)
+		return fcntl(c->loan->socket, F_DUPFD_CLOEXEC, 0);
+	fd = c->loan && c->loan->only ? -EPERM : copy_socket(e, number);
+	if (fd == -EPERM && c->loan && number >= 0) {
+		c->loan->wants_socket = true;
+		c->loan->pid = e->pid;
+		c->loan->number = number;
+	}
 	return fd;
 }
 
@@ -99,7 +108,7 @@ static bool message_place(const struct call *c, struct place *ret)
 	uint32_t *narrow = (uint32_t *)words;
 	size_t size = c->arch == ARCH_I386 ? 8 : 16;
 
-	if (call_memory(c->tid, c->args[1], words, size) != (ssize_t)size)
+	if (call_read(c, c->args[1], words, size) != (ssize_t)size)
 		return false;
 	if (c->arch == ARCH_I386)
 		*ret = (struct place){ narrow[0], narrow[1] };
@@ -137,7 +146,7 @@ bool call_socket_decode(const struct call *c, const struct call_rule *r, struct 
 		if (!address_place(c, r, &place) || place.at == 0)
 			return false;
 		place.size = MIN(place.size, (uint64_t)sizeof(s));
-		if (call_memory(c->tid, place.at, &s, place.size) != (ssize_t)place.size ||
+		if (call_read(c, place.at, &s, place.size) != (ssize_t)place.size ||
 		    !call_address(&s, place.size, t->address[1], &a))
 			return false;
 		if (e->kind == REEVE_BOUND) {
@@ -149,7 +158,7 @@ bool call_socket_decode(const struct call *c, const struct call_rule *r, struct 
 		}
 		e->family = a.family;
 	}
-	fd = copy_socket(e, (int)c->args[0]);
+	fd = socket_of(c, e);
 	if (fd >= 0)
 		ask_socket(fd, t, e);
 	return true;
@@ -197,7 +206,7 @@ static bool received_place(const struct call *c, struct place *ret)
 {
 	uint32_t size;
 
-	if (call_memory(c->tid, c->args[5], &size, sizeof(size)) != sizeof(size))
+	if (call_read(c, c->args[5], &size, sizeof(size)) != sizeof(size))
 		return false;
 	*ret = (struct place){ c->args[4], size };
 	return true;
@@ -217,8 +226,7 @@ static void add_named(const struct call *c, struct reeve_event *e, struct call_t
 	else
 		has = message_place(c, &place);
 	place.size = MIN(place.size, (uint64_t)sizeof(s));
-	if (has && place.at != 0 &&
-	    call_memory(c->tid, place.at, &s, place.size) == (ssize_t)place.size &&
+	if (has && place.at != 0 && call_read(c, place.at, &s, place.size) == (ssize_t)place.size &&
 	    call_address(&s, place.size, t->address[1], &e->remote))
 		e->fields |= REEVE_HAS_REMOTE;
 }
@@ -266,7 +274,7 @@ void call_socket_unfold(struct call *c)
 
 		if (unfolded[i].call != c->args[0])
 			continue;
-		if (call_memory(c->tid, c->args[1], args, (size_t)size) != size)
+		if (call_read(c, c->args[1], args, (size_t)size) != size)
 			return;
 		for (unsigned a = 0; a < ARRAY_SIZE(args); a++)
 			c->args[a] = args[a];

@@ -42,6 +42,15 @@ struct call_rule {
 
 struct call_home;
 
+/* What the system keeps from us, and others may lend (lent.h). */
+struct call_loan {
+	bool only;         /* nothing is to be tried without it */
+	int socket;        /* a copy of the socket that the call names; 0: not there */
+	bool wants_memory; /* reading that of its thread was refused */
+	bool wants_socket; /* copying descriptor `number` of process `pid` was */
+	int32_t pid, number;
+};
+
 /* A call as its process made it. */
 struct call {
 	enum call_arch arch;
@@ -52,6 +61,7 @@ struct call {
 	bool *by_number; /* NULL, or set when something is found by the number of its thread, which
 			  * may be another's once that has been killed */
 	struct call_home *home; /* NULL: where it is, is asked each time */
+	struct call_loan *loan; /* NULL: nobody lends */
 };
 
 /* Said before the number is used. */

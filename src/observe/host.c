@@ -21,6 +21,10 @@ struct host {
 	int epoll_fd, cgroup_dir;
 	struct host_keeping keeping;
 	struct host_loop loop; /* none: no function */
+	struct host_lender lender;
+	bool only_lent;
+	struct borrowing *borrowed; /* asked for */
+	uint32_t tickets;
 	struct {
 		const struct backend *backend;
 		void *state;
@@ -192,6 +196,79 @@ void **host_shared(struct host *h, const struct backend *backend)
 		continue;
 	h->shared[i].backend = backend;
 	return &h->shared[i].state;
+}
+
+/* --- what is lent ---------------------------------------------------------------------------- */
+
+bool host_only_lends(void)
+{
+	const char *who = secure_getenv("REEVE_MEMORY");
+
+	return who && strcmp(who, "keeper") == 0;
+}
+
+void host_set_lender(struct host *h, const struct host_lender *lender)
+{
+	h->lender = *lender;
+	h->only_lent = host_only_lends();
+}
+
+bool host_lends(const struct host *h)
+{
+	return h->lender.ask != NULL;
+}
+
+bool host_lends_all(const struct host *h)
+{
+	return h->only_lent;
+}
+
+static void ask(struct host *h, struct borrowing *b)
+{
+	h->tickets += h->tickets == UINT32_MAX ? 2 : 1; /* none is 0 */
+	b->ticket = h->tickets;
+	h->lender.ask(h->lender.userdata, b->ticket, b->of, b->number);
+}
+
+void host_borrow(struct host *h, struct borrowing *b)
+{
+	b->next = h->borrowed;
+	if (b->next)
+		b->next->back = &b->next;
+	b->back = &h->borrowed;
+	h->borrowed = b;
+	ask(h, b);
+}
+
+void host_unborrow(struct borrowing *b)
+{
+	if (!b->back)
+		return;
+	*b->back = b->next;
+	if (b->next)
+		b->next->back = b->back;
+	b->next = NULL;
+	b->back = NULL;
+}
+
+void host_ask_again(struct host *h)
+{
+	for (struct borrowing *b = h->borrowed; b; b = b->next)
+		ask(h, b);
+}
+
+void host_lent(struct host *h, uint32_t ticket, int fd)
+{
+	struct borrowing *b = h->borrowed;
+
+	while (b && b->ticket != ticket)
+		b = b->next;
+	if (!b) {
+		fd_close(fd);
+		return;
+	}
+	host_unborrow(b);
+	b->lent(b, fd);
 }
 
 /* --- what outlives this process -------------------------------------------------------------- */

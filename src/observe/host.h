@@ -47,6 +47,25 @@ struct host_loop {
 
 void host_set_loop(struct host *h, const struct host_loop *loop);
 
+/* Who may open what the system keeps from this process, because it is no ancestor of the processes
+ * that it observes: core/lend.h. None at first. */
+struct host_lender {
+	/* Is not to wait. What comes of it goes to host_lent(). */
+	void (*ask)(void *userdata, uint32_t ticket, int32_t of, int number);
+	void *userdata;
+};
+
+/* For tests: nothing is tried without the lender (REEVE_MEMORY=keeper). */
+bool host_only_lends(void);
+
+void host_set_lender(struct host *h, const struct host_lender *lender);
+
+/* What was asked for with this ticket; takes `fd` over; negative: it is refused. */
+void host_lent(struct host *h, uint32_t ticket, int fd);
+
+/* Whoever was asked may never answer: asks for all that has not come, with other tickets. */
+void host_ask_again(struct host *h);
+
 int host_cgroup_dir(const struct host *h);
 
 /* Whom a backend tells what goes wrong with a session that it observes; nobody at first. */
@@ -107,3 +126,23 @@ void host_release(struct host *h, const char *name);
 /* A restored descriptor, the caller's from now on and held as before; -ENOENT when there is none.
  */
 int host_held(struct host *h, const char *name);
+
+/* Something of another process, asked of the lender. */
+struct borrowing {
+	struct borrowing *next, **back; /* NULL: it is not under way */
+	uint32_t ticket;
+	int32_t of; /* whose: a thread, or for a descriptor a process */
+	int number; /* of the descriptor; negative: the memory */
+	/* Called once, from the loop. `fd` is the callee's; negative: it is refused. */
+	void (*lent)(struct borrowing *b, int fd);
+};
+
+/* Whether there is one; and whether it is to be asked for all. */
+bool host_lends(const struct host *h);
+bool host_lends_all(const struct host *h);
+
+/* There must be a lender. */
+void host_borrow(struct host *h, struct borrowing *b);
+
+/* It is not wanted any more; nothing happens where it is not under way. */
+void host_unborrow(struct borrowing *b);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "observe/notify_probe.h"
 #include "base/fd.h"
+#include "core/lend.h"
 #include "observe/call_decode.h"
 #include "observe/surroundings.h"
 #include "observe/trial.h"
@@ -9,7 +10,9 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #define SCOPE_FILE "/proc/sys/kernel/yama/ptrace_scope"
 #define WORD       0x7265657665ULL
@@ -41,23 +44,69 @@ static int read_sibling(int32_t pid)
 		       : 1;
 }
 
+/* In a process that is no ancestor of the other: uses what comes over the socket. */
+static int use_lent(int32_t sock)
+{
+	uint64_t seen = 0;
+	int fds[2], domain = 0;
+	socklen_t size = sizeof(domain);
+	size_t n = 0;
+	char byte;
+
+	if (fd_recv(sock, &byte, 1, fds, 2, &n) != 1 || n != 2)
+		return 1;
+	return pread(fds[0], &seen, sizeof(seen), (off_t)(uintptr_t)&word) == sizeof(seen) &&
+			       seen == WORD &&
+			       getsockopt(fds[1], SOL_SOCKET, SO_DOMAIN, &domain, &size) == 0 &&
+			       domain == AF_UNIX
+		       ? 0
+		       : 1;
+}
+
+/* What the keeper does for the engine (core/lend.h), this process for another; and what a process
+ * does that observes its own children. */
+static int lend(int32_t pid, const int pair[2])
+{
+	int fds[2] = { lend_memory(pid), lend_descriptor(pid, pair[0]) }, r = 255;
+
+	if (read_sibling(pid) == 0 && fds[0] >= 0 && fds[1] >= 0 &&
+	    fd_send(pair[1], "", 1, fds, 2) >= 0)
+		r = in_child(use_lent, pair[0]);
+	fd_close(fds[0]);
+	fd_close(fds[1]);
+	return r;
+}
+
 /* The engine is no ancestor of the processes it observes, and must be tried as one that is none. */
-static bool sibling_can_read(void)
+static int let_sibling_read(int32_t pid, const int pair[2] _unused_)
+{
+	return in_child(read_sibling, pid);
+}
+
+/* Runs `fn` while a child of ours waits. */
+static bool with_child(int (*fn)(int32_t pid, const int pair[2]))
 {
 	char byte;
-	int gate[2], r;
+	int pair[2], gate[2], r;
 	pid_t pid;
 
-	if (pipe2(gate, O_CLOEXEC) < 0)
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
 		return false;
+	if (pipe2(gate, O_CLOEXEC) < 0) {
+		fd_close(pair[0]);
+		fd_close(pair[1]);
+		return false;
+	}
 	pid = fork();
 	if (pid == 0) {
 		(void)close(gate[1]);
 		_exit((int)read(gate[0], &byte, 1));
 	}
 	fd_close(gate[0]);
-	r = pid > 0 ? in_child(read_sibling, (int32_t)pid) : 255;
+	r = pid > 0 ? fn((int32_t)pid, pair) : 255;
 	fd_close(gate[1]);
+	fd_close(pair[0]);
+	fd_close(pair[1]);
 	if (pid > 0)
 		(void)waitpid(pid, NULL, 0);
 	return r == 0;
@@ -90,12 +139,10 @@ static void refuse_reading(struct backend_support ret[REEVE_CATEGORIES], unsigne
 		    "a security module or a container's filter refuses it");
 }
 
-static void add_privileges(struct backend_support ret[REEVE_CATEGORIES], unsigned categories)
+/* Behind the reasons of what it can. */
+static void add_text(struct backend_support ret[REEVE_CATEGORIES], unsigned categories,
+		     const char *text)
 {
-	static const char text[] = "; sets no_new_privs, so sudo fails inside";
-
-	if (in_child(keeps_privileges, 0) == 0)
-		return;
 	for (unsigned c = 0; c < REEVE_CATEGORIES; c++) {
 		size_t n = strlen(ret[c].reason);
 
@@ -125,13 +172,15 @@ void notify_probe(enum reeve_scope scope, int cgroup_dir,
 		  struct backend_support ret[REEVE_CATEGORIES])
 {
 	const struct backend *b = &backend_seccomp_user_notify;
+	bool lent;
 
 	if (scope != REEVE_LAUNCHED_TREE) {
 		support_set(ret, b->categories, REEVE_UNAVAILABLE,
 			    "sees only commands that were started to be observed");
 		return;
 	}
-	if (!sibling_can_read()) {
+	lent = host_only_lends() || !with_child(let_sibling_read);
+	if (lent && !with_child(lend)) {
 		refuse_reading(ret, b->categories);
 		return;
 	}
@@ -144,5 +193,8 @@ void notify_probe(enum reeve_scope scope, int cgroup_dir,
 			return;
 		}
 	}
-	add_privileges(ret, b->categories);
+	if (lent)
+		add_text(ret, b->categories, "; reads memory by way of an ancestor of the command");
+	if (in_child(keeps_privileges, 0) != 0)
+		add_text(ret, b->categories, "; sets no_new_privs, so sudo fails inside");
 }

@@ -11,6 +11,7 @@
 #include "observe/call_home.h"
 #include "observe/call_socket.h"
 #include "observe/caller_memory.h"
+#include "observe/lent.h"
 #include "observe/notify_forks.h"
 #include "observe/notify_probe.h"
 #include "observe/notify_wake.h"
@@ -38,9 +39,12 @@ struct listener {
 	struct notifier *notifier;
 	struct backend_run *run; /* NULL: calls are just let pass */
 	struct seccomp_notif *pending, own;
-	bool paused; /* not watched: the calls wait */
+	bool paused;  /* the calls wait */
+	bool watched; /* unless they do, or one waits for something that is lent */
 	struct notify_wake wake;
 	struct caller_memory memory;
+	struct lent lent;
+	bool complained;
 	struct call_remotes remotes;
 	struct notify_forks forks;
 	struct call_home home;
@@ -51,6 +55,7 @@ struct notifier {
 	struct call_threads threads;
 	struct call_texts texts;
 	struct listener *drained;
+	struct lent_all lent;
 };
 
 /* --- events ---------------------------------------------------------------------------------- */
@@ -62,56 +67,134 @@ static bool still_stands(const struct listener *l, uint64_t id)
 	return ioctl(l->watch.fd, SECCOMP_IOCTL_NOTIF_ID_VALID, &id) == 0;
 }
 
-static void tell(struct listener *l, const struct seccomp_notif *n)
+/* Once: there may be many. */
+static void complain(struct listener *l)
 {
-	struct call_threads *threads = &l->notifier->threads;
-	struct backend_origin origin = { 0, n->id };
-	bool by_number = false, told;
-	struct call c = {
-		.nr = n->data.nr, .tid = (int32_t)n->pid, .by_number = &by_number, .home = &l->home
-	};
-	struct reeve_event e;
+	if (!l->complained)
+		host_complain(l->host, l->run->target.session,
+			      "the system lets nobody read the memory of a process that is "
+			      "observed: paths in its calls are not told");
+	l->complained = true;
+}
 
-	if (!call_arch_of(n->data.arch, &c.arch)) {
-		caller_memory_close(&l->memory);
-		return;
-	}
-	if (call_moves(c.arch, c.nr)) {
-		l->home.left = true;
-		return;
-	}
+/* Whoever had the number may have been another. */
+static void forget_caller(struct listener *l, const struct call *c)
+{
+	caller_memory_close(&l->memory);
+	lent_forget(&l->lent, c->tid);
+}
+
+static struct call call_of(const struct seccomp_notif *n)
+{
+	struct call c = { .nr = n->data.nr, .tid = (int32_t)n->pid };
+
 	for (size_t i = 0; i < ARRAY_SIZE(c.args); i++)
 		c.args[i] = n->data.args[i];
-	c.memory = caller_memory(&l->memory, &c);
+	return c;
+}
+
+/* False: it has to wait for something that is lent, and is then looked at anew. */
+static bool tell_call(struct listener *l, struct call *c, uint64_t id)
+{
+	struct call_threads *threads = &l->notifier->threads;
+	struct backend_origin origin = { 0, id };
+	struct reeve_event e;
+	bool told;
+
+	if (!lent_only(&l->lent, l->host))
+		c->memory = caller_memory(&l->memory, c);
+	lent_use(&l->lent, l->host, c);
 	threads->ask = notify_forks_ask;
 	threads->userdata = &l->forks;
-	told = call_decode(&c, l->run->target.categories, threads, &l->notifier->texts, &e);
+	e.pid = 0; /* of a call that is none of interest */
+	told = call_decode(c, l->run->target.categories, threads, &l->notifier->texts, &e);
+	if (lent_ask(&l->lent, l->host, c))
+		return false;
 	/* What was found otherwise is its own, and made the call it has, even if it was killed
 	 * then. Before Linux 5.19 any signal, too, ends a call, which is then made and told again;
 	 * so old a kernel knows no `sync`. */
-	if ((by_number || !l->wake.sync) && !still_stands(l, n->id)) {
-		caller_memory_close(&l->memory); /* it may be that other's */
-		return;
-	}
-	if (told && (e.kind != REEVE_DATAGRAM || !call_socket_repeats(&l->remotes, &c, &e)))
+	if ((*c->by_number || !l->wake.sync) && !still_stands(l, id))
+		forget_caller(l, c);
+	else if (told && (e.kind != REEVE_DATAGRAM || !call_socket_repeats(&l->remotes, c, &e)))
 		run_event(l->run, &e, &origin);
+	lent_over(&l->lent, c, e.pid);
+	return true;
+}
+
+/* The same. */
+static bool tell(struct listener *l, const struct seccomp_notif *n)
+{
+	struct call c = call_of(n);
+	bool by_number = false;
+
+	c.by_number = &by_number;
+	c.home = &l->home;
+	if (!call_arch_of(n->data.arch, &c.arch)) {
+		forget_caller(l, &c);
+		return true;
+	}
+	if (call_moves(c.arch, c.nr)) {
+		l->home.left = true;
+		return true;
+	}
+	return tell_call(l, &c, n->id);
 }
 
 /* --- answering ------------------------------------------------------------------------------- */
 
-/* Tells of what stands in `pending`, and lets it go on. */
-static void answer(struct listener *l)
+/* Waits for calls where it should. */
+static int watch_as_due(struct listener *l)
+{
+	bool due = l->watch.fd >= 0 && !l->paused && !l->lent.waits;
+	int r = 0;
+
+	if (due == l->watched)
+		return 0;
+	if (due)
+		r = host_watch_direct(l->host, &l->watch);
+	else
+		host_unwatch_direct(l->host, &l->watch);
+	l->watched = due && r >= 0;
+	return r;
+}
+
+/* Lets go on what stands in `pending`. */
+static void let_go(struct listener *l)
 {
 	struct seccomp_notif *n = l->pending;
 	struct seccomp_notif_resp go_on = { .id = n->id,
 					    .flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE };
 
-	notify_wake_caller(&l->wake, n->pid);
-	if (l->run)
-		tell(l, n);
 	(void)ioctl(l->watch.fd, SECCOMP_IOCTL_NOTIF_SEND, &go_on);
 	__atomic_store_n(&n->id, 0, __ATOMIC_RELEASE);
 	memset(n, 0, sizeof(*n)); /* the kernel wants it so */
+}
+
+/* Tells of what stands in `pending` first, where that can be done at once; else nothing more is
+ * received until it was. */
+static void answer(struct listener *l)
+{
+	if (!l->run || tell(l, l->pending))
+		let_go(l);
+	(void)watch_as_due(l);
+}
+
+static void on_lent(struct borrowing *b, int fd)
+{
+	struct lent *lent = container_of(b, struct lent, asking);
+	struct listener *l = container_of(lent, struct listener, lent);
+
+	if (still_stands(l, l->pending->id)) {
+		if (fd < 0 && b->number < 0)
+			complain(l);
+		lent_take(lent, fd);
+		answer(l);
+		return;
+	}
+	fd_close(fd); /* it may be of another, who has the number by now */
+	lent_drop(lent);
+	let_go(l);
+	(void)watch_as_due(l);
 }
 
 /* What a predecessor had received: it told of it if that is what it stored last. */
@@ -137,14 +220,19 @@ static uint32_t look(const struct listener *l)
 	return poll(&p, 1, 0) > 0 ? (uint32_t)p.revents : 0;
 }
 
+static void close_all_of(struct listener *l)
+{
+	lent_close(&l->lent);
+	caller_memory_close(&l->memory);
+	if (l->watched)
+		host_unwatch_direct(l->host, &l->watch);
+	l->watched = false;
+	l->watch.fd = fd_close(l->watch.fd);
+}
+
 static void listener_free(struct listener *l)
 {
-	if (l->watch.fd >= 0) {
-		if (!l->paused)
-			host_unwatch_direct(l->host, &l->watch);
-		fd_close(l->watch.fd);
-	}
-	caller_memory_close(&l->memory);
+	close_all_of(l);
 	free(l);
 }
 
@@ -153,9 +241,7 @@ static void on_end(struct listener *l)
 {
 	struct listener **place = &l->notifier->drained;
 
-	host_unwatch_direct(l->host, &l->watch);
-	l->watch.fd = fd_close(l->watch.fd);
-	caller_memory_close(&l->memory);
+	close_all_of(l);
 	if (l->run)
 		return;
 	while (*place && *place != l)
@@ -167,7 +253,7 @@ static void on_end(struct listener *l)
 
 static void take_calls(struct listener *l, unsigned max)
 {
-	for (unsigned i = 0; i < max && !l->paused; i++) {
+	for (unsigned i = 0; i < max && !l->paused && !l->lent.waits; i++) {
 		uint32_t events = look(l);
 
 		/* Who was answered may have run at once: then its next call is there. */
@@ -179,8 +265,10 @@ static void take_calls(struct listener *l, unsigned max)
 			return;
 		}
 		/* It may have been killed in the meantime. */
-		if (ioctl(l->watch.fd, SECCOMP_IOCTL_NOTIF_RECV, l->pending) == 0)
+		if (ioctl(l->watch.fd, SECCOMP_IOCTL_NOTIF_RECV, l->pending) == 0) {
+			notify_wake_caller(&l->wake, l->pending->pid);
 			answer(l);
+		}
 		notify_wake_answered(&l->wake, l->watch.fd, i > 0);
 	}
 }
@@ -209,14 +297,17 @@ static int listener_new(struct listener **ret, struct host *h, int fd, void *pen
 	if (!l)
 		return -ENOMEM;
 	l->host = h;
+	l->lent.asking.lent = on_lent;
 	l->notifier = notifier_of(h);
 	l->pending = pending ? pending : &l->own;
 	l->watch = (struct watch){ fcntl(fd, F_DUPFD_CLOEXEC, 3), on_calls, false };
 	r = l->watch.fd < 0 ? -errno : 0;
 	if (r == 0 && !l->notifier)
 		r = -ENOMEM;
-	if (r == 0)
-		r = host_watch_direct(h, &l->watch);
+	if (r == 0) {
+		l->lent.all = &l->notifier->lent;
+		r = watch_as_due(l);
+	}
 	if (r < 0) {
 		fd_close(l->watch.fd);
 		free(l);
@@ -231,6 +322,7 @@ static void drain(struct listener *l)
 {
 	l->run = NULL;
 	caller_memory_close(&l->memory);
+	lent_close(&l->lent);
 	l->next = l->notifier->drained;
 	l->notifier->drained = l;
 }
@@ -324,13 +416,27 @@ static void pause_calls(struct backend_run *run, bool paused)
 {
 	struct listener *l = run->state;
 
-	if (!l || l->watch.fd < 0 || l->paused == paused)
+	if (!l || l->watch.fd < 0)
 		return;
 	l->paused = paused;
-	if (paused)
-		host_unwatch_direct(l->host, &l->watch);
-	else
-		(void)host_watch_direct(l->host, &l->watch);
+	(void)watch_as_due(l);
+}
+
+/* The call that waits for something is not told of any more. */
+static void stop_waiting(struct listener *l)
+{
+	struct call c = call_of(l->pending);
+	struct backend_run *run = l->run;
+	const struct call_rule *r;
+
+	l->run = NULL;
+	if (!l->lent.waits)
+		return;
+	r = call_arch_of(l->pending->data.arch, &c.arch) ? call_rule(c.arch, c.nr) : NULL;
+	if (r && still_stands(l, l->pending->id))
+		run_missed(run, (enum reeve_category)r->category, 1);
+	lent_close(&l->lent);
+	answer(l);
 }
 
 static void stop(struct backend_run *run)
@@ -340,6 +446,7 @@ static void stop(struct backend_run *run)
 	pause_calls(run, false);
 	notify_forks_stop(&l->forks, &l->notifier->threads);
 	run->state = NULL;
+	stop_waiting(l);
 	if (l->watch.fd < 0 || (look(l) & (POLLHUP | POLLERR)) != 0)
 		listener_free(l);
 	else

@@ -28,6 +28,8 @@ TESTED = {
     ],
     "a sibling may not read memory (Yama)": [
         ("unit/test_observe_notify.c", "where_memory_cannot_be_read_it_does_not_say_yes"),
+        ("unit/test_observe_notify_lent.c", "each_call_is_told_with_what_was_lent_for_it"),
+        ("e2e/test_observe_memory_lent.py", "test_what_is_lent_tells_the_same"),
     ],
     "io_uring makes no calls": [
         ("unit/test_observe_ebpf_traps.c", "what_goes_through_io_uring_is_told_by_its_opcode"),
