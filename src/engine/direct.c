@@ -85,11 +85,29 @@ static bool is_own(const struct direct_waits *d, const struct watch *w)
 	return false;
 }
 
-static void wait_for_all(const struct direct_waits *d, uv_loop_t *loop)
+/* What its descriptor was told to be is still true only for the first that is called. */
+static void call_each(const struct direct_waits *d, const struct pollfd *p,
+		      struct watch *const *watches, nfds_t n)
+{
+	bool first = true;
+
+	for (nfds_t i = 0; i < n; i++) {
+		/* What was called before may have ended this one. */
+		if (p[i].revents == 0 || !is_own(d, watches[i]))
+			continue;
+		watches[i]->seen = first ? p[i].revents : 0;
+		watches[i]->ready(watches[i]);
+		first = false;
+	}
+}
+
+/* Whether libuv has something to do. */
+static bool wait_for_all(const struct direct_waits *d, uv_loop_t *loop)
 {
 	struct pollfd p[DIRECT_MAX + 1] = { { .fd = uv_backend_fd(loop), .events = POLLIN } };
 	struct watch *watches[DIRECT_MAX + 1];
 	nfds_t n = 1;
+	int timeout, r;
 
 	for (const struct direct *it = d->first; it; it = it->next) {
 		if (!it->own)
@@ -97,28 +115,28 @@ static void wait_for_all(const struct direct_waits *d, uv_loop_t *loop)
 		watches[n] = it->watch;
 		p[n++] = (struct pollfd){ .fd = it->watch->fd, .events = POLLIN };
 	}
+	uv_update_time(loop);
 	/* No time to wait where its epoll does not know yet of all that libuv waits for. */
-	if (poll(p, n, uv_backend_timeout(loop)) <= 0)
-		return;
+	timeout = uv_backend_timeout(loop);
+	r = poll(p, n, timeout);
+	if (r <= 0)
+		return true;
 	uv_update_time(loop);
 	if (p[0].revents != 0 && d->asked)
 		d->asked(d->userdata);
-	for (nfds_t i = 1; i < n; i++) {
-		/* What was called before may have ended this one. */
-		if (p[i].revents != 0 && is_own(d, watches[i]))
-			watches[i]->ready(watches[i]);
-	}
+	call_each(d, p + 1, watches + 1, n - 1);
+	return p[0].revents != 0 || timeout == 0;
 }
 
 void direct_run(struct direct_waits *d, uv_loop_t *loop)
 {
-	bool waited, alive = true;
+	bool alive = true;
 
 	while (alive && !d->over) {
-		waited = d->n_own > 0;
-		if (waited)
-			wait_for_all(d, loop);
-		alive = uv_run(loop, waited ? UV_RUN_NOWAIT : UV_RUN_ONCE) != 0;
+		if (d->n_own == 0)
+			alive = uv_run(loop, UV_RUN_ONCE) != 0;
+		else if (wait_for_all(d, loop))
+			alive = uv_run(loop, UV_RUN_NOWAIT) != 0;
 	}
 }
 

@@ -130,7 +130,7 @@ static int add_watch(struct host *h, struct watch *w, int fd, void (*ready)(stru
 
 	if (fd < 0)
 		return -errno;
-	*w = (struct watch){ fd, ready, edge };
+	*w = (struct watch){ fd, ready, edge, 0 };
 	r = host_watch(h, w);
 	if (r < 0)
 		w->fd = -1;

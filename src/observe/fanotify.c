@@ -257,7 +257,7 @@ static int open_shared(struct host *h, struct watcher **ret, struct error *e)
 	}
 	w->host = h;
 	w->watch =
-		(struct watch){ fanotify_init(INIT_FLAGS, O_RDONLY | O_CLOEXEC), on_events, false };
+		(struct watch){ fanotify_init(INIT_FLAGS, O_RDONLY | O_CLOEXEC), on_events, false, 0 };
 	r = w->watch.fd < 0 ? -errno : fan_mounts_mark(&w->mounts, w->watch.fd, MASK);
 	if (r >= 0)
 		r = host_watch(h, &w->watch);

@@ -88,6 +88,7 @@ struct watch {
 	int fd;
 	void (*ready)(struct watch *w);
 	bool edge;
+	short seen; /* what poll(2) has just told the loop of the descriptor; 0: not known */
 };
 
 /* Calls `ready` whenever the descriptor is readable or hangs up; with `edge` once each time it
@@ -96,7 +97,7 @@ int host_watch(struct host *h, struct watch *w);
 void host_unwatch(struct host *h, struct watch *w);
 
 /* The same for a process that waits to be answered: the loop waits for the descriptor itself where
- * it can, which wakes us sooner than through host_fd(). */
+ * it can, which wakes us sooner than through host_fd(). Sets `seen` where it did. */
 int host_watch_direct(struct host *h, struct watch *w);
 void host_unwatch_direct(struct host *h, struct watch *w);
 

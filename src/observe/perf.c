@@ -114,8 +114,8 @@ static int follower_new(struct follower **ret, struct host *h)
 	f->hook.look = on_look;
 	host_hook(h, &f->hook);
 	f->timer = (struct watch){ timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK),
-				   on_timer, false };
-	f->wakes = (struct watch){ epoll_create1(EPOLL_CLOEXEC), on_records, false };
+				   on_timer, false, 0 };
+	f->wakes = (struct watch){ epoll_create1(EPOLL_CLOEXEC), on_records, false, 0 };
 	f->rings.epoll_fd = f->wakes.fd;
 	if (f->timer.fd < 0 || f->wakes.fd < 0)
 		r = -errno;

@@ -303,7 +303,7 @@ static int open_shared(struct host *h, struct connector **ret, struct error *e)
 	c = calloc(1, sizeof(*c));
 	if (!c)
 		return error_set_errno(e, ERROR_INTERNAL, ENOMEM, "proc connector");
-	c->watch = (struct watch){ host_held(h, HELD_NAME), on_socket, false };
+	c->watch = (struct watch){ host_held(h, HELD_NAME), on_socket, false, 0 };
 	if (c->watch.fd < 0) {
 		held = false;
 		c->watch.fd = r = open_socket(e);

@@ -252,7 +252,7 @@ static int start(struct backend_run *run, struct error *e)
 	p->run = run;
 	p->pause_ms = PAUSE_MIN_MS;
 	p->watch = (struct watch){ timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK),
-				   on_timer, false };
+				   on_timer, false, 0 };
 	r = p->watch.fd < 0 ? -errno : host_watch(run->host, &p->watch);
 	if (r < 0) {
 		fd_close(p->watch.fd);

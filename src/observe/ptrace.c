@@ -223,10 +223,10 @@ static int start(struct backend_run *run, struct error *e)
 	else
 		r = run->target.leader > 0 ? start_tracer(d) : -ESRCH;
 	if (r >= 0) {
-		d->watch = (struct watch){ d->ring.sock, on_events, false };
+		d->watch = (struct watch){ d->ring.sock, on_events, false, 0 };
 		d->timer =
 			(struct watch){ timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK),
-					on_timer, false };
+					on_timer, false, 0 };
 		r = d->timer.fd < 0 ? -errno : host_watch(run->host, &d->watch);
 		if (r >= 0)
 			r = host_watch(run->host, &d->timer);

@@ -213,11 +213,11 @@ static void answer_left(struct listener *l, const struct backend_target *target)
 }
 
 /* The events of the descriptor: receiving waits when there is nothing to receive. */
-static uint32_t look(const struct listener *l)
+static short look(const struct listener *l)
 {
 	struct pollfd p = { .fd = l->watch.fd, .events = POLLIN };
 
-	return poll(&p, 1, 0) > 0 ? (uint32_t)p.revents : 0;
+	return poll(&p, 1, 0) > 0 ? p.revents : (short)0;
 }
 
 static void close_all_of(struct listener *l)
@@ -251,10 +251,11 @@ static void on_end(struct listener *l)
 	listener_free(l);
 }
 
-static void take_calls(struct listener *l, unsigned max)
+/* `seen`: what a look would find now; 0: not known. */
+static void take_calls(struct listener *l, unsigned max, short seen)
 {
 	for (unsigned i = 0; i < max && !l->paused && !l->lent.waits; i++) {
-		uint32_t events = look(l);
+		short events = i == 0 && seen != 0 ? seen : look(l);
 
 		/* Who was answered may have run at once: then its next call is there. */
 		if (events == 0 && i > 0 && notify_wake_turn(&l->wake))
@@ -275,7 +276,10 @@ static void take_calls(struct listener *l, unsigned max)
 
 static void on_calls(struct watch *w)
 {
-	take_calls(container_of(w, struct listener, watch), CALLS_A_TURN);
+	short seen = w->seen;
+
+	w->seen = 0;
+	take_calls(container_of(w, struct listener, watch), CALLS_A_TURN, seen);
 }
 
 /* --- runs ------------------------------------------------------------------------------------ */
@@ -300,7 +304,7 @@ static int listener_new(struct listener **ret, struct host *h, int fd, void *pen
 	l->lent.asking.lent = on_lent;
 	l->notifier = notifier_of(h);
 	l->pending = pending ? pending : &l->own;
-	l->watch = (struct watch){ fcntl(fd, F_DUPFD_CLOEXEC, 3), on_calls, false };
+	l->watch = (struct watch){ fcntl(fd, F_DUPFD_CLOEXEC, 3), on_calls, false, 0 };
 	r = l->watch.fd < 0 ? -errno : 0;
 	if (r == 0 && !l->notifier)
 		r = -ENOMEM;
@@ -348,7 +352,7 @@ void seccomp_notify_let_go(struct host *h, const void *pending)
 		if (l->pending != pending)
 			continue;
 		l->pending = &l->own; /* between two calls nothing stands there */
-		take_calls(l, CALLS_A_FLUSH);
+		take_calls(l, CALLS_A_FLUSH, 0);
 	}
 }
 
@@ -408,7 +412,7 @@ static void flush(struct backend_run *run)
 	struct listener *l = run->state;
 
 	if (l->watch.fd >= 0)
-		take_calls(l, CALLS_A_FLUSH);
+		take_calls(l, CALLS_A_FLUSH, 0);
 	notify_forks_ask(&l->forks);
 }
 

@@ -2,6 +2,7 @@
 #include "base/cleanup.h"
 #include "engine/direct.h"
 #include <fcntl.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -19,6 +20,7 @@ struct end {
 	struct watch watch;
 	int other;
 	unsigned read;
+	short seen;
 	struct end *ends; /* is watched no more as soon as this one was called */
 };
 
@@ -41,6 +43,7 @@ static void on_end(struct watch *w)
 
 	assert_int_equal(read(w->fd, &byte, 1), 1);
 	e->read++;
+	e->seen = w->seen;
 	if (e->ends)
 		direct_unwatch(&waits, &e->ends->watch);
 	if (++n_read == n_wanted)
@@ -53,7 +56,7 @@ static void open_ends(unsigned n)
 		int p[2];
 
 		assert_int_equal(pipe2(p, O_CLOEXEC), 0);
-		*e = (struct end){ .watch = { p[0], on_end, false }, .other = p[1] };
+		*e = (struct end){ .watch = { p[0], on_end, false, 0 }, .other = p[1] };
 		assert_int_equal(direct_watch(&waits, &loop, &e->watch), 0);
 	}
 }
@@ -136,6 +139,23 @@ static void one_that_another_has_ended_is_not_told(void **state)
 	assert_int_equal(ends[0].read + ends[1].read, 1);
 }
 
+/* Who is called may have taken what another was about to be told of. */
+static void what_was_seen_is_said_to_the_first_only(void **state)
+{
+	unsigned n = 0;
+
+	(void)state;
+	open_ends(3);
+	for (unsigned i = 0; i < 3; i++)
+		write_to(&ends[i]);
+	run_until(3);
+	for (unsigned i = 0; i < 3; i++) {
+		assert_true(ends[i].seen == 0 || ends[i].seen == POLLIN);
+		n += ends[i].seen == POLLIN;
+	}
+	assert_int_equal(n, 1);
+}
+
 struct later {
 	uv_poll_t poll;
 	struct end *end;
@@ -177,6 +197,45 @@ static void what_libuv_is_to_watch_from_now_on_is_told_beside_them(void **state)
 	waits.over = false;
 	direct_run(&waits, &loop);
 	assert_true(uv_is_closing((uv_handle_t *)&l.poll));
+	(void)uv_run(&loop, UV_RUN_NOWAIT);
+	(void)close(p[0]);
+	(void)close(p[1]);
+}
+
+static void on_endless(struct watch *w)
+{
+	(void)w; /* it stays readable */
+}
+
+static void on_due(uv_timer_t *timer)
+{
+	uv_close((uv_handle_t *)timer, NULL);
+	direct_stop(&waits, &loop);
+}
+
+static void what_libuv_waits_for_comes_beside_one_that_is_always_readable(void **state)
+{
+	uv_timer_t timer;
+	uv_poll_t poll;
+	int p[2];
+
+	(void)state;
+	open_ends(1);
+	ends[0].watch.ready = on_endless;
+	write_to(&ends[0]);
+	assert_int_equal(uv_timer_init(&loop, &timer), 0);
+	assert_int_equal(uv_timer_start(&timer, on_due, 5, 0), 0);
+	waits.over = false;
+	direct_run(&waits, &loop);
+	assert_true(uv_is_closing((uv_handle_t *)&timer));
+	(void)uv_run(&loop, UV_RUN_NOWAIT);
+	assert_int_equal(pipe2(p, O_CLOEXEC), 0);
+	assert_int_equal(write(p[1], "x", 1), 1);
+	assert_int_equal(uv_poll_init(&loop, &poll, p[0]), 0);
+	assert_int_equal(uv_poll_start(&poll, UV_READABLE, on_later), 0);
+	waits.over = false;
+	direct_run(&waits, &loop);
+	assert_true(uv_is_closing((uv_handle_t *)&poll));
 	(void)uv_run(&loop, UV_RUN_NOWAIT);
 	(void)close(p[0]);
 	(void)close(p[1]);
@@ -229,6 +288,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_place_that_was_given_up_is_the_next_ones, begin,
 						end),
 		cmocka_unit_test_setup_teardown(one_that_another_has_ended_is_not_told, begin, end),
+		cmocka_unit_test_setup_teardown(what_was_seen_is_said_to_the_first_only, begin,
+						end),
+		cmocka_unit_test_setup_teardown(
+			what_libuv_waits_for_comes_beside_one_that_is_always_readable, begin, end),
 		cmocka_unit_test_setup_teardown(
 			what_libuv_is_to_watch_from_now_on_is_told_beside_them, begin, end),
 		cmocka_unit_test_setup_teardown(
