@@ -15,7 +15,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define KNOWN_MS 50U
+#define KNOWN_MS      50U
+#define CHILDREN_SIZE 256U /* of a longer list the other ways are as short */
 
 /* --- places ---------------------------------------------------------------------------------- */
 
@@ -65,6 +66,7 @@ void call_forked(struct call_threads *threads, int32_t maker, int32_t maker_tid,
 
 	k->pid = child;
 	k->ppid = maker;
+	k->maker = maker_tid;
 	k->teller = from.teller;
 	memcpy(k->comm, from.comm, sizeof(k->comm));
 }
@@ -132,12 +134,69 @@ static void ask_stat(struct call_thread *k)
 	k->ppid = stat.ppid;
 }
 
+/* --- parents --------------------------------------------------------------------------------- */
+
+static void forget_parent(struct call_threads *threads, int32_t next)
+{
+	if (threads->parent.fd > 0)
+		(void)close(threads->parent.fd);
+	memset(&threads->parent, 0, sizeof(threads->parent));
+	threads->parent.tid = next;
+}
+
+void call_threads_done(struct call_threads *threads)
+{
+	forget_parent(threads, 0);
+}
+
+static bool lists(const char *text, int32_t pid)
+{
+	char *end;
+
+	for (; *text != '\0'; text = end + (*end == ' ')) {
+		if (strtol(text, &end, 10) == pid)
+			return true;
+		if (end == text)
+			break;
+	}
+	return false;
+}
+
+/* Whether it still is the child of the thread that made it: /proc/PID/task/TID/children. Who makes
+ * one process often makes many, so the file is opened for the second, and stays open. */
+static bool is_child_of_maker(struct call_threads *threads, const struct call_thread *k)
+{
+	char path[64], text[CHILDREN_SIZE];
+	ssize_t n = -1;
+
+	if (k->maker != 0 && threads->parent.tid != k->maker) {
+		forget_parent(threads, k->maker);
+		return false;
+	}
+	if (k->maker == 0 || threads->parent.unfit)
+		return false;
+	if (threads->parent.fd == 0) {
+		(void)snprintf(path, sizeof(path), "/proc/%d/task/%d/children", k->ppid, k->maker);
+		threads->parent.fd = MAX(open(path, O_RDONLY | O_CLOEXEC), 0);
+	}
+	if (threads->parent.fd > 0)
+		n = pread(threads->parent.fd, text, sizeof(text), 0);
+	threads->parent.unfit = n <= 0 || n == (ssize_t)sizeof(text);
+	if (threads->parent.unfit)
+		return false;
+	text[n] = '\0';
+	return lists(text, k->pid);
+}
+
 /* Of a process: who made it need not be its parent (CLONE_PARENT), nor be so for ever. */
 static bool ask_parent(struct call_threads *threads, struct call_thread *k)
 {
 	struct pidfd_info_v0 info = { 0 };
 	_cleanup_(closep) int fd = -1;
 
+	if (is_child_of_maker(threads, k))
+		return true;
+	k->maker = 0;
 	if (threads->stat_only)
 		return false;
 	fd = (int)syscall(SYS_pidfd_open, k->pid, 0);

@@ -14,6 +14,7 @@
 struct call_thread {
 	int32_t tid; /* 0: nobody */
 	int32_t pid, ppid;
+	int32_t maker;      /* the thread of ppid whose child it was at first; 0: not known */
 	bool executes;      /* it may have another name by now */
 	uint64_t until;     /* monotonic ms: what is not told is to be asked about again */
 	uint64_t used;      /* higher: later */
@@ -25,6 +26,13 @@ struct call_threads {
 	struct call_thread known[CALL_SETS][CALL_WAYS];
 	uint64_t uses;
 	bool stat_only; /* the kernel has no shorter way than /proc/PID/stat */
+
+	/* Whose children were asked for last, and the file that lists them. */
+	struct {
+		int32_t tid; /* 0: nobody's */
+		int fd;      /* 0: not open */
+		bool unfit;  /* there is no such file any more, or too much in it */
+	} parent;
 
 	/* NULL, or says by the functions below what is not known yet. */
 	void (*ask)(void *userdata);
@@ -50,6 +58,9 @@ struct call_thread *call_thread(struct call_threads *threads, const struct call 
 
 /* It is about to run another program. */
 void call_thread_executes(struct call_threads *threads, struct call_thread *k);
+
+/* Closes what is open. */
+void call_threads_done(struct call_threads *threads);
 
 /* The process of a thread; the number itself when that is gone. */
 int32_t call_process(int32_t tid);

@@ -467,6 +467,7 @@ static void close_all(struct host *h _unused_, void *shared)
 		n->drained = l->next;
 		listener_free(l);
 	}
+	call_threads_done(&n->threads);
 	free(n);
 }
 

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What is known of who makes a call because somebody told it, and when that is not believed. */
 #include "base/cleanup.h"
+#include "fds.h"
 #include "observe/call_threads.h"
 #include "processes.h"
 
 #define FORKS 5000
+#define MANY  100 /* whose numbers fill more than is read of a list */
 
 static int teller, other; /* somebody's addresses */
 
@@ -137,6 +139,83 @@ static void who_makes_many_is_not_forgotten(void **state _unused_)
 	end(child);
 }
 
+/* A child of another process, `parent`. */
+static pid_t waiting_elsewhere(pid_t *parent)
+{
+	int ends[2];
+	pid_t pid;
+
+	assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+	*parent = fork();
+	assert_true(*parent >= 0);
+	if (*parent == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		pid = waiting();
+		if (write(ends[1], &pid, sizeof(pid)) == sizeof(pid))
+			pause();
+		_exit(0);
+	}
+	assert_int_equal(read(ends[0], &pid, sizeof(pid)), sizeof(pid));
+	close(ends[0]);
+	close(ends[1]);
+	return pid;
+}
+
+static int32_t told_parent(struct call_threads *threads, pid_t maker, pid_t child)
+{
+	struct call c = { .tid = child };
+
+	threads->userdata = &teller;
+	call_forked(threads, maker, maker, child, &teller);
+	return call_thread(threads, &c)->ppid;
+}
+
+/* The names of those are told, so that nothing else need be asked. */
+static void begin_parents(struct call_threads *threads)
+{
+	*threads = (struct call_threads){ .userdata = &teller };
+	(void)call_thread(threads, &(struct call){ .tid = getpid() });
+	call_renamed(threads, getpid(), "told", &teller);
+}
+
+static void the_list_of_its_children_stays_open_for_who_makes_many(void **state _unused_)
+{
+	bool listed = access("/proc/thread-self/children", R_OK) == 0; /* CONFIG_PROC_CHILDREN */
+	pid_t parent, cousin = waiting_elsewhere(&parent), first = waiting(), second = waiting();
+	unsigned before = count_fds();
+	struct call_threads threads;
+
+	begin_parents(&threads);
+	assert_int_equal(told_parent(&threads, getpid(), first), getpid());
+	assert_int_equal(count_fds(), before);
+	assert_int_equal(told_parent(&threads, getpid(), second), getpid());
+	assert_int_equal(count_fds(), before + listed);
+	assert_int_equal(told_parent(&threads, getpid(), cousin), parent);
+	assert_int_equal(told_parent(&threads, getpid(), first), getpid());
+	assert_int_equal(count_fds(), before + listed);
+	call_threads_done(&threads);
+	assert_int_equal(count_fds(), before);
+	end(first);
+	end(second);
+	end(parent);
+}
+
+static void the_parent_of_one_of_very_many_is_found(void **state _unused_)
+{
+	struct call_threads threads;
+	pid_t children[MANY];
+
+	begin_parents(&threads);
+	for (int i = 0; i < MANY; i++)
+		children[i] = waiting();
+	for (int round = 0; round < 2; round++)
+		for (int i = 0; i < MANY; i++)
+			assert_int_equal(told_parent(&threads, getpid(), children[i]), getpid());
+	call_threads_done(&threads);
+	for (int i = 0; i < MANY; i++)
+		end(children[i]);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -145,6 +224,8 @@ int main(void)
 		cmocka_unit_test(who_has_ended_is_forgotten),
 		cmocka_unit_test(all_is_forgotten_when_something_was_not_told),
 		cmocka_unit_test(who_makes_many_is_not_forgotten),
+		cmocka_unit_test(the_list_of_its_children_stays_open_for_who_makes_many),
+		cmocka_unit_test(the_parent_of_one_of_very_many_is_found),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
