@@ -15,11 +15,19 @@
 #define PAGE      4096U
 #define CHUNK     256U
 #define ARGS_MAX  1024U
+#define WINDOW    1024U
 #define HOW_FLAGS 0
 #define HOW_MODE  1
 #define HOW_WORDS 2
 
 /* --- memory of the process ------------------------------------------------------------------- */
+
+/* Arguments often stand one behind the other, and the first where the path is. */
+struct call_window {
+	uint64_t address;
+	size_t n;
+	char bytes[WINDOW];
+};
 
 ssize_t call_memory(int32_t tid, uint64_t address, void *to, size_t size)
 {
@@ -47,6 +55,27 @@ static bool read_all(const struct call *c, uint64_t address, void *to, size_t si
 	return address != 0 && call_read(c, address, to, size) == (ssize_t)size;
 }
 
+/* What is on the page of `address`, `max` bytes at most. */
+static ssize_t read_text(const struct call *c, uint64_t address, char *to, size_t max)
+{
+	struct call_window *w = c->window;
+	size_t rest = (size_t)(PAGE - address % PAGE), n = MIN(max, rest);
+	ssize_t got;
+
+	if (!w || n > sizeof(w->bytes))
+		return call_read(c, address, to, n);
+	if (address < w->address || address >= w->address + w->n) {
+		got = call_read(c, address, w->bytes, MIN(sizeof(w->bytes), rest));
+		if (got <= 0)
+			return got;
+		w->address = address;
+		w->n = (size_t)got;
+	}
+	n = MIN(n, (size_t)(w->address + w->n - address));
+	memcpy(to, w->bytes + (address - w->address), n);
+	return (ssize_t)n;
+}
+
 /* A string of up to `max` bytes, its NUL included. Returns its length, or -1 when it cannot be
  * read; one that is longer is cut. */
 static ssize_t read_string(const struct call *c, uint64_t address, char *to, size_t max, bool *cut)
@@ -54,13 +83,10 @@ static ssize_t read_string(const struct call *c, uint64_t address, char *to, siz
 	size_t n = 0;
 
 	while (n < max) {
-		uint64_t at = address + n;
 		size_t want = MIN(max - n, n == 0 ? (size_t)CHUNK : (size_t)PAGE);
-		ssize_t got;
+		ssize_t got = read_text(c, address + n, to + n, want);
 		char *end;
 
-		want = MIN(want, (size_t)(PAGE - at % PAGE));
-		got = call_read(c, at, to + n, want);
 		if (got <= 0)
 			return -1;
 		end = memchr(to + n, 0, (size_t)got);
@@ -192,13 +218,18 @@ static size_t read_argv(const struct call *c, uint64_t address, struct call_text
 	return used;
 }
 
-static void decode_exec(const struct call *c, const struct call_rule *r, struct call_texts *t,
+static void decode_exec(struct call *c, const struct call_rule *r, struct call_texts *t,
 			struct reeve_event *e)
 {
+	struct call_window window;
 	char *path = t->path;
 	bool cut = false;
-	size_t n = read_argv(c, c->args[r->path], t, &cut);
+	size_t n;
 
+	window.address = window.n = 0; /* the rest is no one's yet */
+	c->window = &window;
+	decode_paths(c, r, t, e);
+	n = read_argv(c, c->args[r->path], t, &cut);
 	e->argv_size = (uint32_t)details_redact(t->raw, n, t->argv, sizeof(t->argv));
 	e->argv = t->argv;
 	e->fields |= REEVE_HAS_ARGV | (cut ? REEVE_HAS_CUT : 0U);
@@ -209,6 +240,7 @@ static void decode_exec(const struct call *c, const struct call_rule *r, struct 
 	/* execveat() of a descriptor, with an empty path. */
 	if (r->dir != 0 && e->path && path[0] != '\0' && path[strlen(path) - 1] == '/')
 		path[strlen(path) - 1] = '\0';
+	c->window = NULL;
 }
 
 static void decode_file(const struct call *c, const struct call_rule *r, struct reeve_event *e)
@@ -298,10 +330,11 @@ bool call_decode(const struct call *c, unsigned categories, struct call_threads 
 		call_by_number(c);
 		return call_socket_decode(&inner, r, t, ret);
 	}
+	if (r->form == FORM_EXEC) {
+		decode_exec(&inner, r, t, ret);
+		return true;
+	}
 	decode_paths(c, r, t, ret);
-	if (r->form == FORM_EXEC)
-		decode_exec(c, r, t, ret);
-	else
-		decode_file(c, r, ret);
+	decode_file(c, r, ret);
 	return true;
 }

@@ -41,6 +41,7 @@ struct call_rule {
 };
 
 struct call_home;
+struct call_window;
 
 /* What the system keeps from us, and others may lend (lent.h). */
 struct call_loan {
@@ -60,8 +61,9 @@ struct call {
 	int memory;      /* /proc/TID/mem of the program that makes it; 0: it is not open */
 	bool *by_number; /* NULL, or set when something is found by the number of its thread, which
 			  * may be another's once that has been killed */
-	struct call_home *home; /* NULL: where it is, is asked each time */
-	struct call_loan *loan; /* NULL: nobody lends */
+	struct call_home *home;     /* NULL: where it is, is asked each time */
+	struct call_loan *loan;     /* NULL: nobody lends */
+	struct call_window *window; /* NULL, or what was read last where texts are */
 };
 
 /* Said before the number is used. */
