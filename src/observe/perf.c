@@ -22,6 +22,7 @@
 
 #define WAKES       16
 #define DELAY_NS    2000000L
+#define DEAF_NS     10000000L    /* the same where more and more is found */
 #define PATIENCE_NS 100000000ULL /* for an execve to be over */
 #define BUSY        2U           /* times in a row that something was found */
 #define PARANOID    "/proc/sys/kernel/perf_event_paranoid"
@@ -35,7 +36,7 @@ static void flush(struct backend_run *run)
 
 static void start_timer(struct follower *f)
 {
-	struct itimerspec t = { .it_value.tv_nsec = DELAY_NS };
+	struct itimerspec t = { .it_value.tv_nsec = f->deaf ? DEAF_NS : DELAY_NS };
 
 	(void)timerfd_settime(f->timer.fd, 0, &t, NULL);
 	if (!f->ticking)

@@ -192,8 +192,8 @@ void perf_rings_bells(struct perf_rings *r, bool on)
 {
 	for (size_t i = 0; i < r->n; i++)
 		if (r->cpus[i].bell)
-			(void)ioctl(r->cpus[i].bell_fd, PERF_EVENT_IOC_PAUSE_OUTPUT,
-				    on ? 0UL : 1UL);
+			(void)ioctl(r->cpus[i].bell_fd,
+				    on ? PERF_EVENT_IOC_ENABLE : PERF_EVENT_IOC_DISABLE, 0);
 }
 
 bool perf_rings_heard(struct perf_rings *r)
