@@ -256,8 +256,8 @@ static int open_shared(struct host *h, struct watcher **ret, struct error *e)
 		return -ENOMEM;
 	}
 	w->host = h;
-	w->watch =
-		(struct watch){ fanotify_init(INIT_FLAGS, O_RDONLY | O_CLOEXEC), on_events, false, 0 };
+	w->watch = (struct watch){ fanotify_init(INIT_FLAGS, O_RDONLY | O_CLOEXEC), on_events,
+				   false, 0 };
 	r = w->watch.fd < 0 ? -errno : fan_mounts_mark(&w->mounts, w->watch.fd, MASK);
 	if (r >= 0)
 		r = host_watch(h, &w->watch);
