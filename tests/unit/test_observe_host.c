@@ -26,7 +26,8 @@ static void on_bell(struct watch *w)
 
 static void bell_init(struct bell *b)
 {
-	*b = (struct bell){ .watch = { eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK), on_bell, false, 0 } };
+	*b = (struct bell){ .watch = { eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK), on_bell, false,
+				       0 } };
 	assert_true(b->watch.fd >= 0);
 }
 
