@@ -67,8 +67,9 @@ struct reeve_capabilities;
 
 /* Tries out what this process may observe: each backend is loaded, attached, made to fire and
  * read, until one gives everything. Takes up to some seconds, so keep the result. Starts processes
- * of its own and waits for them. Free the result with reeve_capabilities_free. Thread-safe. -EINVAL
- * for an unknown scope, -ENOMEM. */
+ * of its own and waits for them, one by one; a program that ignores SIGCHLD, or reaps whatever
+ * child has ended, learns the same. Free the result with reeve_capabilities_free. Thread-safe.
+ * -EINVAL for an unknown scope, -ENOMEM. */
 int reeve_capabilities_negotiate(enum reeve_scope scope, struct reeve_capabilities **ret);
 
 /* Returns NULL. */
@@ -243,13 +244,16 @@ bool reeve_observer_config_has(const struct reeve_observer_config *config,
 /* --- observers in this process --------------------------------------------------------------- */
 
 /* Emits the events of the processes it was given. The functions of an observer and of a subscriber
- * may be called from any thread; freeing one is the last call on it. */
+ * may be called from any thread; freeing one is the last call on it. After fork(2) both are the
+ * parent's alone: a child leaves them as they are. */
 struct reeve_observer;
 struct reeve_subscriber;
 
 /* With a configuration that is off `*ret` becomes NULL, which all functions here take: nothing is
- * allocated, no backend runs, no thread, no event. A category that is not supported yields no
- * events. -ENOMEM, -EMFILE, -EAGAIN (no thread). */
+ * allocated, no backend runs, no thread, no event. Else what is asked for is tried out first, as
+ * reeve_capabilities_negotiate() does it. A category that is REEVE_UNAVAILABLE yields no events.
+ * For any but REEVE_LIFECYCLE there is one thread, to which no signal comes. -ENOMEM, -EMFILE,
+ * -EAGAIN (no thread). */
 int reeve_observer_new(const struct reeve_observer_config *config, struct reeve_observer **ret);
 
 /* No more events: subscribers read what they have, then come to the end. Returns NULL. */

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -67,6 +68,7 @@ static void *pump(void *userdata)
 /* Anything but lifecycle comes from the kernel, and somebody must wait for it. */
 static int start_pump(struct reeve_observer *o)
 {
+	sigset_t all, before;
 	bool needed = false;
 	int r;
 
@@ -78,7 +80,11 @@ static int start_pump(struct reeve_observer *o)
 	o->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (o->stop_fd < 0)
 		return -errno;
+	/* Signals are for the threads of the program whose process this is. */
+	(void)sigfillset(&all);
+	(void)pthread_sigmask(SIG_SETMASK, &all, &before);
 	r = pthread_create(&o->thread, NULL, pump, o);
+	(void)pthread_sigmask(SIG_SETMASK, &before, NULL);
 	if (r != 0) {
 		o->stop_fd = fd_close(o->stop_fd);
 		return -r;

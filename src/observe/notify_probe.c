@@ -11,23 +11,34 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #define SCOPE_FILE "/proc/sys/kernel/yama/ptrace_scope"
 #define WORD       0x7265657665ULL
 
-/* Runs `fn` in a child; its result is the exit code, 255 when it did not come to that. */
+/* Runs `fn` in a child; returns its result, below 256, or 255 when it did not come to that. The
+ * result comes through a pipe: how the child ended may be nobody's to learn (SIGCHLD is ignored),
+ * or has been taken by a handler or a thread that reaps all. */
 static int in_child(int (*fn)(int32_t), int32_t argument)
 {
-	int status;
-	pid_t pid = fork();
+	unsigned char result = 255;
+	int ends[2];
+	pid_t pid;
 
-	if (pid == 0)
-		_exit(fn(argument));
-	if (pid < 0 || waitpid(pid, &status, 0) < 0 || !WIFEXITED(status))
+	if (pipe2(ends, O_CLOEXEC) < 0)
 		return 255;
-	return WEXITSTATUS(status);
+	pid = fork();
+	if (pid == 0) {
+		result = (unsigned char)fn(argument);
+		_exit(write(ends[1], &result, 1) != 1);
+	}
+	fd_close(ends[1]);
+	while (read(ends[0], &result, 1) < 0 && errno == EINTR)
+		;
+	fd_close(ends[0]);
+	if (pid > 0)
+		trial_reap(pid);
+	return result;
 }
 
 static const uint64_t word = WORD;
@@ -108,7 +119,7 @@ static bool with_child(int (*fn)(int32_t pid, const int pair[2]))
 	fd_close(pair[0]);
 	fd_close(pair[1]);
 	if (pid > 0)
-		(void)waitpid(pid, NULL, 0);
+		trial_reap(pid);
 	return r == 0;
 }
 

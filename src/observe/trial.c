@@ -136,6 +136,12 @@ static void watch_until(const struct backend_run *run, const struct trial *t, ui
 	}
 }
 
+void trial_reap(pid_t pid)
+{
+	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+		;
+}
+
 /* The child ends in any case: killed when it did not by itself. */
 static void end_child(pid_t pid)
 {
@@ -147,7 +153,7 @@ static void end_child(pid_t pid)
 		(void)poll(NULL, 0, 1);
 	}
 	(void)kill(pid, SIGKILL);
-	(void)waitpid(pid, NULL, 0);
+	trial_reap(pid);
 }
 
 int trial_run(struct trial *ret, const struct backend *b, enum reeve_scope scope, int cgroup_dir,

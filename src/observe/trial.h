@@ -26,6 +26,10 @@ struct trial {
 int trial_run(struct trial *ret, const struct backend *b, enum reeve_scope scope, int cgroup_dir,
 	      unsigned categories, uint64_t wanted, struct error *e);
 
+/* Waits for the end of a child that ends by itself, whatever signals come to this process. Another
+ * may have reaped it. */
+void trial_reap(pid_t pid);
+
 /* A probe of the usual kind: `level` with `reason` when all of `wanted` was seen, else unavailable
  * with what went wrong. */
 void trial_probe(const struct backend *b, enum reeve_scope scope, int cgroup_dir,

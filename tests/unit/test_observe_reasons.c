@@ -4,6 +4,8 @@
 #include "observed.h"
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stddef.h>
 #include <sys/syscall.h>
 
@@ -30,10 +32,10 @@ static void refuse(unsigned number)
 		_exit(97);
 }
 
-static const char *reason_without(const struct backend *b, unsigned number,
-				  enum reeve_category category)
+/* What a process finds that has called `before`. */
+static void find(struct finding *ret, const struct backend *b, void (*before)(unsigned),
+		 unsigned number)
 {
-	static struct finding found;
 	int ends[2], status;
 	pid_t pid;
 
@@ -43,15 +45,23 @@ static const char *reason_without(const struct backend *b, unsigned number,
 	if (pid == 0) {
 		struct finding own = { 0 };
 
-		refuse(number);
+		before(number);
 		b->probe(REEVE_LAUNCHED_TREE, -1, own.by);
 		_exit(write(ends[1], &own, sizeof(own)) == (ssize_t)sizeof(own) ? 0 : 1);
 	}
-	assert_int_equal(read(ends[0], &found, sizeof(found)), sizeof(found));
+	assert_int_equal(read(ends[0], ret, sizeof(*ret)), sizeof(*ret));
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_int_equal(status, 0);
 	close(ends[0]);
 	close(ends[1]);
+}
+
+static const char *reason_without(const struct backend *b, unsigned number,
+				  enum reeve_category category)
+{
+	static struct finding found;
+
+	find(&found, b, refuse, number);
 	assert_int_equal(found.by[category].support, REEVE_UNAVAILABLE);
 	return found.by[category].reason;
 }
@@ -100,6 +110,51 @@ static void a_number_is_read_and_what_is_none_is_not(void **state _unused_)
 	assert_int_equal(sysctl_number("/proc/sys/kernel/ostype", -7), -7);
 }
 
+/* What is found by a process that does not learn how its children end: the kernel, or a thread of
+ * its own, takes all of them. */
+static void *reap_all(void *userdata _unused_)
+{
+	for (;;)
+		if (waitpid(-1, NULL, 0) < 0)
+			(void)poll(NULL, 0, 1);
+	return NULL;
+}
+
+static void ignore_children(unsigned number _unused_)
+{
+	(void)signal(SIGCHLD, SIG_IGN);
+}
+
+static void take_children(unsigned number _unused_)
+{
+	pthread_t thread;
+
+	if (pthread_create(&thread, NULL, reap_all, NULL) != 0)
+		_exit(96);
+}
+
+static void do_nothing(unsigned number _unused_)
+{
+}
+
+/* Whether it would have been refused memory. */
+static bool speaks_of_memory(void (*before)(unsigned))
+{
+	static struct finding found;
+
+	find(&found, &backend_seccomp_user_notify, before, 0);
+	assert_true(found.by[REEVE_FILE].reason[0] != '\0');
+	return strstr(found.by[REEVE_FILE].reason, "memory") != NULL;
+}
+
+static void who_does_not_learn_how_children_end_may_read_as_much(void **state _unused_)
+{
+	bool usual = speaks_of_memory(do_nothing);
+
+	assert_int_equal(speaks_of_memory(ignore_children), usual);
+	assert_int_equal(speaks_of_memory(take_children), usual);
+}
+
 #ifdef REEVE_EBPF
 static void bpf_that_a_filter_refuses_to_root_is_named(void **state _unused_)
 {
@@ -118,6 +173,7 @@ int main(void)
 		cmocka_unit_test(perf_that_a_filter_refuses_is_not_put_down_to_the_sysctl),
 		cmocka_unit_test(ptrace_that_a_filter_refuses_is_not_put_down_to_yama),
 		cmocka_unit_test(memory_that_a_filter_keeps_shut_is_not_put_down_to_yama),
+		cmocka_unit_test(who_does_not_learn_how_children_end_may_read_as_much),
 		cmocka_unit_test(a_number_is_read_and_what_is_none_is_not),
 #ifdef REEVE_EBPF
 		cmocka_unit_test(bpf_that_a_filter_refuses_to_root_is_named),

@@ -3,9 +3,13 @@
 #include "fds.h"
 #include "observe/in_process.h"
 #include <errno.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -106,6 +110,46 @@ static void lifecycle_alone_starts_no_thread(void **state _unused_)
 		after++;
 	closedir(dir);
 	assert_int_equal(after, before);
+	reeve_observer_close(o);
+}
+
+/* The set of blocked signals of the thread that is not this one; 0: there is none. */
+static uint64_t blocked_in_the_other_thread(void)
+{
+	uint64_t blocked = 0;
+	DIR *dir = opendir("/proc/self/task");
+
+	for (struct dirent *d; (d = readdir(dir));) {
+		char path[300], line[256];
+		FILE *status;
+
+		if (d->d_name[0] == '.' || atoi(d->d_name) == getpid())
+			continue;
+		snprintf(path, sizeof(path), "/proc/self/task/%s/status", d->d_name);
+		status = fopen(path, "re");
+		assert_non_null(status);
+		while (fgets(line, sizeof(line), status))
+			(void)sscanf(line, "SigBlk: %" SCNx64, &blocked);
+		fclose(status);
+	}
+	closedir(dir);
+	return blocked;
+}
+
+static void no_signal_comes_to_the_thread_that_observes(void **state _unused_)
+{
+	static const int signals[] = { SIGHUP, SIGINT, SIGUSR1, SIGALRM, SIGTERM, SIGCHLD };
+	const struct reeve_observer_config config = { 1, { REEVE_PROCESS } };
+	struct reeve_observer *o = NULL;
+	uint64_t blocked;
+	sigset_t own;
+
+	assert_int_equal(reeve_observer_new(&config, &o), 0);
+	blocked = blocked_in_the_other_thread();
+	for (size_t i = 0; i < ARRAY_SIZE(signals); i++)
+		assert_true((blocked & 1ULL << (signals[i] - 1)) != 0);
+	assert_int_equal(pthread_sigmask(SIG_BLOCK, NULL, &own), 0);
+	assert_false(sigismember(&own, SIGTERM));
 	reeve_observer_close(o);
 }
 
@@ -287,6 +331,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(an_observer_that_is_off_is_nothing_and_costs_nothing),
 		cmocka_unit_test(lifecycle_alone_starts_no_thread),
+		cmocka_unit_test(no_signal_comes_to_the_thread_that_observes),
 		cmocka_unit_test(started_and_exited_are_seen_in_order),
 		cmocka_unit_test(a_full_sink_drops_the_oldest_and_counts_exactly),
 		cmocka_unit_test(a_slow_subscriber_takes_nothing_from_another),
