@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/text.h"
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 /* Table 3-7 of the Unicode standard: by first byte, the length and what the second byte may be.
@@ -200,23 +201,40 @@ int text_hex_decode(const char *text, void *ret, size_t size)
 	return 0;
 }
 
+size_t text_show(const void *p, size_t n, char ret[TEXT_SHOWN_SIZE])
+{
+	const unsigned char *c = p;
+	int length = character(c, n);
+
+	if (length <= 0 || *c < ' ' || *c == 0x7f) {
+		(void)snprintf(ret, TEXT_SHOWN_SIZE, "\\x%02x", *c);
+		return 1;
+	}
+	if (length == 2 && c[0] == 0xc2 && c[1] < 0xa0) {
+		(void)snprintf(ret, TEXT_SHOWN_SIZE, "\\x%02x\\x%02x", c[0], c[1]);
+		return 2;
+	}
+	memcpy(ret, c, (size_t)length);
+	ret[length] = '\0';
+	return (size_t)length;
+}
+
 /* Appends one character, or one byte that belongs to none. Returns how many bytes that was. */
 static int escape_one(struct buffer *b, const unsigned char *p, size_t n)
 {
 	static const char from[] = "\"\\\n\t\r", to[] = "\"\\ntr";
 	const char *known = *p ? strchr(from, *p) : NULL;
-	int length = character(p, n), r;
-	bool c1 = length == 2 && p[0] == 0xc2 && p[1] < 0xa0;
+	char shown[TEXT_SHOWN_SIZE];
+	size_t length = 1;
+	int r;
 
-	if (known)
+	if (known) {
 		r = buffer_printf(b, "\\%c", to[known - from]);
-	else if (length <= 0 || *p < ' ' || *p == 0x7f)
-		r = buffer_printf(b, "\\x%02x", *p), length = 1;
-	else if (c1)
-		r = buffer_printf(b, "\\x%02x\\x%02x", p[0], p[1]);
-	else
-		r = buffer_append(b, p, (size_t)length);
-	return r < 0 ? r : length;
+	} else {
+		length = text_show(p, n, shown);
+		r = buffer_append_text(b, shown);
+	}
+	return r < 0 ? r : (int)length;
 }
 
 int text_escape(struct buffer *b, const void *p, size_t n)

@@ -38,6 +38,12 @@ char *text_hex(const void *p, size_t n, char *buf);
  */
 int text_hex_decode(const char *text, void *ret, size_t size);
 
+/* The first character of `n` > 0 bytes as people may be shown it, as text in `ret`: itself, or \xNN
+ * for each of its bytes when it is a control character (C1 too), or for one byte that is no UTF-8.
+ * Returns how many bytes that was. */
+#define TEXT_SHOWN_SIZE 9
+size_t text_show(const void *p, size_t n, char ret[TEXT_SHOWN_SIZE]);
+
 /* Appends with C-style escapes: \" \\ \n \t \r and \xNN for other control characters (C1 too) and
  * for bytes that are not UTF-8. Other UTF-8 stays. The result is printable UTF-8 on one line. */
 int text_escape(struct buffer *b, const void *p, size_t n);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* event_print.c - one event as a line for people. */
+#include "base/text.h"
 #include "cli/events.h"
 #include <fcntl.h>
 #include <fnmatch.h>
@@ -100,16 +101,17 @@ bool event_matches(const struct event_filter *f, const json_t *event, const char
 
 /* --- printing -------------------------------------------------------------------------------- */
 
-/* Control characters would play with the terminal. */
-static void print_text(FILE *to, const char *text)
+void event_print_text(FILE *to, const char *text)
 {
-	for (; text && *text; text++) {
-		unsigned char c = (unsigned char)*text;
+	size_t n = text ? strlen(text) : 0;
+	char shown[TEXT_SHOWN_SIZE];
 
-		if (c < 0x20 || c == 0x7f)
-			fprintf(to, "\\x%02x", c);
-		else
-			fputc(c, to);
+	while (n > 0) {
+		size_t length = text_show(text, n, shown);
+
+		fputs(shown, to);
+		text += length;
+		n -= length;
 	}
 }
 
@@ -122,28 +124,30 @@ static void print_path(FILE *to, const json_t *event, const char *name, const ch
 	if (!shown)
 		return;
 	fputs(before, to);
-	print_text(to, shown);
+	event_print_text(to, shown);
 }
 
 static void print_command(FILE *to, const json_t *event, const char *cwd)
 {
-	const json_t *argv = json_object_get(event, "argv");
-	json_t *word;
-	size_t i;
+	_cleanup_(text_list_freep) char **words = event_words(event);
 
-	if (json_array_size(argv) == 0) {
+	if (!words)
 		print_path(to, event, "path", " ", cwd);
-		return;
-	}
-	json_array_foreach(argv, i, word)
-	{
-		const char *text = json_string_value(word);
-		bool quote = text && (text[0] == '\0' || strpbrk(text, " \t\n'\"$"));
+	for (size_t i = 0; words && words[i]; i++) {
+		bool quote = words[i][0] == '\0' || strpbrk(words[i], " \t\n'\"$");
 
 		fputs(quote ? " '" : " ", to);
-		print_text(to, text ? text : "?");
+		event_print_text(to, words[i]);
 		fputs(quote ? "'" : "", to);
 	}
+}
+
+static void print_address(FILE *to, const char *before, const char *address)
+{
+	if (!address || !*address)
+		return;
+	fputs(before, to);
+	event_print_text(to, address);
 }
 
 static void print_number(FILE *to, const json_t *event, const char *name, const char *unit)
@@ -179,10 +183,8 @@ static void print_end(FILE *to, const json_t *event, const char *cwd)
 		print_path(to, event, "path", " ", cwd);
 		print_path(to, event, "path2", " -> ", cwd);
 	}
-	if (local && *local)
-		fprintf(to, " %s", local);
-	if (remote && *remote)
-		fprintf(to, " -> %s", remote);
+	print_address(to, " ", local);
+	print_address(to, " -> ", remote);
 	if (child > 0)
 		fprintf(to, " %lld", (long long)child);
 	if (code)
@@ -209,7 +211,7 @@ void event_print(FILE *to, const json_t *event, const char *cwd)
 		strftime(clock, sizeof(clock), "%H:%M:%S", &tm);
 	fprintf(to, "%s.%03d %7lld ", clock, (int)(ms % 1000),
 		(long long)json_integer_value(json_object_get(event, "pid")));
-	print_text(to, comm ? comm : "-");
+	event_print_text(to, comm ? comm : "-");
 	fprintf(to, " %s", string(event, "kind"));
 	print_end(to, event, cwd);
 	fputc('\n', to);

@@ -163,6 +163,19 @@ char *event_text(const json_t *event, const char *name)
 	return json_bytes_decode(json_object_get(event, name), &text, &n) < 0 ? NULL : text;
 }
 
+char **event_words(const json_t *event)
+{
+	const json_t *argv = json_object_get(event, "argv");
+	_cleanup_(text_list_freep) char **words = NULL;
+	size_t n = json_array_size(argv), size;
+
+	words = n > 0 ? calloc(n + 1, sizeof(*words)) : NULL;
+	for (size_t i = 0; words && i < n; i++)
+		if (json_bytes_decode(json_array_get(argv, i), &words[i], &size) < 0)
+			return NULL;
+	return take(words);
+}
+
 /* --- watching -------------------------------------------------------------------------------- */
 
 struct show {

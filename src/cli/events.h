@@ -38,6 +38,14 @@ bool event_category_is_in(unsigned set, const char *category);
 
 bool event_matches(const struct event_filter *f, const json_t *event, const char *cwd);
 
+/* What comes from processes and the kernel: whatever is in it, it does not play with a terminal,
+ * and is UTF-8. */
+void event_print_text(FILE *to, const char *text);
+
+/* The words of an executed event, each the caller's, as its list is (text_list_free). NULL: none.
+ */
+char **event_words(const json_t *event);
+
 /* One line: time, pid, name, what was done and to what. */
 void event_print(FILE *to, const json_t *event, const char *cwd);
 

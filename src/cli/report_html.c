@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* report_html.c - the report as one page that needs nothing else. */
+#include "base/text.h"
 #include "cli/events.h"
 #include "cli/report.h"
 #include <stdlib.h>
@@ -29,8 +30,12 @@ static const char head[] =
 
 static void escape(FILE *to, const char *text)
 {
-	for (; text && *text; text++) {
-		switch (*text) {
+	size_t n = text ? strlen(text) : 0, length;
+	char shown[TEXT_SHOWN_SIZE];
+
+	for (; n > 0; text += length, n -= length) {
+		length = text_show(text, n, shown);
+		switch (*shown) {
 		case '<':
 			fputs("&lt;", to);
 			break;
@@ -44,7 +49,7 @@ static void escape(FILE *to, const char *text)
 			fputs("&quot;", to);
 			break;
 		default:
-			fputc((unsigned char)*text < 0x20 ? '?' : *text, to);
+			fputs(shown, to);
 		}
 	}
 }
@@ -218,7 +223,8 @@ static void summary(const struct report *r, FILE *to)
 	fputs(": ", to);
 	escape(to, json_string_value(json_object_get(r->session, "status")));
 	if (json_is_integer(code))
-		fprintf(to, " with %lld", (long long)json_integer_value(code));
+		fprintf(to, json_integer_value(code) < 0 ? " with signal %lld" : " with %lld",
+			llabs(json_integer_value(code)));
 	if (r->end_ms > r->start_ms)
 		fprintf(to, ", %.3f s", (double)(r->end_ms - r->start_ms) / 1000);
 	fprintf(to, ", %zu events", r->n_events);

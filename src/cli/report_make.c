@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* report_make.c - from events to processes, files and hosts. */
+#include "base/text.h"
 #include "cli/events.h"
 #include "cli/report.h"
 #include <errno.h>
@@ -94,23 +95,18 @@ static struct report_process *process(struct report *r, int64_t pid)
 
 static char *command_of(const json_t *event)
 {
-	const json_t *argv = json_object_get(event, "argv");
-	size_t n = 0, i;
-	json_t *word;
+	_cleanup_(text_list_freep) char **words = event_words(event);
+	size_t n = 1;
 	char *text, *to;
 
-	json_array_foreach(argv, i, word) n += json_string_length(word) + 2;
-	if (n == 0)
+	if (!words)
 		return event_text(event, "path");
-	text = malloc(n + 1);
+	for (size_t i = 0; words[i]; i++)
+		n += strlen(words[i]) + 1;
+	text = malloc(n);
 	to = text;
-	json_array_foreach(argv, i, word)
-	{
-		const char *item = json_string_value(word);
-
-		if (to)
-			to += sprintf(to, "%s%s", i > 0 ? " " : "", item ? item : "?");
-	}
+	for (size_t i = 0; to && words[i]; i++)
+		to += sprintf(to, "%s%s", i > 0 ? " " : "", words[i]);
 	return text;
 }
 

@@ -6,12 +6,6 @@
 
 #define DEPTH_MAX 64U
 
-static void print_clean(FILE *to, const char *text)
-{
-	for (; text && *text; text++)
-		fputc((unsigned char)*text < 0x20 || *text == 0x7f ? '?' : *text, to);
-}
-
 /* --- processes ------------------------------------------------------------------------------- */
 
 static void print_process(const struct report_process *p, FILE *to)
@@ -19,7 +13,7 @@ static void print_process(const struct report_process *p, FILE *to)
 	char text[REPORT_COMMAND_TEXT];
 
 	fprintf(to, "  %*s%lld ", (int)(2 * MIN(p->depth, DEPTH_MAX)), "", (long long)p->pid);
-	print_clean(to, report_command(p, text));
+	event_print_text(to, report_command(p, text));
 	if (p->ended && p->start_ms > 0)
 		fprintf(to, "  %.3f s", (double)(p->end_ms - p->start_ms) / 1000);
 	if (p->code_known && p->code < 0)
@@ -60,7 +54,7 @@ static void print_file(const struct report *r, const struct report_file *f, FILE
 	char *path = path_from(f->path, r->cwd);
 
 	fputs("    ", to);
-	print_clean(to, path ? path : f->path);
+	event_print_text(to, path ? path : f->path);
 	if (f->bytes_read > 0)
 		fprintf(to, "  %s read", report_size(f->bytes_read, size));
 	if (f->bytes_written > 0)
@@ -110,7 +104,7 @@ static void print_hosts(const struct report *r, FILE *to)
 		const struct report_host *h = &r->hosts[i];
 
 		fputs("  ", to);
-		print_clean(to, h->name);
+		event_print_text(to, h->name);
 		if (h->times > 1)
 			fprintf(to, "  %lld times", (long long)h->times);
 		if (h->failed > 0)
@@ -152,10 +146,11 @@ void report_text(const struct report *r, bool all, FILE *to)
 	const char *status = json_string_value(json_object_get(r->session, "status"));
 	const json_t *code = json_object_get(json_object_get(r->session, "exit"), "exitCode");
 
-	print_clean(to, summary);
+	event_print_text(to, summary);
 	fprintf(to, "\n%s", status ? status : "");
 	if (json_is_integer(code))
-		fprintf(to, " with %lld", (long long)json_integer_value(code));
+		fprintf(to, json_integer_value(code) < 0 ? " with signal %lld" : " with %lld",
+			llabs(json_integer_value(code)));
 	if (r->end_ms > r->start_ms)
 		fprintf(to, ", %.3f s", (double)(r->end_ms - r->start_ms) / 1000);
 	fprintf(to, ", %zu events\n", r->n_events);

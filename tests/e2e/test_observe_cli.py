@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """reeve capabilities, observe and report."""
 
+import html
 import json
+import os
 import re
 import signal
 
@@ -182,3 +184,21 @@ def test_a_report_comes_at_the_end_of_a_run(reeve, sees_all):
     result = reeve("run", "--report", "sh", "-c", "echo out; echo hello > made; exit 4")
     assert result.returncode == 4 and result.stdout == b"out\n"
     assert b"exited with 4" in result.stderr and b"made" in result.stderr
+
+
+def test_a_name_plays_with_no_terminal(reeve):
+    name = os.fsdecode(b"e\x1b[31m\xc2\x9b1m\xff\n<&")
+    script = ': > "$1"; curl -s --unix-socket "/no/$1" http://x/ || true'
+    reeve("run", "--name", "it", "--observe", "all", "sh", "-c", script, "sh", name)
+    counted(reeve.api, "it")
+    shown = r"e\x1b[31m\xc2\x9b1m\xff\x0a<&"
+    texts = [reeve.ok("observe", "it"), reeve.ok("report", "it"), reeve.ok("report", "it", "--html")]
+    for text, escaped in zip(texts, (shown, shown, html.escape(shown))):
+        assert text.replace("\n", "").isprintable()
+        assert f" {escaped}" in text or f">{escaped}" in text  # of the file and the arguments
+        assert f"/no/{escaped}" in text  # of the socket
+
+
+def test_a_signal_is_told_as_one(reeve):
+    result = reeve("run", "--report", "sh", "-c", "kill -SEGV $$")
+    assert result.returncode == 139 and b"\nexited with signal 11" in result.stderr
