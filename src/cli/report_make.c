@@ -258,44 +258,87 @@ static void take_file(struct report *r, const json_t *event)
 
 /* --- hosts ----------------------------------------------------------------------------------- */
 
-static struct report_host *host(struct report *r, const char *kind, const json_t *event,
-				const char *end)
+/* With whom it was, or where. Of who was accepted the port says nothing, and there may be as many
+ * as there were connections; a client's Unix socket mostly has no name, and the server's is told.
+ * The caller's; NULL or empty: nobody knows. */
+static char *address_of(const char *kind, const json_t *event)
 {
-	char *address = event_address(event, end);
+	bool local = strcmp(kind, "listening") == 0, accepted = strcmp(kind, "accepted") == 0;
+	const char *host = string(json_object_get(event, "remote"), "address");
+	char *address;
+
+	if (accepted && host[0] != '\0')
+		return strdup(host);
+	address = event_address(event, local ? "local" : "remote");
+	if (!accepted || (address && address[0] != '\0'))
+		return address;
+	free(address);
+	return event_address(event, "local");
+}
+
+/* Fills `h`, which is to be freed in any case. False where nobody knows with whom it was. */
+static bool name_host(struct report_host *h, const char *kind, const json_t *event)
+{
 	const char *protocol = string(event, "protocol");
-	struct report_host *h;
-	char *name = NULL;
-	bool made;
 
 	if (strcmp(protocol, "0") == 0) /* of unix */
 		protocol = string(event, "family");
-	if (!address || asprintf(&name, "%s %s %s", kind, protocol, address) < 0) {
-		free(address);
-		return NULL;
-	}
-	h = place_of(r->names, name, (void **)&r->hosts, &r->n_hosts, sizeof(*h), &made);
-	if (h && made) {
-		*h = (struct report_host){ .name = name,
-					   .kind = strdup(kind),
-					   .protocol = strdup(protocol),
-					   .address = address };
-		return h;
-	}
-	free(name);
-	free(address);
+	*h = (struct report_host){ .kind = strdup(kind),
+				   .protocol = strdup(protocol),
+				   .address = address_of(kind, event) };
+	if (!h->kind || !h->protocol || !h->address || h->address[0] == '\0')
+		return false;
+	if (asprintf(&h->name, "%s %s %s", kind, protocol, h->address) < 0)
+		h->name = NULL;
+	return h->name;
+}
+
+static void free_host(struct report_host *h)
+{
+	free(h->name);
+	free(h->kind);
+	free(h->protocol);
+	free(h->address);
+}
+
+/* With `known` only if it is. */
+static struct report_host *host(struct report *r, const char *kind, const json_t *event, bool known)
+{
+	struct report_host made, *h = NULL;
+	bool is_new = false;
+
+	if (name_host(&made, kind, event) &&
+	    (!known || json_object_get(r->names, made.name) != NULL))
+		h = place_of(r->names, made.name, (void **)&r->hosts, &r->n_hosts, sizeof(*h),
+			     &is_new);
+	if (is_new)
+		*h = made;
+	else
+		free_host(&made);
 	return h;
+}
+
+/* Totals belong to the connection that was told of before; if none was, it is older than the
+ * subscription. */
+static struct report_host *host_of_closed(struct report *r, const json_t *event)
+{
+	static const char *const kinds[] = { "connected", "datagram", "accepted" };
+	struct report_host *h = NULL;
+
+	for (size_t i = 0; !h && i < ARRAY_SIZE(kinds); i++)
+		h = host(r, kinds[i], event, true);
+	return h ? h : host(r, "closed", event, false);
 }
 
 static void take_network(struct report *r, const json_t *event)
 {
 	const char *kind = string(event, "kind");
-	bool closed = strcmp(kind, "closed") == 0, local = strcmp(kind, "listening") == 0;
+	bool closed = strcmp(kind, "closed") == 0;
 	struct report_host *h;
 
 	if (strcmp(kind, "bound") == 0 || strcmp(kind, "moved") == 0)
 		return;
-	/* Totals belong to the connection that was told of before. */
-	h = host(r, closed ? "connected" : kind, event, local ? "local" : "remote");
+	h = closed ? host_of_closed(r, event) : host(r, kind, event, false);
 	if (!h)
 		return;
 	h->times += !closed;
@@ -383,12 +426,8 @@ void report_done(struct report *r)
 	}
 	for (size_t i = 0; i < r->n_files; i++)
 		free(r->files[i].path);
-	for (size_t i = 0; i < r->n_hosts; i++) {
-		free(r->hosts[i].name);
-		free(r->hosts[i].kind);
-		free(r->hosts[i].protocol);
-		free(r->hosts[i].address);
-	}
+	for (size_t i = 0; i < r->n_hosts; i++)
+		free_host(&r->hosts[i]);
 	free(r->processes);
 	free(r->order);
 	free(r->files);

@@ -202,3 +202,36 @@ def test_a_name_plays_with_no_terminal(reeve):
 def test_a_signal_is_told_as_one(reeve):
     result = reeve("run", "--report", "sh", "-c", "kill -SEGV $$")
     assert result.returncode == 139 and b"\nexited with signal 11" in result.stderr
+
+
+SERVER = """
+import socket
+at = (socket.socket(), socket.socket(socket.AF_UNIX))
+at[0].bind(("127.0.0.1", 0))
+at[1].bind("here")
+for listener in at:
+    listener.listen()
+    for _ in range(3):
+        client = socket.socket(listener.family)
+        client.connect(listener.getsockname())
+        served, _ = listener.accept()
+        client.send(b"ten bytes.")
+        served.send(served.recv(99) * 2)
+        client.recv(99)
+        client.close()
+        served.close()
+"""
+
+
+def test_a_report_adds_up_what_was_accepted(reeve):
+    reeve.ok("run", "--name", "it", "--observe", "network", "/usr/bin/python3", "-Sc", SERVER)
+    counted(reeve.api, "it")
+    hosts = reeve.json("report", "it", "--json")["hosts"]
+    told = {(h["kind"], h["protocol"]): h for h in hosts if "nscd" not in h["address"]}
+    for protocol, name in (("tcp", "127.0.0.1"), ("unix", "here")):
+        assert told["connected", protocol]["times"] == 3
+        accepted = told.pop(("accepted", protocol), None)
+        if capability(reeve.api, "network")["support"] == "supported":
+            assert (accepted["address"], accepted["times"]) == (name, 3)
+            assert (accepted["bytesSent"], accepted["bytesReceived"]) == (60, 30)
+    assert len(told) == 4  # each once: listening, connected
