@@ -22,7 +22,7 @@ static int put_categories(json_t *body, const char *categories, struct error *e)
 	const char *at = strcmp(categories, "all") == 0 ? all : categories;
 
 	json_object_set_new(body, "categories", list);
-	while (*at) {
+	do {
 		size_t n = strcspn(at, ",");
 
 		if (n == 0 || json_array_append_new(list, json_stringn(at, n)) < 0)
@@ -31,7 +31,7 @@ static int put_categories(json_t *body, const char *categories, struct error *e)
 					 "lifecycle,file,network,process",
 					 categories);
 		at += n + (at[n] == ',');
-	}
+	} while (*at);
 	return 0;
 }
 
@@ -181,6 +181,7 @@ char **event_words(const json_t *event)
 struct show {
 	const struct watch *watch;
 	const char *cwd;
+	int failed; /* writing: errno */
 };
 
 static int show_event(void *data, const json_t *event)
@@ -196,7 +197,20 @@ static int show_event(void *data, const json_t *event)
 	} else {
 		event_print(to, event, s->cwd);
 	}
-	return (s->watch->follow ? fflush(to) : ferror(to)) ? -EPIPE : 0;
+	if ((s->watch->follow ? fflush(to) : ferror(to)) == 0)
+		return 0;
+	s->failed = errno;
+	return -EPIPE;
+}
+
+/* What is to be said of a category, between its name and the reason. NULL: nothing. */
+static const char *gap_of(const struct event_filter *f, const char *support)
+{
+	if (strcmp(support, "unavailable") == 0)
+		return "is not observed";
+	return f->failed && strcmp(support, "partial") == 0
+		       ? "is observed in part, and what fails may not be seen"
+		       : NULL;
 }
 
 /* Who sees no events shall not take it for proof that nothing happened. */
@@ -213,10 +227,10 @@ static void say_what_is_not_seen(struct cli *cli, const struct watch *w)
 	{
 		const char *category = json_string_value(json_object_get(c, "category"));
 		const char *support = json_string_value(json_object_get(c, "support"));
+		const char *gap = support ? gap_of(&w->filter, support) : NULL;
 
-		if (category && support && strcmp(support, "unavailable") == 0 &&
-		    event_category_is_in(w->filter.categories, category))
-			fprintf(stderr, "reeve: %s is not observed: %s\n", category,
+		if (category && gap && event_category_is_in(w->filter.categories, category))
+			fprintf(stderr, "reeve: %s %s: %s\n", category, gap,
 				json_string_value(json_object_get(c, "reason")));
 	}
 	json_decref(subscriber);
@@ -236,7 +250,11 @@ int watch_here(struct cli *cli, const struct watch *w, struct error *e)
 	s.cwd = cwd;
 	say_what_is_not_seen(cli, w);
 	r = events_read(cli, w->session, w->subscriber, w->follow, w->all, show_event, &s, e);
-	return r == -EPIPE && !e->message[0] ? 0 : r;
+	if (r != -EPIPE || s.failed == 0)
+		return r;
+	if (!w->follow)
+		return 0; /* what cannot be written is told at the very end */
+	return s.failed == EPIPE ? r : error_set_errno(e, ERROR_INTERNAL, s.failed, "write");
 }
 
 pid_t watch_aside(struct cli *cli, const struct watch *w)
@@ -255,8 +273,8 @@ pid_t watch_aside(struct cli *cli, const struct watch *w)
 		(void)signal(passed[i], SIG_IGN);
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 	r = watch_here(&own, w, &e);
-	if (r < 0)
+	if (e.message[0])
 		fprintf(stderr, "reeve: events: %s\n", e.message);
 	(void)fflush(w->to);
-	_exit(r < 0);
+	_exit(r == -EPIPE && !e.message[0] ? EXIT_SIGNAL + SIGPIPE : r < 0);
 }

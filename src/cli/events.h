@@ -61,7 +61,8 @@ struct watch {
 	FILE *to;
 };
 
-/* Until their end. */
+/* Until their end, or, with `follow`, until nobody reads them any more: -EPIPE without a message.
+ */
 int watch_here(struct cli *cli, const struct watch *w, struct error *e);
 
 /* The same in a process of its own, which no signal that is meant for the command ends. Returns its

@@ -50,9 +50,10 @@ const struct option_table observe_options = { specs, sizeof(struct observe_value
 static int set_of(const char *categories, unsigned *ret, struct error *e)
 {
 	static const char *const names[] = { "lifecycle", "file", "network", "process" };
+	const char *at = categories && strcmp(categories, "all") != 0 ? categories : NULL;
 	unsigned set = 0, i;
 
-	for (const char *at = categories; at && *at && strcmp(categories, "all") != 0;) {
+	while (at) {
 		size_t n = strcspn(at, ",");
 
 		for (i = 0; i < ARRAY_SIZE(names); i++)
@@ -65,6 +66,7 @@ static int set_of(const char *categories, unsigned *ret, struct error *e)
 					 (int)n, at);
 		set |= 1U << i;
 		at += n + (at[n] == ',');
+		at = *at ? at : NULL;
 	}
 	*ret = set;
 	return 0;
@@ -189,7 +191,7 @@ static int follow(struct cli *cli, const struct watch *w, bool made)
 		unsubscribe(cli, w->session, w->subscriber);
 	if (interrupted)
 		return EXIT_SIGNAL + interrupted;
-	return WIFEXITED(status) ? WEXITSTATUS(status) : EXIT_FAILED;
+	return WIFEXITED(status) ? WEXITSTATUS(status) : EXIT_SIGNAL + WTERMSIG(status);
 }
 
 /* Shows what the subscription of that name has. */

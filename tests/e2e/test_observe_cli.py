@@ -53,6 +53,9 @@ def test_what_is_shown_can_be_chosen(reeve, sees_all):
     failed = reeve.ok("observe", "it", "--failed").splitlines()
     assert any("/no/such/file (read): ENOENT" in line for line in failed) == sees_all
     assert all("ENOENT" in line or ": E" in line for line in failed)
+    warned = b"file is observed in part" in reeve("observe", "it", "--failed").stderr
+    assert warned == (capability(reeve.api, "file")["support"] == "partial")
+    assert b"in part" not in reeve("observe", "it").stderr
     events = [json.loads(line) for line in reeve.ok("observe", "it", "--json").splitlines()]
     assert {e["category"] for e in events} == {"lifecycle", "file", "process"}
     assert [e["seq"] for e in events] == list(range(1, len(events) + 1))
@@ -78,6 +81,19 @@ def test_who_only_watches_leaves_no_subscription(reeve):
     client.communicate(timeout=20)
     assert client.returncode == 130
     assert reeve.api.get(observers).json == {"items": []}
+
+
+def test_who_follows_says_why_nothing_more_is_shown(reeve):
+    script = "while sleep 0.1; do :; done"
+    reeve.ok("run", "-d", "--name", "it", "--observe", "all", "sh", "-c", script)
+    client = reeve.popen("observe", "-f", "it")
+    assert client.stdout.readline()
+    client.stdout.close()
+    assert client.wait(60) == 141
+    with open("/dev/full", "wb") as full:
+        client = reeve.popen("observe", "-f", "it", stdout=full)
+        assert b"No space left on device" in client.communicate(timeout=60)[1]
+    assert client.returncode == 1
 
 
 def test_what_nobody_observed_cannot_be_shown(reeve):
@@ -109,10 +125,11 @@ def test_wrong_words_are_named(reeve):
     result = reeve("run", "--observe", "process", "--backend", "process", "true")
     assert result.returncode == 2 and b"CATEGORY=NAME" in result.stderr
     assert reeve("run", "--backend", "process=perf", "true").returncode == 2
+    assert reeve("run", "--observe", "", "true").returncode == 2
     assert reeve("run", "--report", "-d", "true").returncode == 2
     assert reeve("observe", "one", "two").returncode == 2
     reeve.ok("run", "--name", "it", "--observe", "all", "true")
-    for word in ("fil", "file,fil", "profile"):
+    for word in ("fil", "file,fil", "profile", ""):
         result = reeve("observe", "it", "--categories", word)
         assert result.returncode == 2 and word.split(",")[-1].encode() in result.stderr
     assert reeve.ok("observe", "it", "--categories", "all")
