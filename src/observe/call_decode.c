@@ -196,17 +196,19 @@ static uint64_t word_at(const struct call *c, const void *words, size_t i)
 /* The arguments one behind the other, as far as there is room. */
 static size_t read_argv(const struct call *c, uint64_t address, struct call_texts *t, bool *cut)
 {
-	size_t width = c->arch == ARCH_I386 ? 4 : 8, used = 0;
+	size_t width = c->arch == ARCH_I386 ? 4 : 8, used = 0, known = 0;
 	uint64_t words[32];
 
 	for (size_t i = 0; i < ARGS_MAX && used < sizeof(t->raw); i++) {
 		size_t place = i % ARRAY_SIZE(words);
 		ssize_t n;
 
-		if (place == 0 &&
-		    call_read(c, address + i * width, words, sizeof(words)) < (ssize_t)width)
-			return used;
-		if (word_at(c, words, place) == 0)
+		if (place == 0) {
+			n = call_read(c, address + i * width, words, sizeof(words));
+			known = (size_t)MAX(n, (ssize_t)0) / width;
+		}
+		/* Of a list that runs into what cannot be read, only its beginning is there. */
+		if (place >= known || word_at(c, words, place) == 0)
 			return used;
 		n = read_string(c, word_at(c, words, place), t->raw + used, sizeof(t->raw) - used,
 				cut);
