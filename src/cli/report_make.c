@@ -159,6 +159,30 @@ static void take_exit(struct report *r, const json_t *event)
 
 /* --- files ----------------------------------------------------------------------------------- */
 
+/* Leaves out of a path what does not change where it leads: doubled slashes, ".", and a slash at
+ * the end. ".." may lead elsewhere, by a link, and stays. */
+static void tidy(char *path)
+{
+	const char *from = path;
+	char *to = path;
+	size_t n;
+
+	if (path[0] != '/') /* of a pipe, and the like */
+		return;
+	for (; *from; from += n) {
+		from += strspn(from, "/");
+		n = strcspn(from, "/");
+		if (n == 0 || (n == 1 && from[0] == '.'))
+			continue;
+		*to++ = '/';
+		memmove(to, from, n);
+		to += n;
+	}
+	if (to == path)
+		*to++ = '/';
+	*to = '\0';
+}
+
 static struct report_file *file(struct report *r, const json_t *event, const char *name)
 {
 	char *path = event_text(event, name);
@@ -167,6 +191,7 @@ static struct report_file *file(struct report *r, const json_t *event, const cha
 
 	if (!path)
 		return NULL;
+	tidy(path);
 	f = place_of(r->paths, path, (void **)&r->files, &r->n_files, sizeof(*f), &made);
 	if (!f || !made) {
 		free(path);

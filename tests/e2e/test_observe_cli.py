@@ -252,3 +252,12 @@ def test_a_report_adds_up_what_was_accepted(reeve):
             assert (accepted["address"], accepted["times"]) == (name, 3)
             assert (accepted["bytesSent"], accepted["bytesReceived"]) == (60, 30)
     assert len(told) == 4  # each once: listening, connected
+
+
+def test_a_report_knows_a_directory_by_any_spelling(reeve):
+    script = "mkdir ./one; mkdir one//two/; rmdir one/two; rmdir one/"
+    reeve.ok("run", "--name", "it", "--observe", "file", "sh", "-c", script)
+    counted(reeve.api, "it")
+    files = reeve.json("report", "it", "--json")["files"]
+    made = {f["path"]: f["removed"] for f in files if f["created"]}
+    assert made == {f"{reeve.home}/one": True, f"{reeve.home}/one/two": True}
