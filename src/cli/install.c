@@ -99,6 +99,11 @@ static int open_helper(const char *path, struct error *e)
 			return error_set(
 				e, ERROR_NOT_FOUND,
 				"there is no %s: this reeve was built without BPF programs", path);
+		if (next < 0 && errno == ELOOP)
+			return error_set(e, ERROR_FORBIDDEN,
+					 "%s is a symbolic link, and capabilities are granted to "
+					 "files alone: `sudo meson install -C build` installs one",
+					 path);
 		if (next < 0)
 			return error_set_errno(e, ERROR_UNAVAILABLE, errno, "open %s", path);
 		fd_close(at);
