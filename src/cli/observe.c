@@ -257,6 +257,8 @@ int cmd_observe(struct cli *cli, const void *values, int n, char **operands)
 	_cleanup_(freep) char *session = NULL;
 	struct error e = { 0 };
 
+	if (strcmp(operands[-1], "--") == 0 && v->subscriber)
+		return cli_usage(cli, "--subscriber names one of a session, not of a command");
 	if (strcmp(operands[-1], "--") == 0)
 		return watch_command(cli, v, n, operands);
 	if (n > 1)

@@ -128,6 +128,7 @@ def test_wrong_words_are_named(reeve):
     assert reeve("run", "--observe", "", "true").returncode == 2
     assert reeve("run", "--report", "-d", "true").returncode == 2
     assert reeve("observe", "one", "two").returncode == 2
+    assert reeve("observe", "--subscriber", "sub-1", "--", "true").returncode == 2
     reeve.ok("run", "--name", "it", "--observe", "all", "true")
     for word in ("fil", "file,fil", "profile", ""):
         result = reeve("observe", "it", "--categories", word)
