@@ -5,6 +5,7 @@
 #include <fcntl.h>
 
 #define ROUNDS_MAX 1000U
+#define PLACE      "/tmp" /* fanotify is not told of "/" where that is of a kind without an identity */
 
 static const struct backend *backend;
 
@@ -32,7 +33,8 @@ static void do_more_when_told(void *userdata)
 		if (pid == 0)
 			_exit(0);
 		if (pid < 0 || waitpid(pid, NULL, 0) != pid ||
-		    close(open("/", O_RDONLY | O_CLOEXEC)) < 0 || write(f->sock[1], &byte, 1) != 1)
+		    close(open(PLACE, O_RDONLY | O_CLOEXEC)) < 0 ||
+		    write(f->sock[1], &byte, 1) != 1)
 			_exit(1);
 	}
 }
