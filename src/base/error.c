@@ -46,6 +46,9 @@ static void make_printable(char *text)
 	for (good = text_utf8_prefix(text, n); good < n;
 	     good += text_utf8_prefix(text + good, n - good))
 		text[good] = '?';
+	for (char *c1 = text; (c1 = strchr(c1, '\xc2')); c1 += 2) /* U+0080 to U+009F */
+		if ((unsigned char)c1[1] < 0xa0)
+			memset(c1, '?', 2);
 }
 
 static void format_message(struct error *e, const char *format, va_list ap)

@@ -83,6 +83,8 @@ static void a_message_is_always_printable_text(void **state)
 	(void)state;
 	error_set(&e, ERROR_NOT_FOUND, "no \"%s\"\n", "a\x1b[31m\xff\xc3\xa9\xc3");
 	assert_string_equal(e.message, "no \"a?[31m?\xc3\xa9?\"\n");
+	error_set(&e, ERROR_NOT_FOUND, "%s", "\xc2\x9b\x31m\xc2\xa0\xc2\x80"); /* CSI, 1 m */
+	assert_string_equal(e.message, "??1m\xc2\xa0??");
 }
 
 static void every_code_has_a_name_a_status_and_a_way_back(void **state)
