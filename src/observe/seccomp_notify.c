@@ -212,7 +212,8 @@ static void answer_left(struct listener *l, const struct backend_target *target)
 	l->run = run;
 }
 
-/* The events of the descriptor: receiving waits when there is nothing to receive. */
+/* The events of the descriptor: receiving waits when there is nothing to receive. POLLERR says only
+ * that a signal kept it from looking. */
 static short look(const struct listener *l)
 {
 	struct pollfd p = { .fd = l->watch.fd, .events = POLLIN };
@@ -261,7 +262,7 @@ static void take_calls(struct listener *l, unsigned max, short seen)
 		if (events == 0 && i > 0 && notify_wake_turn(&l->wake))
 			events = look(l);
 		if ((events & POLLIN) == 0) {
-			if ((events & (POLLHUP | POLLERR)) != 0)
+			if ((events & POLLHUP) != 0)
 				on_end(l);
 			return;
 		}
@@ -451,7 +452,7 @@ static void stop(struct backend_run *run)
 	notify_forks_stop(&l->forks, &l->notifier->threads);
 	run->state = NULL;
 	stop_waiting(l);
-	if (l->watch.fd < 0 || (look(l) & (POLLHUP | POLLERR)) != 0)
+	if (l->watch.fd < 0 || (look(l) & POLLHUP) != 0)
 		listener_free(l);
 	else
 		drain(l);
