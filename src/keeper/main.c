@@ -171,8 +171,9 @@ static void loop(struct keeper *k)
 		uint64_t now, slept;
 
 		engine_start_due(k);
-		n = fill_poll(k, p, gates);
 		now = clock_monotonic_ms();
+		passing_check(k, now); /* before an engine that was started takes calls, too */
+		n = fill_poll(k, p, gates);
 		timeout = timeout_of(k, now);
 		if (poll(p, n, timeout) > 0)
 			dispatch(k, p, n, gates);
@@ -184,7 +185,6 @@ static void loop(struct keeper *k)
 		if (timeout >= 0 && slept > (uint64_t)timeout)
 			spawning_held_up(k, now, slept - (uint64_t)timeout);
 		engine_check(k, now);
-		passing_check(k, now);
 		spawning_check(k, now);
 		if (k->adopted)
 			reap_adopted(k, now);
