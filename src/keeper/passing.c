@@ -87,10 +87,14 @@ void passing_readable(struct keeper *k)
 
 			if (!slot_holds(k, slot, SLOT_FD_LISTENER))
 				continue;
-			if ((events[j].events & EPOLLIN) == 0) /* no process is under the filter */
+			if ((events[j].events & EPOLLIN) != 0) {
+				if (entry_pass_next(fd) == 0)
+					word_store(passed, word_load(passed) + 1);
+			} else if ((events[j].events & EPOLLHUP) != 0) {
+				/* No process is under the filter. EPOLLERR says only that a signal
+				 * kept it from looking. */
 				(void)epoll_ctl(k->passing - 1, EPOLL_CTL_DEL, fd, NULL);
-			else if (entry_pass_next(fd) == 0)
-				word_store(passed, word_load(passed) + 1);
+			}
 		}
 	}
 }
