@@ -30,8 +30,8 @@ static int tag_task(const struct ebpf_run *r, pid_t tid)
 	struct tag tag = { r->place, r->generation };
 	_cleanup_(closep) int pidfd = pidfd_open(tid, PIDFD_THREAD);
 
-	/* An older kernel knows processes only: then their first threads are seen, and all that is
-	 * forked from now on. */
+	/* An older kernel knows processes only: then their first threads are seen, their ends, and
+	 * all that is forked from now on. */
 	if (pidfd < 0 && errno == EINVAL)
 		pidfd = pidfd_open(tid, 0);
 	if (pidfd < 0)

@@ -209,20 +209,27 @@ static __always_inline struct session *session_of(struct task_struct *task, stru
 	return s && may_be_told_of(task) ? s : 0;
 }
 
+/* The session of the first thread of its process. */
+static __always_inline struct session *session_of_first(struct task_struct *task, struct tag *ret)
+{
+	struct task_struct *first = task->group_leader;
+	struct tag *tag = first->bpf_storage ? bpf_task_storage_get(&tags, first, 0, 0) : 0;
+
+	if (!tag)
+		return 0;
+	*ret = *tag;
+	return session_of_tag(tag);
+}
+
 /* As session_of(), also for the threads that the kernel makes for io_uring: they are never tagged.
  */
 static __always_inline struct session *session_of_worker(struct task_struct *task, struct tag *ret)
 {
 	struct session *s = session_of(task, ret);
-	struct tag *tag;
 
 	if (s || (task->flags & PF_IO_WORKER) == 0)
 		return s;
-	tag = bpf_task_storage_get(&tags, task->group_leader, 0, 0);
-	if (!tag)
-		return 0;
-	*ret = *tag;
-	s = session_of_tag(tag);
+	s = session_of_first(task, ret);
 	return s && may_be_told_of(task) ? s : 0;
 }
 

@@ -153,6 +153,10 @@ int on_exit(__u64 *ctx)
 	struct tag tag;
 
 	s = session_with(task, &tag, true);
+	/* Of a process that was there before, an older kernel lets only the first thread be tagged.
+	 */
+	if (!s)
+		s = session_of_first(task, &tag);
 	if (!s || !x || !is_last(ctx, task))
 		return 0;
 	note_gone();
