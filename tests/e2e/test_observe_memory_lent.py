@@ -10,7 +10,7 @@ import sys
 import pytest
 from conftest import alive, stat_fields, wait_for
 from observers import counted, events, exactly, path_of, status
-from test_observe_backends import all_names, opened, opening, works
+from test_observe_backends import goes_on_when_engines_die, need, works
 
 BACKEND = "seccomp-user-notify"
 ALL = ["file", "process", "network"]
@@ -50,8 +50,7 @@ def observing(*categories, **more):
 def lending(reeve):
     """A daemon whose engine reads nothing that was not lent."""
     reeve.env["REEVE_MEMORY"] = "keeper"
-    if not works(reeve.api, "file", BACKEND):
-        pytest.skip(f"{BACKEND} does not work here")
+    need(reeve.api, BACKEND, "file")
     return reeve
 
 
@@ -100,8 +99,7 @@ def essence(event):
 def told(reeve, way, directory):
     """What is told of the program, where it runs in the directory."""
     reeve.env["REEVE_MEMORY"] = way
-    if not works(reeve.api, "file", BACKEND):
-        pytest.skip(f"{BACKEND} does not work here")
+    need(reeve.api, BACKEND, "file")
     directory.mkdir()
     session = reeve.api.spawn(
         *[sys.executable, "-ISB", "-c", PROGRAM, str(directory)],
@@ -139,10 +137,9 @@ def test_the_reason_says_who_reads(lending):
 
 
 def test_the_keeper_is_not_asked_where_the_engine_may_read(reeve, tmp_path):
-    if not works(reeve.api, "file", BACKEND):
-        pytest.skip(f"{BACKEND} does not work here")
+    need(reeve.api, BACKEND, "file")
     if "by way of an ancestor" in str(reeve.api.get("/v1/capabilities?probe=true").json):
-        pytest.skip("the engine may not")
+        pytest.skip("the engine may read nothing by itself here (Yama)")
     session = announcing(reeve.api, tmp_path)
     with stopped(reeve.status()["keeperPid"]):
         reeve.api.stdin(session, b"\n")
@@ -240,8 +237,7 @@ def test_calls_go_on_when_there_is_no_room_for_what_is_lent(lending, tmp_path):
 @pytest.mark.parametrize("categories", [["file"], ["file", "process"]])
 def test_each_of_many_callers_is_told_of(lending, tmp_path, categories):
     api = lending.api
-    if not all(works(api, category, BACKEND) for category in categories):
-        pytest.skip(f"{BACKEND} does not see all of them here")
+    need(api, BACKEND, *categories)
     one = f"i=0; while [ $i -lt {EACH} ]; do : > $n.$i || exit 9; i=$((i+1)); /bin/true; done"
     script = f"cd {tmp_path}; n=0; while [ $n -lt {CALLERS} ]; do n=$((n+1)); ({one}) & done; wait"
     session = api.sh(script, observe=observing(*categories))
@@ -256,14 +252,4 @@ def test_each_of_many_callers_is_told_of(lending, tmp_path, categories):
 
 
 def test_no_call_fails_when_engines_die(lending, tmp_path):
-    api = lending.api
-    session = opening(api, tmp_path, BACKEND)
-    wait_for(lambda: status(api, session)["deliveredEvents"] >= 100)
-    lending.kill_engine()
-    api.stdin(session, b"\n")
-    lending.kill_engine()
-    assert api.ended(session)["exit"]["exitCode"] == 0
-    seen = events(api, session)
-    exactly(seen)
-    assert opened(seen, tmp_path) == all_names(tmp_path)
-    assert counted(api, session)["missedEvents"] == 0
+    goes_on_when_engines_die(lending, tmp_path, BACKEND)
